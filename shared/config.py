@@ -1,0 +1,188 @@
+"""federation.toml and institution.toml: read, checked once, frozen. Every default is the safe one."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from rapidfuzz import process
+
+from shared.errors import ConfigError
+from shared.files import read_bytes
+from shared.frozen import Frozen
+from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.task import Task
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""An institution's name: lower-case letters, digits and hyphens."""
+
+
+class BuiltinData(Frozen):
+    """A data set inside the package: ``heart`` (4 hospitals) or ``digits`` (5 sites, seeded Dirichlet split)."""
+
+    source: Literal["heart", "digits"]
+
+
+class CsvData(Frozen):
+    """One CSV file with a column that names each row's site (simulation), or one file of one site (institution)."""
+
+    source: Literal["csv"]
+    path: Path
+    site_column: str | None = None
+    missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan")
+
+
+class ImageFolderData(Frozen):
+    """A folder of images: ``path/SITE/LABEL/*.png`` (simulation) or ``path/LABEL/*.png`` (institution).
+
+    With ``sites`` the folder is ``path/LABEL/*.png`` and is dealt to that many sites by a seeded Dirichlet split.
+    """
+
+    source: Literal["images"]
+    path: Path
+
+
+class ArrayData(Frozen):
+    """A ``.npz`` of arrays ``inputs`` and ``labels``, in the task's raw form (no pickles)."""
+
+    source: Literal["arrays"]
+    path: Path
+
+
+class SplitSettings(Frozen):
+    """How records become sites and held-out records. ``sites`` deals one pool to that many sites (Dirichlet ``alpha``)."""
+
+    test_fraction: float = Field(default=0.34, gt=0.0, lt=1.0)
+    sites: int | None = Field(default=None, ge=2, le=1000)
+    alpha: float = Field(default=0.5, gt=0.0, le=1e6)
+
+
+DataSource = Annotated[BuiltinData | CsvData | ImageFolderData | ArrayData, Field(discriminator="source")]
+
+
+class AggregationSettings(Frozen):
+    """Secure aggregation: what the coordinator proposes; each institution's policy may refuse it."""
+
+    width: Literal[16] = 16
+    clip_norm: float = Field(default=3.0, gt=0.0, le=1e6)
+    collusion: int = Field(default=1, ge=0, le=1000)
+    smallest_cohort: int = Field(default=3, ge=2, le=10_000)
+    deadline_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
+    most_void_rounds: int = Field(default=5, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _cohort_hides_everyone(self) -> AggregationSettings:
+        if self.smallest_cohort < self.collusion + 2:
+            raise ValueError(
+                f"smallest_cohort must be at least collusion + 2 = {self.collusion + 2}, so that a sum always hides an honest institution behind another"
+            )
+        return self
+
+
+class OptimizerSettings(Frozen):
+    """The server-side optimiser over the averaged update (Reddi et al. 2021)."""
+
+    name: Literal["fedavg", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
+    learning_rate: float = Field(default=1.0, gt=0.0, le=100.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    second_momentum: float = Field(default=0.99, ge=0.0, lt=1.0)
+    epsilon: float = Field(default=1e-3, gt=0.0, le=1.0)
+
+
+class CompressionSettings(Frozen):
+    """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
+
+    device: Literal["x86-avx2", "x86-avx512-vnni", "portable"] = "portable"
+    max_drop: float = Field(default=0.02, ge=0.0, le=1.0)
+
+
+class FederationConfig(Frozen):
+    """federation.toml: one federation, its task, and how it is run."""
+
+    name: Name
+    seed: int = Field(default=7, ge=0, lt=2**63)
+    rounds: int = Field(default=12, ge=1, le=100_000)
+    task: Task
+    data: DataSource | None = None
+    split: SplitSettings = SplitSettings()
+    teacher: NetworkSettings
+    student: NetworkSettings
+    teacher_training: TrainingSettings = TrainingSettings(epochs=30)
+    training: TrainingSettings = TrainingSettings()
+    distillation: DistillationSettings = DistillationSettings()
+    aggregation: AggregationSettings = AggregationSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    compression: CompressionSettings = CompressionSettings()
+
+
+class PolicySettings(Frozen):
+    """What an institution agrees to. The coordinator cannot weaken it; a violation is a refusal in plain words."""
+
+    smallest_cohort: int = Field(default=3, ge=2)
+    collusion: int = Field(default=1, ge=0)
+    longest_clip_norm: float = Field(default=10.0, gt=0.0)
+    most_rounds: int = Field(default=1000, ge=1)
+    most_epochs: int = Field(default=100, ge=1)
+    metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
+
+
+class InstitutionConfig(Frozen):
+    """institution.toml: who this institution is, where its records and teacher are, and what it agrees to."""
+
+    name: Name
+    seed: int = Field(default=7, ge=0, lt=2**63)
+    task: Task
+    data: DataSource
+    split: SplitSettings = SplitSettings()
+    teacher_path: Path | None = None
+    student: NetworkSettings
+    policy: PolicySettings = PolicySettings()
+    threads: int = Field(default=1, ge=1, le=256)
+
+
+Config = TypeVar("Config", bound=Frozen)
+
+
+def load_config(kind: type[Config], path: Path) -> Config:
+    """Reads and checks a TOML file; relative paths in it are meant from its folder.
+
+    Raises :class:`ConfigError` with one sentence that names the file, the key and, for an unknown key, the nearest right one.
+    """
+    try:
+        table = tomllib.loads(read_bytes(path, what="configuration").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return check_config(kind, _resolve_paths(table, path.parent), where=str(path))
+
+
+def check_config(kind: type[Config], table: dict[str, Any], *, where: str) -> Config:
+    """Checks a table as read from TOML; ``where`` names its origin in the error."""
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_sentence(kind, error)}") from error
+
+
+def _sentence(kind: type[Frozen], error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        near = process.extractOne(str(first["loc"][-1]), _known_keys(kind), score_cutoff=50)
+        return f"unknown key '{place}'" + (f"; did you mean '{near[0]}'?" if near else "; see docs/configuration.md for the keys")
+    return f"'{place}': {first['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(kind: type[Frozen]) -> list[str]:
+    schema = kind.model_json_schema()
+    tables = [schema, *schema.get("$defs", {}).values()]
+    return sorted({key for table in tables for key in table.get("properties", {})})
+
+
+def _resolve_paths(value: Any, folder: Path, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _resolve_paths(item, folder, name) for name, item in value.items()}
+    if isinstance(value, str) and (key == "path" or key.endswith("_path")):
+        return str((folder / value).absolute())
+    return value

@@ -1,0 +1,63 @@
+"""The coordinator's only view of the network: ask institutions, get answers, absences and refusals.
+
+Two implementations stand behind one contract test: Flower's grid (deployed, ``server/flower.py``) and the in-process
+grid of ``fedstill/simulation.py``, which carries the same messages through real serialisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+MessageKind = Literal["open", "train", "agree", "unmask"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message to one institution: a small typed header and, where the header names its digest, a large blob."""
+
+    kind: MessageKind
+    header: bytes
+    blob: bytes = b""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an institution answered; ``header`` and ``blob`` as in :class:`Request`."""
+
+    header: bytes
+    blob: bytes = b""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The institution did not answer within the deadline; ``reason`` is for operators to read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The institution answered that it will not: ``code`` names the error's class, ``reason`` is its sentence."""
+
+    code: str
+    reason: str
+
+
+Answer = Reply | Absent | Refusal
+
+
+class Exchange(Protocol):
+    """Asks institutions and yields each answer as it arrives. Every wait is bounded by ``deadline_s``."""
+
+    def institutions(self) -> frozenset[str]:
+        """The names of the institutions that can be reached now."""
+        ...
+
+    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+        """Sends every request and yields ``(institution, answer)`` exactly once for each, in order of arrival.
+
+        An institution that has not answered ``deadline_s`` seconds after the call is yielded as :class:`Absent`.
+        """
+        ...

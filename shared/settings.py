@@ -1,0 +1,47 @@
+"""The settings that travel from federation.toml into a round's plan: what is trained and how it is distilled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.frozen import Frozen
+
+
+class NetworkSettings(Frozen):
+    """Size of a teacher or a student. Tables: a transformer over columns; images: a residual convolutional net.
+
+    ``width`` is the token dimension (tables) or the channels of the first stage (images), ``depth`` the number of
+    blocks, ``heads`` the attention heads (tables only; must divide ``width``).
+    """
+
+    width: int = Field(ge=4, le=4096)
+    depth: int = Field(ge=1, le=64)
+    heads: int = Field(default=4, ge=1, le=64)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class TrainingSettings(Frozen):
+    """Local optimisation of one round."""
+
+    epochs: int = Field(default=4, ge=1, le=1000)
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    learning_rate: float = Field(default=2e-3, gt=0.0, le=10.0)
+    weight_decay: float = Field(default=1e-2, ge=0.0, le=10.0)
+
+
+class DistillationSettings(Frozen):
+    """How the teacher teaches (Hinton et al. 2015; Jiao et al. 2020). A weight of 0 turns its term off.
+
+    ``soft_weight`` weighs the soft targets at ``temperature`` against the hard labels (``1 - soft_weight``);
+    ``hidden_weight`` and ``attention_weight`` scale the alignment terms, whose depth weights are
+    ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention maps.
+    """
+
+    teacher: Literal["own", "none"] = "own"
+    temperature: float = Field(default=2.0, gt=0.0, le=100.0)
+    soft_weight: float = Field(default=0.7, ge=0.0, le=1.0)
+    hidden_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
+    attention_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
+    depth_decay: float = Field(default=0.5, gt=0.0, le=1.0)

@@ -1,0 +1,69 @@
+"""What is learnt: labels, input schema, and which figures of it may be summed. No torch here: the coordinator plans with it.
+
+A task's raw input is one array, the same that the exported graph takes: ``float32 (batch, columns)`` for tables
+(categories as their index, NaN for missing) and ``uint8 (batch, height, width, channels)`` for images.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from shared.frozen import Frozen
+
+Labels = Annotated[tuple[str, ...], Field(min_length=2, max_length=10_000)]
+
+
+class NumericColumn(Frozen):
+    """A column of numbers; a missing value is NaN in the input and an indicator inside the model."""
+
+    kind: Literal["numeric"] = "numeric"
+    name: str = Field(min_length=1)
+
+
+class CategoricalColumn(Frozen):
+    """A column with a closed list of values; in the input it is the index of the value, NaN where missing."""
+
+    kind: Literal["categorical"]
+    name: str = Field(min_length=1)
+    categories: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+
+
+Column = Annotated[NumericColumn | CategoricalColumn, Field(discriminator="kind")]
+
+
+class TabularTask(Frozen):
+    """Classification of table rows. ``label`` is the column that holds one of ``labels``."""
+
+    family: Literal["tabular"]
+    label: str = Field(min_length=1)
+    labels: Labels
+    columns: tuple[Column, ...] = Field(min_length=1, max_length=4096)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> TabularTask:
+        names = [column.name for column in self.columns] + [self.label]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"column names must be unique and differ from the label; twice: {', '.join(twice)}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be unique")
+        return self
+
+    @property
+    def numeric(self) -> tuple[int, ...]:
+        """Positions of the numeric columns within the input, in order."""
+        return tuple(i for i, column in enumerate(self.columns) if column.kind == "numeric")
+
+
+class ImageTask(Frozen):
+    """Classification of images of one size; a folder reader resizes to ``size`` × ``size`` before anything else."""
+
+    family: Literal["image"]
+    labels: Labels
+    size: int = Field(ge=4, le=1024)
+    channels: Literal[1, 3] = 3
+
+
+Task = Annotated[TabularTask | ImageTask, Field(discriminator="family")]

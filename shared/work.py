@@ -1,0 +1,141 @@
+"""What one masked round asks of an institution, and the names and lengths of the counters it answers with.
+
+A round's plan (``shared/secagg``) carries one of these as its opaque, digested body. Counters are non-negative
+integers that ride in the masked vector after the control coordinates, so each is only ever seen as a sum.
+Fractions (losses) are fixed-point: multiplied by :data:`FIXED_POINT` and rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from shared.frozen import Frozen
+from shared.settings import DistillationSettings, TrainingSettings
+from shared.task import Task
+
+FIXED_POINT = 2**16
+"""Counter units in 1.0 of a loss or another fraction."""
+EXPONENTS = 64
+"""Bins of a range pass: |x| in [2^(i-32), 2^(i-31)), bin 0 also takes zero and everything smaller."""
+HISTOGRAM_BINS = 512
+"""Bins of a histogram pass, equal in width over the agreed range."""
+
+
+class CounterField(NamedTuple):
+    """A named run of counters: ``length`` consecutive integers of the masked vector."""
+
+    name: str
+    length: int
+
+
+class Normalisation(Frozen):
+    """Mean and standard deviation of each numeric input (tables: by column; images: by channel), from masked sums."""
+
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+
+
+class StatisticsRangeWork(Frozen):
+    """Pass 1 over the records: how many values each numeric column has in each power-of-two bin of |x|."""
+
+    kind: Literal["statistics-range"] = "statistics-range"
+
+
+class StatisticsMomentsWork(Frozen):
+    """Pass 2: per numeric column the count, and the sums of (x / 2^e + 1) and (x / 2^e)² in fixed point, |x| < 2^e."""
+
+    kind: Literal["statistics-moments"] = "statistics-moments"
+    exponents: tuple[int, ...]
+
+
+class TrainWork(Frozen):
+    """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
+
+    ``version`` counts the updates already applied to the student (0 at first). Blob: safetensors
+    ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order.
+    """
+
+    kind: Literal["train"] = "train"
+    version: int = Field(ge=0)
+    seed: int
+    normalisation: Normalisation
+    training: TrainingSettings
+    distillation: DistillationSettings
+
+
+class CalibrateRangeWork(Frozen):
+    """Pass 1 over activations: how many values of each tensor of the float graph fall in each power-of-two bin,
+    negatives and positives apart. Evaluates the final student too. Blob as in :class:`TrainWork`."""
+
+    kind: Literal["calibrate-range"] = "calibrate-range"
+    normalisation: Normalisation
+    tensors: tuple[str, ...]
+
+
+class CalibrateHistogramWork(Frozen):
+    """Pass 2 over activations: histograms over the agreed range of each tensor. Blob as in :class:`TrainWork`."""
+
+    kind: Literal["calibrate-histogram"] = "calibrate-histogram"
+    normalisation: Normalisation
+    tensors: tuple[str, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+
+
+class GateWork(Frozen):
+    """Run candidate INT8 files beside the float graph on held-out records and count how often each is right and agrees.
+
+    Blob: safetensors ``{"float": uint8 (bytes,), "<candidate>": uint8 (bytes,)}``, ONNX files.
+    """
+
+    kind: Literal["gate"] = "gate"
+    candidates: tuple[str, ...]
+
+
+Work = StatisticsRangeWork | StatisticsMomentsWork | TrainWork | CalibrateRangeWork | CalibrateHistogramWork | GateWork
+_WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
+
+
+def parse_work(body: bytes) -> Work:
+    """The work that a plan's body holds; raises pydantic's ``ValidationError``."""
+    return _WORK.validate_json(body)
+
+
+def trains(work: Work) -> bool:
+    """Whether the round carries an update of the student (else the vector holds counters only)."""
+    return isinstance(work, TrainWork)
+
+
+def evaluation_fields(task: Task) -> tuple[CounterField, ...]:
+    """Held-out records counted, their summed cross-entropy (fixed point), and the confusion matrix (truth × prediction)."""
+    classes = len(task.labels)
+    return (
+        CounterField("eval_records", 1),
+        CounterField("eval_loss", 1),
+        CounterField("eval_confusion", classes * classes),
+    )
+
+
+def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
+    """The counters of one round, in the order in which they lie in the masked vector."""
+    columns = len(task.numeric) if task.family == "tabular" else task.channels
+    match work:
+        case StatisticsRangeWork():
+            return (CounterField("exponents", columns * EXPONENTS),)
+        case StatisticsMomentsWork():
+            return (CounterField("count", columns), CounterField("sum", columns), CounterField("square_sum", columns))
+        case TrainWork():
+            return (*evaluation_fields(task), CounterField("train_records", 1), CounterField("train_loss", 1))
+        case CalibrateRangeWork():
+            return (*evaluation_fields(task), CounterField("ranges", len(work.tensors) * 2 * EXPONENTS))
+        case CalibrateHistogramWork():
+            return (CounterField("histograms", len(work.tensors) * HISTOGRAM_BINS),)
+        case GateWork():
+            return (
+                CounterField("gate_records", 1),
+                CounterField("gate_float_right", 1),
+                CounterField("gate_right", len(work.candidates)),
+                CounterField("gate_agree", len(work.candidates)),
+            )
