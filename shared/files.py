@@ -26,7 +26,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            Path(beside).replace(path)
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
