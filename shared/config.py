@@ -75,9 +75,8 @@ class AggregationSettings(Frozen):
     @model_validator(mode="after")
     def _cohort_hides_everyone(self) -> AggregationSettings:
         if self.smallest_cohort < self.collusion + 2:
-            raise ValueError(
-                f"smallest_cohort must be at least collusion + 2 = {self.collusion + 2}, so that a sum always hides an honest institution behind another"
-            )
+            least = self.collusion + 2
+            raise ValueError(f"smallest_cohort must be at least collusion + 2 = {least}, so that a sum hides an honest institution")
         return self
 
 
