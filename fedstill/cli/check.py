@@ -1,0 +1,55 @@
+"""``fedstill check``: is this configuration right, are the files it names there, do the records load?"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.config import FederationConfig, InstitutionConfig, load_config
+from shared.errors import ConfigError
+from shared.files import read_bytes
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A federation.toml or an institution.toml.")],
+    records: Annotated[bool, typer.Option(help="Also load the records that the file names.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check FILE without running anything: keys, values, paths and, unless --no-records, the records themselves.
+
+    Example: fedstill check federation.toml
+    """
+    config = read_config(file)
+    counts = _count_records(config) if records and config.data is not None else {}
+    if as_json:
+        sys.stdout.write(json.dumps({"file": str(file), "kind": type(config).__name__, "records": counts}) + "\n")
+        return
+    sys.stdout.write(f"{file} is right.\n")
+    for name, (train, test) in counts.items():
+        sys.stdout.write(f"  {name}: {train} records to learn from, {test} held out\n")
+
+
+def read_config(file: Path) -> FederationConfig | InstitutionConfig:
+    """Reads either kind of file; an institution's is known by its ``policy``, ``threads`` or missing ``teacher`` table."""
+    try:
+        table = tomllib.loads(read_bytes(file, what="configuration").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    if {"policy", "threads", "teacher_path"} & set(table) or file.name == "institution.toml":
+        return load_config(InstitutionConfig, file)
+    return load_config(FederationConfig, file)
+
+
+def _count_records(config: FederationConfig | InstitutionConfig) -> dict[str, tuple[int, int]]:
+    from shared.data import load_site, load_sites
+
+    sites = {config.name: load_site(config)} if isinstance(config, InstitutionConfig) else load_sites(config)
+    return {name: (len(split.train), len(split.test)) for name, split in sites.items()}

@@ -1,0 +1,84 @@
+"""A whole federation as folders on one machine: a coordinator's and one for each institution, each with only its own.
+
+The folders are what a deployed coordinator and its institutions have (``docs/deploy.md``); a simulation, the tests and
+the compose demonstration make them all at once, with one difference that a real federation never has: one user owns
+all keys and all records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from shared.config import ArrayData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
+from shared.data import Split, save_arrays
+from shared.files import PRIVATE_MODE, write_atomic
+from shared.frozen import Frozen
+from shared.identity import load_identity, make_identity, make_node_key, public_bytes, save_roster
+from shared.secagg.roster import Roster
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a federation's parts lie. ``institutions`` is sorted by name."""
+
+    folder: Path
+    coordinator: Path
+    institutions: Mapping[str, Path]
+
+
+def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) -> Workspace:
+    """Makes what is missing of a federation over ``sites`` under ``folder``: keys, rosters, configurations, records.
+
+    Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no.
+    """
+    workspace = Workspace(folder, folder / "coordinator", {name: folder / "institutions" / name for name in sorted(sites)})
+    _write_config(workspace.coordinator / "federation.toml", config)
+    coordinator_key = _identity(workspace.coordinator)
+    members = {}
+    for name, home in workspace.institutions.items():
+        members[name] = _identity(home)
+        if not (home / "keys" / "node").exists():
+            make_node_key(home / "keys" / "node")
+        if not (home / "records.npz").exists():
+            save_arrays(home / "records.npz", sites[name])
+        _write_config(home / "institution.toml", institution_config(config, name, home / "records.npz"))
+    roster = Roster(members=members, coordinator=coordinator_key)
+    for home in (workspace.coordinator, *workspace.institutions.values()):
+        if not (home / "roster.json").exists():
+            save_roster(home / "roster.json", roster)
+    return workspace
+
+
+def institution_config(config: FederationConfig, name: str, records: Path) -> InstitutionConfig:
+    """The configuration of one simulated institution: its policy agrees to exactly what the federation proposes."""
+    return InstitutionConfig(
+        name=name,
+        seed=config.seed,
+        task=config.task,
+        data=ArrayData(source="arrays", path=records),
+        split=SplitSettings(test_fraction=config.split.test_fraction),
+        teacher_path=records.parent / "teacher",
+        student=config.student,
+        policy=PolicySettings(
+            smallest_cohort=config.aggregation.smallest_cohort,
+            collusion=config.aggregation.collusion,
+            longest_clip_norm=config.aggregation.clip_norm,
+            most_rounds=10 * config.rounds + 100,
+            most_epochs=config.training.epochs,
+        ),
+    )
+
+
+def _identity(home: Path) -> bytes:
+    path = home / "keys" / "identity.key"
+    return public_bytes(load_identity(path) if path.exists() else make_identity(path))
+
+
+def _write_config(path: Path, config: Frozen) -> None:
+    if not path.exists():
+        table = config.model_dump(mode="json", exclude_none=True)
+        write_atomic(path, tomli_w.dumps(table).encode(), mode=PRIVATE_MODE)
