@@ -1,0 +1,82 @@
+"""The figures of one simulated federation: what ``summary.json`` holds and ``--json`` prints."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.frozen import Frozen
+
+ModelName = Literal["teacher", "local", "federated", "fedstill", "int8", "pooled"]
+
+TITLES: dict[str, str] = {
+    "teacher": "teacher (own, stays)",
+    "local": "student alone",
+    "federated": "federated, no teacher",
+    "fedstill": "fedstill student",
+    "int8": "fedstill INT8",
+    "pooled": "student, pooled records",
+}
+"""How a model is called in tables and plots, in the order in which they stand."""
+
+
+class ModelFigures(Frozen):
+    """One row of the comparison. Accuracies are fractions of held-out records; ``overall`` counts every record once.
+
+    ``latency_ms`` is the median at batch 1 on one thread of this machine; a teacher's figures are means over institutions.
+    """
+
+    accuracy: dict[str, float]
+    overall: float
+    mean: float
+    parameters: int | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+
+
+class RoundFigures(Frozen):
+    """One round as the coordinator saw it; figures of a void round are absent."""
+
+    number: int
+    phase: str
+    status: Literal["closed", "void"]
+    survivors: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    reason: str = ""
+    accuracy: float | None = None
+    loss: float | None = None
+    bytes_up: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class RoundCounts(Frozen):
+    """How many training rounds were asked for, closed and void."""
+
+    planned: int
+    closed: int
+    void: int
+
+
+class Summary(Frozen):
+    """Everything the report shows. ``metrics`` maps a model to its figures; ``seconds_by_part`` adds up to ``seconds``."""
+
+    name: str
+    run: str
+    run_dir: str
+    artifact: str
+    institutions: int
+    records: dict[str, tuple[int, int]]
+    labels: tuple[str, ...]
+    seconds: float
+    seconds_by_part: dict[str, float]
+    peak_memory_mb: float
+    rounds: RoundCounts
+    history: tuple[RoundFigures, ...]
+    metrics: dict[str, ModelFigures]
+    agreement: float
+    bytes_up_per_round: dict[str, float]
+    bytes_up_per_parameter: float
+    machine: str
+    seed: int
+    notes: tuple[str, ...] = ()
