@@ -6,9 +6,9 @@ A task's raw input is one array, the same that the exported graph takes: ``float
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared.frozen import Frozen
 
@@ -30,7 +30,13 @@ class CategoricalColumn(Frozen):
     categories: tuple[str, ...] = Field(min_length=1, max_length=10_000)
 
 
-Column = Annotated[NumericColumn | CategoricalColumn, Field(discriminator="kind")]
+def _kind(column: Any) -> str:
+    # A column without a kind is numeric: the common case stays short in federation.toml.
+    kind = column.get("kind", "numeric") if isinstance(column, dict) else getattr(column, "kind", "numeric")
+    return str(kind)
+
+
+Column = Annotated[Annotated[NumericColumn, Tag("numeric")] | Annotated[CategoricalColumn, Tag("categorical")], Discriminator(_kind)]
 
 
 class TabularTask(Frozen):

@@ -1,0 +1,68 @@
+"""Configuration: unknown keys, values out of range and broken files are one clear sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from shared.config import AggregationSettings, ConfigError, FederationConfig, InstitutionConfig, load_config
+
+TABLE = {
+    "name": "trial",
+    "task": {"family": "tabular", "label": "ill", "labels": ["no", "yes"], "columns": [{"name": "age"}]},
+    "teacher": {"width": 32, "depth": 2},
+    "student": {"width": 8, "depth": 1},
+    "data": {"source": "csv", "path": "records.csv"},
+}
+
+
+def write(tmp_path: Path, table: dict[str, object]) -> Path:
+    path = tmp_path / "federation.toml"
+    path.write_text(tomli_w.dumps(table))
+    return path
+
+
+def test_paths_are_meant_from_the_file_s_folder(tmp_path: Path) -> None:
+    config = load_config(FederationConfig, write(tmp_path, TABLE))
+    assert config.data is not None
+    assert config.data.source == "csv"
+    assert config.data.path == tmp_path / "records.csv"
+
+
+def test_a_configuration_survives_being_written_and_read(tmp_path: Path) -> None:
+    config = load_config(FederationConfig, write(tmp_path, TABLE))
+    again = load_config(FederationConfig, write(tmp_path, config.model_dump(mode="json", exclude_none=True)))
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ruonds": 3}, r"unknown key 'ruonds'; did you mean 'rounds'\?"),
+        ({"training": {"lerning_rate": 0.1}}, r"unknown key 'training.lerning_rate'; did you mean 'learning_rate'\?"),
+        ({"rounds": 0}, r"'rounds': Input should be greater than or equal to 1"),
+        ({"name": "St. Mary"}, r"'name': String should match pattern"),
+        ({"task": TABLE["task"] | {"labels": ["no", "no"]}}, r"'task.tabular': labels must be unique"),
+        ({"task": TABLE["task"] | {"columns": [{"name": "ill"}]}}, r"column names must be unique and differ from the label; twice: ill"),
+        ({"aggregation": {"smallest_cohort": 2}}, r"smallest_cohort must be at least collusion \+ 2 = 3"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
+    path = write(tmp_path, TABLE | change)
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        load_config(FederationConfig, path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_text_that_is_not_toml_is_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "institution.toml"
+    path.write_text("name = ")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load_config(InstitutionConfig, path)
+
+
+def test_the_defaults_of_aggregation_are_legal() -> None:
+    settings = AggregationSettings()
+    assert settings.smallest_cohort >= settings.collusion + 2

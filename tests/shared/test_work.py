@@ -1,0 +1,52 @@
+"""Every kind of work survives its encoding, and its counters have the lengths that both sides expect."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.settings import DistillationSettings, TrainingSettings
+from shared.task import ImageTask, NumericColumn, TabularTask
+from shared.work import (
+    EXPONENTS,
+    HISTOGRAM_BINS,
+    CalibrateHistogramWork,
+    CalibrateRangeWork,
+    GateWork,
+    Normalisation,
+    StatisticsMomentsWork,
+    StatisticsRangeWork,
+    TrainWork,
+    Work,
+    counter_fields,
+    parse_work,
+    trains,
+)
+
+TABLE = TabularTask(family="tabular", label="y", labels=("a", "b", "c"), columns=(NumericColumn(name="p"), NumericColumn(name="q")))
+IMAGES = ImageTask(family="image", labels=("a", "b"), size=8, channels=3)
+NORMALISATION = Normalisation(means=(0.0,), deviations=(1.0,))
+WORKS: list[tuple[Work, int]] = [
+    (StatisticsRangeWork(), 2 * EXPONENTS),
+    (StatisticsMomentsWork(exponents=(3, 4)), 6),
+    (
+        TrainWork(version=3, seed=1, normalisation=NORMALISATION, training=TrainingSettings(), distillation=DistillationSettings()),
+        1 + 1 + 9 + 2,
+    ),
+    (CalibrateRangeWork(normalisation=NORMALISATION, tensors=("x", "y")), 1 + 1 + 9 + 4 * EXPONENTS),
+    (
+        CalibrateHistogramWork(normalisation=NORMALISATION, tensors=("x", "y"), lows=(0.0, -1.0), highs=(1.0, 1.0)),
+        2 * HISTOGRAM_BINS,
+    ),
+    (GateWork(candidates=("u8u8", "u8s8-7bit")), 2 + 4),
+]
+
+
+@pytest.mark.parametrize(("work", "counters"), WORKS, ids=lambda value: getattr(value, "kind", None))
+def test_a_work_survives_its_encoding_and_knows_its_counters(work: Work, counters: int) -> None:
+    assert parse_work(work.canonical()) == work
+    assert sum(field.length for field in counter_fields(work, TABLE)) == counters
+    assert trains(work) == isinstance(work, TrainWork)
+
+
+def test_images_have_one_statistic_a_channel() -> None:
+    assert sum(field.length for field in counter_fields(StatisticsMomentsWork(exponents=(8, 8, 8)), IMAGES)) == 9
