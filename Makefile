@@ -17,6 +17,7 @@ check: $(STAMP)
 	$(BIN)/mypy --strict fedstill server client shared scripts benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_rpc.py --check
+	$(BIN)/python scripts/generate_config_docs.py --check
 
 proto: $(STAMP)
 	$(BIN)/python scripts/generate_rpc.py
