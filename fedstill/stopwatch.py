@@ -1,0 +1,29 @@
+"""Seconds by named part of a run, so that the report can say where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Adds up wall-clock seconds by part; parts must not overlap, so that they add up to the whole."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Counts the time within the block towards ``name``."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - begun
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the stopwatch was made."""
+        return time.monotonic() - self._started
