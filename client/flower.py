@@ -1,0 +1,202 @@
+"""The institution's side of Flower 1.41.0: the resident worker, and a SuperNode that does not dawdle.
+
+Only this file of ``client`` knows Flower's inner modules; flwr is pinned to the exact version it was written for.
+
+As Flower ships, a SuperNode unpacks the code that the coordinator pushed and starts a process for every message. Here
+the SuperNode runs with ``--isolation process``, and :func:`work` takes its place: one process that stays, runs the
+*installed* ``client.app:app`` (so torch, teacher targets and records stay warm), and answers every message of a run
+whose bundle is not the known empty one (``shared/bundle.py``) with an error. Pushed code is never unpacked nor imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import logging
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from flwr.app import Context, Error, Message
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.fab import Fab
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.retry import RetryInvoker, exponential
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from client.pace import Pace
+from shared.bundle import bundle_hash
+
+App = Callable[[Message, Context], Message]
+
+INSTALLED_APP = "client.app:app"
+"""The one ClientApp that the worker runs."""
+WORKER_POLL_S = 0.1
+"""Seconds between two questions of the worker to its SuperNode, over loopback."""
+PULL_BACKOFF_S = 0.05
+"""First wait for an object that is announced and not there yet; Flower's own is 1 s."""
+_RETRY_S = 45.0
+
+_log = logging.getLogger("fedstill.worker")
+
+
+def poll_at(pace: Pace) -> None:
+    """Lets ``pace`` decide how long a SuperNode sleeps between two polls.
+
+    Flower 1.41 has 3 s (nothing to fetch) and 0.5 s (waiting for the worker) written into
+    ``flwr.supernode.start_client_internal``, which calls them through its module-wide name ``time``.
+    """
+    import flwr.supernode.start_client_internal as supernode
+
+    vars(supernode)["time"] = types.SimpleNamespace(sleep=pace.sleep)
+
+
+def pull_quickly() -> None:
+    """Shortens the first wait for an object that is announced and not there yet, from 1 s; it still doubles each time.
+
+    A message becomes visible before its objects have arrived, so whoever polls quickly meets this wait every time.
+    """
+    inflatable_utils.pull_objects.__kwdefaults__ = {
+        **(inflatable_utils.pull_objects.__kwdefaults__ or {}),
+        "initial_backoff": PULL_BACKOFF_S,
+    }
+
+
+def load_installed_app() -> App:
+    """The installed ClientApp."""
+    module, _, name = INSTALLED_APP.partition(":")
+    app: App = getattr(importlib.import_module(module), name)
+    return app
+
+
+def allowed(fab: Fab) -> bool:
+    """Whether a run's bundle is the known one: both the hash it claims and the hash of what it holds."""
+    known = bundle_hash()
+    return fab.hash_str == known and hashlib.sha256(fab.content).hexdigest() == known
+
+
+def answer(app: App, message: Message, context: Context, fab: Fab) -> tuple[Message, str]:
+    """The reply to one message, and what went wrong (empty: nothing). An error's text stays here: it may quote records."""
+    if not allowed(fab):
+        _log.error("refused a run whose bundle %s is not on this institution's list", fab.hash_str[:16])
+        return Message(Error(ErrorCode.INVALID_FAB, "this institution runs installed code only"), reply_to=message), "refused"
+    try:
+        return app(message, context), ""
+    except Exception as error:
+        _log.exception("the installed app failed")
+        kind = type(error).__name__
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"{kind}; see the institution's log"), reply_to=message), kind
+
+
+def work(address: str, secret: bytes, app: App, *, once: bool = False) -> None:
+    """Serves a SuperNode's Runtime interface at ``address``: takes tasks and answers them, one at a time, for ever.
+
+    ``secret`` is shared with the SuperNode only; without it nobody else on this machine can take a task. With ``once``
+    it returns after one task. Raises :class:`httpx.HTTPStatusError` if the SuperNode does not accept the secret.
+    """
+    with _connect(address, _superexec(secret)) as acquire:
+        while True:
+            task = _acquire(acquire)
+            if task is None:
+                time.sleep(WORKER_POLL_S)
+                continue
+            with _connect(address, RuntimeTokenHttpInterceptor(task), patient=True) as client:
+                _serve(client, app)
+            if once:
+                return
+
+
+def _acquire(client: RuntimeHttpClient) -> str | None:
+    try:
+        response = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+    except httpx.TransportError:
+        return None  # the SuperNode is being started again
+    return response.token if response.HasField("task") and response.token else None
+
+
+def _serve(client: RuntimeHttpClient, app: App) -> None:
+    """One task, from its input to its output. A SuperNode lost on the way is no reason to end: the ledger has the answer."""
+    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    heartbeat.start()
+    context, failure = None, "the task's input did not arrive"
+    try:
+        message, context, _, fab = pull_task_input(client)
+        started = time.monotonic()
+        reply, failure = answer(app, message, context, fab)
+        push_message(client, reply, context)
+        _log.info("answered %s in %.1f s", message.metadata.message_type, time.monotonic() - started)
+    except (httpx.HTTPError, RuntimeError) as error:
+        _log.warning("could not hand over an answer (%s); it is kept and given again when asked", type(error).__name__)
+    finally:
+        status = SubStatus.FAILED if failure else SubStatus.COMPLETED
+        push_task_output(client=client, context=context, sub_status=status, details=failure)
+        if heartbeat.is_running:
+            heartbeat.stop()
+
+
+def _connect(address: str, interceptor: ProtobufClientInterceptor, *, patient: bool = False) -> RuntimeHttpClient:
+    # Flower's own retry invoker ends the process on 401, which would throw away a warm worker: ours gives up instead.
+    patience = RetryInvoker(lambda: exponential(max_delay=5), httpx.TransportError, max_tries=None, max_time=_RETRY_S)
+    return RuntimeHttpClient.from_server_address(
+        server_address=address,
+        insecure=True,  # loopback, and each call is authenticated by secret or token
+        root_certificates=None,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"), interceptor],
+        retry_invoker=patience if patient else None,
+    )
+
+
+def _superexec(secret: bytes) -> SuperExecAuthHttpInterceptor:
+    return SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}))
+
+
+def _run_supernode(arguments: list[str], alive: Path) -> None:
+    import sys
+
+    from flwr.supernode.cli import flower_supernode
+
+    poll_at(Pace(alive=alive))
+    pull_quickly()
+    sys.argv = ["flower-supernode", *arguments]
+    flower_supernode()
+
+
+def _run_worker(address: str, secret_file: Path) -> None:
+    from shared.identity import read_private
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    pull_quickly()
+    app = load_installed_app()
+    _log.info("ready")
+    work(address, read_private(secret_file), app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m client.flower supernode --alive FILE -- …`` or ``python -m client.flower worker --address … --secret …``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    roles = parser.add_subparsers(dest="role", required=True)
+    supernode = roles.add_parser("supernode", help="run flower-supernode with quick polling; its arguments come after --")
+    supernode.add_argument("--alive", type=Path, required=True)
+    supernode.add_argument("rest", nargs=argparse.REMAINDER)
+    worker = roles.add_parser("worker", help="run the resident worker")
+    worker.add_argument("--address", required=True)
+    worker.add_argument("--secret", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    if options.role == "supernode":
+        _run_supernode([word for word in options.rest if word != "--"], options.alive)
+    else:
+        _run_worker(options.address, options.secret)
+
+
+if __name__ == "__main__":
+    main()

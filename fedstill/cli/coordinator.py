@@ -1,0 +1,129 @@
+"""``fedstill coordinator``: set up the coordinator's folder, enrol institutions, run the service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedstill.progress import make_console
+from shared.config import FederationConfig, load_config
+from shared.identity import fingerprint
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Set up and run the coordinator's service.")
+
+Folder = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def init(
+    folder: Folder,
+    config: Annotated[Path, typer.Option(help="The federation.toml.")],
+    host: Annotated[list[str], typer.Option(help="A name or address under which institutions reach this machine. Repeatable.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the coordinator's folder: keys, a CA of its own, a server certificate, a roster of itself.
+
+    Example: fedstill coordinator init coordinator --config federation.toml --host fl.example.org
+    """
+    from server.provision import init_coordinator
+
+    roster = init_coordinator(folder, load_config(FederationConfig, config), host)
+    _result(
+        as_json,
+        {"folder": str(folder), "ca": str(folder / "keys" / "ca.crt"), "roster_digest": roster.digest.hex()},
+        f"{folder} is ready. Give {folder / 'keys' / 'ca.crt'} to the institutions and enrol theirs with: fedstill coordinator enrol",
+    )
+
+
+@app.command()
+def enrol(
+    folder: Folder,
+    enrolments: Annotated[list[Path], typer.Argument(help="The enrolment.json of each institution.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add institutions to the roster, and say the fingerprint that they must compare before they pin it.
+
+    Example: fedstill coordinator enrol coordinator st-mary/enrolment.json vrach/enrolment.json
+    """
+    from server.provision import enrol as add
+    from shared.enrolment import read_enrolment
+
+    roster = add(folder, [read_enrolment(path) for path in enrolments])
+    _result(
+        as_json,
+        {"roster": str(folder / "roster.json"), "members": sorted(roster.members), "roster_digest": roster.digest.hex()},
+        f"{len(roster.members)} institutions: {', '.join(sorted(roster.members))}\n"
+        f"send {folder / 'roster.json'} to all of them; its fingerprint is\n  {fingerprint(roster.digest)}",
+    )
+
+
+@app.command()
+def renew(
+    folder: Folder,
+    host: Annotated[list[str], typer.Option(help="A name or address under which institutions reach this machine. Repeatable.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a new server certificate (of the same CA), before the old one ends or for other names.
+
+    Example: fedstill coordinator renew coordinator --host fl.example.org
+    """
+    from server.provision import make_certificates
+    from shared.certificates import hosts_of, load_certificate
+
+    make_certificates(folder, load_config(FederationConfig, folder / "federation.toml").name, host)
+    certificate = load_certificate(folder / "keys" / "server.pem")
+    until = certificate.not_valid_after_utc.date().isoformat()
+    _result(as_json, {"hosts": hosts_of(certificate), "until": until}, f"good for {', '.join(hosts_of(certificate))} until {until}")
+
+
+@app.command()
+def run(
+    folder: Folder,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that institutions connect to.")] = 8443,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
+    name: Annotated[str | None, typer.Option("--run", help="The run's name; default: the unfinished run, or a new one.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with an unfinished run; never start a new one.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for all institutions of the roster.")] = 600.0,
+    least: Annotated[int | None, typer.Option(min=2, help="Institutions that suffice after --wait; default: smallest_cohort.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the service, wait for the institutions, run a run to its signed artifact, and end everything again.
+
+    Example: fedstill coordinator run coordinator --port 8443
+
+    Ctrl-C ends cleanly and keeps the closed rounds; the same command goes on and ends with the same student.
+    """
+    from fedstill.following import follower
+    from server.supervise import CoordinatorService, ServiceOptions
+
+    console = make_console()
+    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least)
+    service = CoordinatorService(folder, options, say=lambda line: console.print(line, highlight=False), on_event=follower(console))
+    outcome = service.serve()
+    _result(
+        as_json,
+        {"run": outcome.run, "artifact": outcome.artifact, "flower_runs": outcome.flower_runs, "seconds": round(outcome.seconds, 3)},
+        f"run {outcome.run} is finished; its artifact: {outcome.artifact}",
+    )
+
+
+@app.command()
+def status(folder: Folder, as_json: AsJson = False) -> None:
+    """Say how the service of FOLDER is; ends with code 80 if it does not run. Good as a health check.
+
+    Example: fedstill coordinator status coordinator
+    """
+    from server.superlink import CoordinatorFolder
+    from shared.service import read_status
+
+    found = read_status(CoordinatorFolder(folder).status)
+    _result(as_json, found.model_dump(), " ".join(filter(None, (found.state, found.run))))
+
+
+def _result(as_json: bool, value: dict[str, object], text: str) -> None:
+    sys.stdout.write((json.dumps(value) if as_json else text) + "\n")

@@ -1,0 +1,51 @@
+"""A deployed run's events as lines for operators, as they come out of the coordinator's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from server.events import (
+    EpochOpened,
+    Event,
+    InstitutionAbsent,
+    InstitutionRefused,
+    PhaseStarted,
+    RoundClosed,
+    RoundVoid,
+    RunStarted,
+)
+
+
+def follower(console: Console) -> Callable[[Event], None]:
+    """A listener that says each event worth a line on ``console``."""
+
+    def listen(event: Event) -> None:
+        line = describe(event)
+        if line:
+            console.print(line, highlight=False, markup=False)
+
+    return listen
+
+
+def describe(event: Event) -> str:
+    """One line about an event; empty where there is nothing an operator would want to read."""
+    match event:
+        case RunStarted():
+            return f"run {event.run} {'goes on' if event.resumed else 'begins'}: {len(event.roster)} institutions, {event.rounds} rounds"
+        case EpochOpened():
+            refused = "".join(f"\n  {name} refused: {sentence}" for name, sentence in sorted(event.refused.items()))
+            return f"epoch {event.epoch}: {', '.join(event.members)}{refused}"
+        case PhaseStarted():
+            return f"phase {event.phase}"
+        case RoundClosed():
+            seconds = sum(event.seconds.values())
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(event.metrics.items()))
+            return f"round {event.number} ({event.phase}) closed with {len(event.survivors)} in {seconds:.1f} s {figures}".rstrip()
+        case RoundVoid():
+            return f"round {event.number} ({event.phase}) is void: {event.reason}"
+        case InstitutionAbsent() | InstitutionRefused():
+            return f"{event.institution} did not answer {event.stage} of round {event.number}: {event.reason}"
+        case _:
+            return ""

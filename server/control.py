@@ -1,0 +1,114 @@
+"""The coordinator's side of Flower's Control interface: register institutions' nodes, start a run, follow it.
+
+It runs in the supervisor's process, on the coordinator's own machine, against the SuperLink on loopback (Flower 1.41.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from flwr.common.serde import fab_to_proto, user_config_to_proto
+from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+from shared.bundle import app_bundle, bundle_hash
+from shared.errors import DeploymentError
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where a Flower run stands: ``finished`` and, if so, ``completed``; ``details`` say why it is not."""
+
+    finished: bool
+    completed: bool
+    details: str
+
+
+class Control:
+    """A connection to the Control interface at ``address``; every call raises :class:`DeploymentError` if it fails."""
+
+    def __init__(self, address: str, ca: Path) -> None:
+        self._client = ControlHttpClient.from_server_address(address, False, ca.read_bytes(), interceptors=[])
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+    def register(self, nodes: Mapping[str, bytes]) -> None:
+        """Makes sure that every institution's node (name to OpenSSH public key) is registered under its name.
+
+        Nodes that are registered with other keys than these are left alone: they are not in anyone's cohort.
+        """
+        known = {node.public_key: node.name for node in self._nodes()}
+        for name, line in nodes.items():
+            key = _node_key(name, line)
+            if key not in known:
+                with _asking("register a node"):
+                    self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
+            elif known[key] != name:
+                raise DeploymentError(f"the node key of '{name}' is registered for '{known[key]}': each institution needs a key of its own")
+
+    def online(self) -> frozenset[str]:
+        """Names of the institutions whose SuperNode is connected now."""
+        return frozenset(node.name for node in self._nodes() if node.status == "online")
+
+    def start(self, config: Mapping[str, str]) -> int:
+        """Starts a run of the installed apps with this run configuration; returns Flower's number of it."""
+        fab = fab_to_proto(Fab(bundle_hash(), app_bundle(), {}))
+        with _asking("start a run"):
+            response = self._client.StartRun(StartRunRequest(fab=fab, override_config=user_config_to_proto(dict(config))))
+        if not response.run_id:
+            raise DeploymentError("SuperLink did not start the run; see its log")
+        return response.run_id
+
+    def status(self, run: int) -> RunStatus:
+        """Where run number ``run`` stands."""
+        with _asking("follow a run"):
+            found = self._client.ListRuns(ListRunsRequest(run_id=run)).run_dict.get(run)
+        if found is None:
+            return RunStatus(True, False, "SuperLink does not know the run any more")
+        status = found.status
+        return RunStatus(status.status == "finished", status.sub_status == "completed", status.details)
+
+    def stop_unfinished(self) -> None:
+        """Ends every run that an earlier SuperLink left behind: it has nobody who leads it any more."""
+        with _asking("list the runs"):
+            runs = self._client.ListRuns(ListRunsRequest()).run_dict
+        for number, run in runs.items():
+            if run.status.status != "finished":
+                self.stop(number)
+
+    def stop(self, run: int) -> None:
+        """Asks SuperLink to end a run."""
+        with _asking("stop a run"):
+            self._client.StopRun(StopRunRequest(run_id=run))
+
+    def _nodes(self) -> list[NodeInfo]:
+        with _asking("list the nodes"):
+            return list(self._client.ListNodes(ListNodesRequest()).nodes_info)
+
+
+class _asking:  # noqa: N801 - reads as a verb in a with statement
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, httpx.HTTPError):
+            raise DeploymentError(f"could not {self._what} at SuperLink ({type(error).__name__}); see logs/superlink.log") from error
+
+
+def _node_key(name: str, line: bytes) -> bytes:
+    try:
+        return public_key_to_bytes(load_ssh_public_key(line))  # type: ignore[arg-type]
+    except (ValueError, AttributeError) as error:
+        raise DeploymentError(f"the node key of '{name}' cannot be read: enrol the institution again") from error

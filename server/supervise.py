@@ -1,0 +1,252 @@
+"""The coordinator's service: keeps its processes alive, waits for the institutions, starts a run and follows it to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from server.control import Control
+from server.events import Event
+from server.site import CoordinatorSite
+from server.store import Store
+from server.superlink import CoordinatorFolder, executor, gateway, superlink
+from shared.bundle import COORDINATOR_DIR, RUN
+from shared.certificates import load_certificate
+from shared.errors import DeploymentError, RunError
+from shared.hosting import LOOPBACK, make_secret
+from shared.identity import read_private
+from shared.processes import Ended, StopSignals, Supervisor, free_port, only_one, refuse_taken_port, tail
+from shared.secagg.roster import Roster
+from shared.service import write_status
+
+LOOK_S = 0.5
+"""Seconds between two looks at the processes and the run."""
+START_S = 90.0
+"""Longest wait for a process to be ready."""
+MOST_FAILURES = 6
+"""Starts in a row after which a process that keeps ending is given up."""
+MOST_RESTARTS = 20
+"""Flower runs after which one fedstill run is given up; each goes on where the last one was lost."""
+UNREACHABLE_S = 120.0
+"""Longest time for which SuperLink may be away while a run is on."""
+
+_FAILED_INSIDE = "ServerApp failed with exception: "
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What ``fedstill coordinator run`` was asked for.
+
+    ``run`` names the run (default: the unfinished one, or a new one); the service waits ``wait_s`` seconds for all of
+    the roster, and starts with ``least`` institutions (default: the smallest cohort) if no more have come by then.
+    """
+
+    host: str = "0.0.0.0"
+    port: int = 8443
+    run: str | None = None
+    resume: bool = False
+    wait_s: float = 600.0
+    least: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its name, its artifact's folder, and how many Flower runs it took."""
+
+    run: str
+    artifact: str
+    flower_runs: int
+    seconds: float
+
+
+class CoordinatorService:
+    """Runs one fedstill run from a coordinator's folder. ``say`` gets lines for operators, ``on_event`` the run's events."""
+
+    def __init__(
+        self, folder: Path, options: ServiceOptions, *, say: Callable[[str], None], on_event: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Checks the folder: configuration, roster, keys and the certificates' dates; raises the error of what is wrong."""
+        self._home = CoordinatorFolder(folder.absolute())
+        self._site = CoordinatorSite(folder.absolute())
+        self._options = options
+        self._say = say
+        self._on_event = on_event
+        self._least = options.least if options.least is not None else self._site.config.aggregation.smallest_cohort
+        self._nodes = read_nodes(self._home.nodes, self._site.roster, self._least)
+        _check_keys(self._site, self._home)
+        self._trust = ssl.create_default_context(cafile=str(self._home.ca))
+        self._supervisor = Supervisor()
+        self._ports = {"superlink": 0, "gateway": options.port}
+        self._seen = 0
+
+    def serve(self) -> Outcome:
+        """Starts everything, runs the run and ends everything.
+
+        Raises :class:`KeyboardInterrupt` after SIGINT or SIGTERM, :class:`RunError` if the run failed, and
+        :class:`DeploymentError` if a process or the institutions did not come.
+        """
+        started = time.monotonic()
+        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, self._supervisor:
+            refuse_taken_port(self._options.host, self._options.port)
+            store = self._site.store
+            run = choose_run(store, self._site.config.name, self._options)
+            self._seen = max((sequence for sequence, _, _ in store.events(run)), default=0)
+            control = self._start(stop)
+            try:
+                self._wait_for_institutions(control, stop)
+                flower_runs = self._run(control, run, stop)
+            finally:
+                control.close()
+                store.close()
+            write_status(self._home.status, "coordinator", "finished", run=run)
+            return Outcome(run, finished_artifact(store, run), flower_runs, time.monotonic() - started)
+
+    def _start(self, stop: StopSignals) -> Control:
+        make_secret(self._home.secret)
+        port = free_port()
+        self._ports["superlink"] = port
+        self._supervisor.start(superlink(self._home, port))
+        self._await(lambda: self._answers(f"https://{LOOPBACK}:{port}/health", 200), "superlink", stop)
+        control = Control(f"{LOOPBACK}:{port}", self._home.ca)
+        control.stop_unfinished()
+        control.register(self._nodes)
+        self._supervisor.start(executor(self._home, port))
+        self._supervisor.start(gateway(self._home, port, self._options.host, self._options.port))
+        self._await(lambda: self._answers(f"https://{LOOPBACK}:{self._options.port}/", 403), "gateway", stop)
+        self._say(f"listening on port {self._options.port} for {len(self._nodes)} institutions")
+        return control
+
+    def _wait_for_institutions(self, control: Control, stop: StopSignals) -> None:
+        deadline, online = time.monotonic() + self._options.wait_s, frozenset[str]()
+        while (now := control.online() & frozenset(self._nodes)) != frozenset(self._nodes):
+            for name in sorted(now - online):
+                self._say(f"{name} is here ({len(now)} of {len(self._nodes)})")
+            online = now
+            if time.monotonic() >= deadline:
+                break
+            self._look("waiting for institutions", stop, online=tuple(sorted(now)))
+        if len(now) < self._least:
+            missing = ", ".join(sorted(frozenset(self._nodes) - now))
+            raise DeploymentError(
+                f"only {len(now)} of the {self._least} institutions needed came within {self._options.wait_s:g} s; missing: {missing}"
+            )
+        self._say(f"{len(now)} institutions are here")
+
+    def _run(self, control: Control, run: str, stop: StopSignals) -> int:
+        for attempt in range(1, MOST_RESTARTS + 1):
+            number = control.start({COORDINATOR_DIR: str(self._home.folder), RUN: run})
+            details = self._follow(control, run, number, stop)
+            if details is None:
+                return attempt
+            if details.startswith(_FAILED_INSIDE):
+                raise RunError(f"run '{run}' failed: {details.removeprefix(_FAILED_INSIDE)}")
+            self._say(f"Flower lost the run ({details}); going on from the last closed round")
+        raise RunError(f"run '{run}' was lost {MOST_RESTARTS} times; see the logs, then run again to go on from the last closed round")
+
+    def _follow(self, control: Control, run: str, number: int, stop: StopSignals) -> str | None:
+        """Follows a Flower run to its end; None if it completed, else Flower's words for why it did not."""
+        answered = time.monotonic()
+        while True:
+            try:
+                status = control.status(number)
+                answered = time.monotonic()
+            except DeploymentError:
+                if time.monotonic() - answered > UNREACHABLE_S:
+                    raise
+                status = None
+            self._tell_events(run)
+            if status is not None and status.finished:
+                return None if status.completed else status.details
+            try:
+                self._look("running", stop, run=run)
+            except KeyboardInterrupt:
+                with contextlib.suppress(DeploymentError):
+                    control.stop(number)
+                self._say(f"stopped; go on with: fedstill coordinator run {self._home.folder} --resume")
+                raise
+
+    def _tell_events(self, run: str) -> None:
+        for sequence, _, event in self._site.store.events(run, self._seen):
+            self._seen = sequence
+            self._on_event(event)
+
+    def _look(self, state: str, stop: StopSignals, *, run: str = "", online: tuple[str, ...] = ()) -> None:
+        """One look at the processes, then a short wait; raises :class:`KeyboardInterrupt` when asked to stop."""
+        for ended in self._supervisor.tend():
+            self._explain(ended)
+        write_status(self._home.status, "coordinator", state, run=run, online=online, ports=self._ports)
+        if stop.wait(LOOK_S):
+            raise KeyboardInterrupt
+
+    def _explain(self, ended: Ended) -> None:
+        log = self._home.log(ended.name)
+        if ended.failures >= MOST_FAILURES:
+            raise DeploymentError(f"{ended.name} ended {ended.failures} times in a row (code {ended.code}); see {log}: {tail(log)}")
+        self._say(f"{ended.name} ended (code {ended.code}); starting it again")
+
+    def _await(self, ready: Callable[[], bool], name: str, stop: StopSignals) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            if time.monotonic() > deadline:
+                log = self._home.log(name)
+                raise DeploymentError(f"{name} was not ready within {START_S:g} s; see {log}: {tail(log)}")
+            self._look(f"starting {name}", stop)
+
+    def _answers(self, url: str, code: int) -> bool:
+        try:
+            return httpx.get(url, verify=self._trust, timeout=5.0, trust_env=False).status_code == code
+        except httpx.TransportError:
+            return False
+
+
+def read_nodes(folder: Path, roster: Roster, least: int) -> dict[str, bytes]:
+    """The node keys (OpenSSH lines) of all the roster's members; raises :class:`DeploymentError` if one or a member is missing."""
+    nodes = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.pub"))}
+    missing = sorted(set(roster.members) - set(nodes))
+    if missing:
+        raise DeploymentError(f"{folder} has no node key of {', '.join(missing)}: enrol them with 'fedstill coordinator enrol'")
+    if len(roster.members) < least:
+        raise DeploymentError(f"the roster has {len(roster.members)} institutions and {least} are needed: enrol more")
+    return {name: nodes[name] for name in sorted(roster.members)}
+
+
+def choose_run(store: Store, federation: str, options: ServiceOptions) -> str:
+    """The run that is meant: the named one, else the unfinished one, else (not with ``resume``) a new one.
+
+    Raises :class:`RunError` if there is nothing to resume or the named run is finished.
+    """
+    runs = store.runs()
+    if options.run is not None:
+        known = store.run_status(options.run)
+        if known is not None and known[0] == "finished":
+            raise RunError(f"run '{options.run}' is finished (its artifact: {known[1]}); give another --run")
+        if options.resume and known is None:
+            raise RunError(f"there is no run '{options.run}' to go on with; there are: {', '.join(runs) or 'none'}")
+        return options.run
+    unfinished = [run for run in runs if (status := store.run_status(run)) is not None and status[0] != "finished"]
+    if unfinished:
+        return unfinished[-1]
+    if options.resume:
+        raise RunError("there is no unfinished run to go on with; start a new one without --resume")
+    return f"{federation}-{len(runs) + 1}"
+
+
+def finished_artifact(store: Store, run: str) -> str:
+    """The folder of a finished run's artifact; raises :class:`RunError` if the run is not finished after all."""
+    status = store.run_status(run)
+    if status is None or status[0] != "finished":
+        raise RunError(f"Flower says that run '{run}' is over and the store does not: run again with --resume")
+    return status[1]
+
+
+def _check_keys(site: CoordinatorSite, home: CoordinatorFolder) -> None:
+    load_certificate(home.ca)
+    load_certificate(home.certificate)
+    read_private(home.server_key)
+    _ = site.identity
