@@ -1,0 +1,125 @@
+"""The four files of an artifact, from a folder or from its ``.tar.zst``: exactly these, plain, bounded, no path tricks.
+
+Needs only the standard library; ``zstandard`` is asked for when an archive is, and a folder never needs it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from shared.errors import ArtifactError, MissingFileError
+
+MODEL, MANIFEST, SIGNATURE, CARD = "model.onnx", "manifest.json", "manifest.sig", "card.md"
+LIMITS = MappingProxyType({CARD: 2**20, MANIFEST: 2**24, SIGNATURE: 64, MODEL: 2**31 - 1})
+"""The names of an artifact's files and the most bytes that each may have."""
+ARCHIVE_SUFFIX = ".tar.zst"
+_MOST_RATIO = 1000
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """The four files by name, from a folder or a ``.tar.zst``.
+
+    Raises :class:`MissingFileError` where there is nothing, :class:`ArtifactError` for anything but the four plain files.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise MissingFileError(f"there is no artifact at {path}; give its folder or its {ARCHIVE_SUFFIX} file")
+    return unpack(path.read_bytes())
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """A ``.tar.zst`` of the files: sorted, without times or owners, so that equal files give equal bytes."""
+    content: bytes = _zstandard().ZstdCompressor(level=19, write_checksum=True, write_content_size=True).compress(_tar(files))
+    return content
+
+
+def unpack(content: bytes) -> dict[str, bytes]:
+    """The files of a ``.tar.zst`` in memory; nothing is written. Raises :class:`ArtifactError` for any oddity."""
+    zstandard = _zstandard()
+    try:
+        # What a small archive claims to become is bounded before any of it is unpacked.
+        if not 0 <= zstandard.frame_content_size(content) <= _MOST_RATIO * len(content):
+            raise ArtifactError("the archive does not say how large it is, or claims too much; fetch it again")
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        tar = reader.decompress(content)
+        if reader.unused_data or not reader.eof:
+            raise ArtifactError("the archive has bytes after its end, or none where its end should be")
+        files = _untar(tar)
+    except (zstandard.ZstdError, tarfile.TarError, EOFError, UnicodeError) as error:
+        raise ArtifactError("the archive is damaged; fetch it again") from error
+    if _tar(files) != tar:
+        raise ArtifactError("the archive is not packed as fedstill packs it; fetch it again")
+    return files
+
+
+def _untar(tar: bytes) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+        for member in archive:
+            if not member.isreg() or member.name in files:
+                raise ArtifactError(f"the archive holds {member.name!r} twice or not as a plain file; do not use it")
+            _check_entry(member.name, member.size)
+            extracted = archive.extractfile(member)
+            files[member.name] = extracted.read() if extracted is not None else b""
+    _check_complete(files)
+    return files
+
+
+def _read_folder(folder: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for entry in sorted(folder.iterdir()):
+        status = entry.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError(f"{entry.name!r} in {folder} is not a plain file; an artifact holds no links and no folders")
+        _check_entry(entry.name, status.st_size)
+        files[entry.name] = _read_plain(entry)
+    _check_complete(files)
+    return files
+
+
+def _read_plain(path: Path) -> bytes:
+    # The file may be swapped for a link after it was looked at: the open itself must refuse one.
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+            return file.read(LIMITS[path.name] + 1)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+
+
+def _check_entry(name: str, size: int) -> None:
+    if name not in LIMITS:
+        raise ArtifactError(f"{name!r} does not belong to an artifact; it holds {', '.join(LIMITS)} and nothing else")
+    if size > LIMITS[name]:
+        raise ArtifactError(f"{name} has {size} bytes, more than the {LIMITS[name]} that it may have")
+
+
+def _check_complete(files: Mapping[str, bytes]) -> None:
+    missing = sorted(set(LIMITS) - set(files))
+    if missing:
+        raise ArtifactError(f"the artifact has no {missing[0]}; fetch it again")
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(files[name]), 0o644
+            archive.addfile(entry, io.BytesIO(files[name]))
+    return buffer.getvalue()
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise ArtifactError(f"reading a {ARCHIVE_SUFFIX} needs the package zstandard; install it, or unpack the archive first") from error
+    return zstandard

@@ -1,0 +1,96 @@
+"""``card.md``: the artifact in plain words, every figure taken from the manifest."""
+
+from __future__ import annotations
+
+from shared.compress.devices import DEVICES
+from shared.compress.manifest import Manifest
+from shared.task import ImageTask, TabularTask
+
+
+def render(manifest: Manifest, model_size: int) -> str:
+    """The card's Markdown. Equal manifests give equal text."""
+    sections = (_head(manifest), _input(manifest), _figures(manifest, model_size), _origin(manifest), _privacy(manifest), _limits(manifest))
+    return "\n\n".join(section.rstrip() for section in sections) + "\n"
+
+
+def _head(manifest: Manifest) -> str:
+    labels = ", ".join(f"`{label}`" for label in manifest.task.labels)
+    kind = "a row of a table" if manifest.task.family == "tabular" else "an image"
+    what = f"Predicts **{manifest.task.label}**" if isinstance(manifest.task, TabularTask) else "Predicts a label"
+    return f"# {manifest.provenance.federation}: INT8 student\n\n{what} from {kind}: one of {labels}."
+
+
+def _input(manifest: Manifest) -> str:
+    if isinstance(manifest.task, ImageTask):
+        side, channels = manifest.task.size, manifest.task.channels
+        return f"## Input\n\nAn image of {side} × {side} pixels and {channels} channel(s), bytes 0 to 255. Scaling is inside the graph."
+    lines = ["| column | kind | categories |", "| --- | --- | --- |"]
+    for column in manifest.task.columns:
+        categories = ", ".join(column.categories[:12]) if column.kind == "categorical" else ""
+        more = f", … ({len(column.categories)})" if column.kind == "categorical" and len(column.categories) > 12 else ""
+        lines.append(f"| {_plain(column.name)} | {column.kind} | {_plain(categories + more)} |")
+    note = "A category is given as its index, a missing value as NaN. Scaling and missing values are handled inside the graph."
+    return "\n".join(["## Input", "", note, "", *lines])
+
+
+def _figures(manifest: Manifest, model_size: int) -> str:
+    gate = manifest.gate
+    won = gate.won
+    lines = [
+        "## Measured",
+        "",
+        f"On {gate.records} held-out records of the institutions, counted there and added up masked:",
+        "",
+        "| | accuracy | same answer as float | bytes |",
+        "| --- | --- | --- | --- |",
+        f"| float student | {gate.float_right / gate.records:.4f} | 1.0000 | |",
+    ]
+    for entry in gate.candidates:
+        mark = " (this file)" if entry.name == won.name else ""
+        lines.append(f"| INT8 {entry.name}{mark} | {entry.right / gate.records:.4f} | {entry.agree / gate.records:.4f} | {entry.size} |")
+    integer = ", ".join(f"{count} {name}" for name, count in manifest.operators.int8.items()) or "none"
+    lines += ["", f"The file has {model_size} bytes. In INT8: {integer}. Allowed loss of accuracy: {gate.max_drop}."]
+    return "\n".join(lines)
+
+
+def _origin(manifest: Manifest) -> str:
+    came = manifest.provenance
+    sizes = f"{min(came.cohort_sizes)} to {max(came.cohort_sizes)}" if came.cohort_sizes else "not recorded"
+    lines = [
+        "## Where it comes from",
+        "",
+        f"- federation `{came.federation}`, run `{came.run}`: {came.rounds} rounds, {came.void_rounds} void",
+        f"- institutions in a round: {sizes}; roster `{came.roster_digest}`",
+        f"- student: {came.student_parameters:,} parameters",
+    ]
+    if came.teacher_parameters is not None:
+        lines.append(f"- teachers: {came.teacher_parameters:,} parameters each at most; they never left their institutions")
+    if came.train_records is not None:
+        lines.append(f"- learnt from {came.train_records:,} records")
+    return "\n".join(lines)
+
+
+def _privacy(manifest: Manifest) -> str:
+    epsilon = manifest.provenance.epsilon
+    budget = (
+        "No differential privacy was used: what the sums and this model themselves reveal about single records is not bounded."
+        if epsilon is None
+        else f"Differential privacy: ε = {epsilon:g} was spent in all."
+    )
+    seen = "The coordinator saw only sums over whole cohorts: of updates, of activation counts, of right answers."
+    return f"## Privacy\n\n{seen} {budget}"
+
+
+def _limits(manifest: Manifest) -> str:
+    device = DEVICES.get(manifest.device)
+    reason = f" ({device.reason})" if device is not None else ""
+    return (
+        "## Limits\n\n"
+        f"Made for devices of the profile `{manifest.device}`{reason}, grid `{manifest.grid}`. "
+        "The figures hold for records like those of the institutions that took part; elsewhere measure before use. "
+        "It answers with one of its labels whatever it is given: it does not know what it has never seen."
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

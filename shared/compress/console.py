@@ -1,0 +1,132 @@
+"""What the artifact commands say, without typer or rich: shared by ``fedstill artifact`` and the bare edge command."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.compress import rows
+from shared.compress.verify import Artifact, open_artifact, parse_key
+from shared.errors import DataError, FedstillError, MissingFileError
+
+MOST_INPUT = 2**28
+"""Most bytes of records that one call reads."""
+
+
+def verdict(artifact: Artifact, *, key_given: bool) -> dict[str, Any]:
+    """What ``verify`` found, as one JSON object."""
+    manifest = artifact.manifest
+    return {
+        "verified": True,
+        "signer": artifact.signer.hex(),
+        "signer_compared": key_given,
+        "grid": manifest["grid"],
+        "device": manifest["device"],
+        "model_bytes": len(artifact.model),
+    }
+
+
+def verdict_text(found: dict[str, Any]) -> str:
+    """The same in a sentence or two."""
+    compared = (
+        "which is the key you gave"
+        if found["signer_compared"]
+        else "which was not compared with a key of yours: give --key to know who signed"
+    )
+    return f"verified: all files are as signed by {found['signer']},\n{compared}; INT8 {found['grid']}, {found['model_bytes']:,} bytes\n"
+
+
+def facts(artifact: Artifact) -> list[tuple[str, str]]:
+    """The manifest as pairs to read: operators, sizes, gate, provenance."""
+    manifest = artifact.manifest
+    gate, came, operators = manifest["gate"], manifest["provenance"], manifest["operators"]
+    won = next(entry for entry in gate["candidates"] if entry["name"] == gate["winner"])
+    return [
+        ("task", f"{manifest['task']['family']}, {len(manifest['task']['labels'])} labels: {', '.join(manifest['task']['labels'][:8])}"),
+        (
+            "input",
+            f"{manifest['inputs']['dtype']} {tuple(manifest['inputs']['shape'])}, preprocessing {manifest['inputs']['preprocessing']}",
+        ),
+        ("device, grid", f"{manifest['device']}, {manifest['grid']}"),
+        ("operators in INT8", _counts(operators["int8"])),
+        ("operators in float", _counts(operators["float"])),
+        ("model", f"{len(artifact.model):,} bytes"),
+        (
+            "accuracy",
+            f"{won['right'] / gate['records']:.4f}, float {gate['float_right'] / gate['records']:.4f}, on {gate['records']} records",
+        ),
+        ("agreement with float", f"{won['agree'] / gate['records']:.4f}"),
+        ("federation, run", f"{came['federation']}, {came['run']}"),
+        ("rounds", f"{came['rounds']}, {came['void_rounds']} void; cohorts {', '.join(map(str, came['cohort_sizes'])) or 'not recorded'}"),
+        ("parameters", f"student {came['student_parameters']:,}, teacher {came['teacher_parameters'] or 'none'}"),
+        ("epsilon", "no differential privacy" if came["epsilon"] is None else f"{came['epsilon']:g}"),
+        ("roster", came["roster_digest"]),
+        ("signer", artifact.signer.hex()),
+    ]
+
+
+def read_records(source: Path | None) -> bytes:
+    """Records from a file, or from stdin where ``source`` is None or ``-``; raises :class:`DataError` beyond MOST_INPUT."""
+    if source is None or str(source) == "-":
+        content = sys.stdin.buffer.read(MOST_INPUT + 1)
+    elif not source.is_file():
+        raise MissingFileError(f"there are no records at {source}; check the path")
+    else:
+        content = source.read_bytes()[: MOST_INPUT + 1]
+    if len(content) > MOST_INPUT:
+        raise DataError(f"more than {MOST_INPUT} bytes of records in one call; give them in parts")
+    return content
+
+
+def predictions(artifact: Artifact, content: bytes) -> list[dict[str, Any]]:
+    """One object a record: ``label`` and ``probabilities`` by label. ``content``: JSON, JSON lines, CSV, or an ``.npy`` array."""
+    task = artifact.manifest["task"]
+    found = artifact.predict(_inputs(task, content))
+    labels = task["labels"]
+    return [
+        {"label": labels[index], "probabilities": {label: round(float(p), 6) for label, p in zip(labels, row, strict=True)}}
+        for index, row in zip(found.labels, found.probabilities, strict=True)
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m shared.compress.verify``: verify, and on demand show or predict; exits with the error's code."""
+    parser = argparse.ArgumentParser(prog="python -m shared.compress.verify", description="Verify a fedstill artifact; show it; predict.")
+    parser.add_argument("artifact", type=Path, help="the artifact's folder or .tar.zst")
+    parser.add_argument("--key", help="the signer's public key: 64 hex digits, or a file with them, a PEM or a roster.json")
+    parser.add_argument("--show", action="store_true", help="print what the manifest says")
+    parser.add_argument("--predict", type=Path, metavar="FILE", help="predict the records in FILE (JSON, CSV, .npy; - is stdin)")
+    options = parser.parse_args(arguments)
+    try:
+        artifact = open_artifact(options.artifact, parse_key(options.key) if options.key else None)
+        sys.stderr.write(verdict_text(verdict(artifact, key_given=options.key is not None)))
+        if options.show:
+            sys.stdout.write("".join(f"{name}: {text}\n" for name, text in facts(artifact)))
+        if options.predict is not None:
+            sys.stdout.write("".join(json.dumps(entry) + "\n" for entry in predictions(artifact, read_records(options.predict))))
+    except FedstillError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _inputs(task: dict[str, Any], content: bytes) -> NDArray[Any]:
+    if content.startswith(b"\x93NUMPY"):
+        try:
+            return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+        except ValueError as error:
+            raise DataError("the .npy file cannot be read, or holds objects; save a plain array") from error
+    try:
+        return rows.encode(task, rows.parse(content.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise DataError("the records are not UTF-8 text; give JSON, CSV or an .npy array") from error
+
+
+def _counts(operators: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in operators.items()) or "none"

@@ -1,0 +1,90 @@
+"""The last question before signing, asked where the held-out records are: is the INT8 file as right as the float one?
+
+Institutions run the very candidates on their own arithmetic and count; only masked sums reach the coordinator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.compress import runtime
+from shared.compress.manifest import CandidateResult, GateResult
+from shared.errors import ArtifactError
+
+LEAST_AGREEMENT = 0.995
+"""The share of held-out records on which a file should answer as the float student does."""
+
+
+class LabelledRecords(Protocol):
+    """Raw records and their labels, as ``shared.data.Records`` holds them."""
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Raw records of the task."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """int64 ``(n,)``."""
+        ...
+
+
+def gate_counts(float_onnx: bytes, candidates: Mapping[str, bytes], records: LabelledRecords) -> dict[str, NDArray[np.int64]]:
+    """The counters of ``shared.work.GateWork`` over these records: pure sums, candidates in the mapping's order."""
+    expected = _answers(float_onnx, records.inputs)
+    found = [_answers(content, records.inputs) for content in candidates.values()]
+    return {
+        "gate_records": np.array([len(records.labels)], np.int64),
+        "gate_float_right": np.array([(expected == records.labels).sum()], np.int64),
+        "gate_right": np.array([(answers == records.labels).sum() for answers in found], np.int64),
+        "gate_agree": np.array([(answers == expected).sum() for answers in found], np.int64),
+    }
+
+
+def choose(candidates: Sequence[str], sums: Mapping[str, NDArray[Any]], max_drop: float) -> str:
+    """The name of the file to sign. ``candidates`` best first, in the order of the counters.
+
+    Only those that lose at most ``max_drop`` of accuracy may win: the first that agrees with the float student on
+    :data:`LEAST_AGREEMENT` of the records, else the one that agrees most. Raises :class:`ArtifactError` with the figures.
+    """
+    records, float_right = int(sums["gate_records"][0]), int(sums["gate_float_right"][0])
+    if records < 1:
+        raise ArtifactError("the gate saw no held-out records; give the institutions some (split.test_fraction)")
+    right, agree = [int(x) for x in sums["gate_right"]], [int(x) for x in sums["gate_agree"]]
+    allowed = [i for i in range(len(candidates)) if float_right - right[i] <= max_drop * records]
+    if not allowed:
+        figures = ", ".join(f"{name} {count / records:.4f}" for name, count in zip(candidates, right, strict=True))
+        raise ArtifactError(
+            f"no INT8 file may be signed: accuracy {float_right / records:.4f} in float, {figures}, "
+            f"on {records} held-out records, allowed loss {max_drop}; raise compression.max_drop or choose another device"
+        )
+    faithful = [i for i in allowed if agree[i] >= LEAST_AGREEMENT * records]
+    return candidates[faithful[0] if faithful else max(allowed, key=lambda i: (agree[i], -i))]
+
+
+def results(candidates: Mapping[str, bytes], sums: Mapping[str, NDArray[Any]], max_drop: float) -> GateResult:
+    """The gate's decision and figures as the manifest holds them; raises as :func:`choose` does."""
+    names = tuple(candidates)
+    winner = choose(names, sums, max_drop)
+    entries = tuple(
+        CandidateResult(name=name, right=int(sums["gate_right"][i]), agree=int(sums["gate_agree"][i]), size=len(candidates[name]))
+        for i, name in enumerate(names)
+    )
+    return GateResult(
+        records=int(sums["gate_records"][0]),
+        float_right=int(sums["gate_float_right"][0]),
+        max_drop=max_drop,
+        candidates=entries,
+        winner=winner,
+    )
+
+
+def _answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    if not len(inputs):
+        return np.zeros(0, np.int64)
+    answers: NDArray[np.int64] = runtime.logits(runtime.session(content), inputs).argmax(axis=1)
+    return answers

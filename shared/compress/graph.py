@@ -1,0 +1,86 @@
+"""ONNX graphs as values: read and write them, with the same bytes for the same computation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from shared.errors import ArtifactError
+
+PRODUCER = "fedstill"
+
+
+def parse(content: bytes) -> onnx.ModelProto:
+    """The model that the bytes hold; raises :class:`ArtifactError` where they hold none."""
+    try:
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf and the checker raise many kinds
+        raise ArtifactError("the ONNX file cannot be read: it is damaged or not ONNX; make it again") from error
+    return model
+
+
+def serialise(model: onnx.ModelProto) -> bytes:
+    """The checked model's bytes, stripped of all that is not the computation (paths, versions, notes of tools)."""
+    strip(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        raise ArtifactError(f"the ONNX graph that was made is not valid: {str(error).splitlines()[0]}") from error
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Removes names of tools, documentation, source paths and inferred shapes, in place."""
+    model.producer_name, model.producer_version, model.domain, model.doc_string = PRODUCER, "", "", ""
+    model.model_version = 0
+    model.graph.name, model.graph.doc_string = PRODUCER, ""
+    holders: tuple[Any, ...] = (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output)
+    for holder in holders:
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    del model.graph.value_info[:]
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used or entry.domain == ""]
+    del model.opset_import[:]
+    model.opset_import.extend(sorted(kept, key=lambda entry: entry.domain))
+
+
+def rename_canonically(model: onnx.ModelProto) -> None:
+    """Names nodes and tensors by operator and position (``Conv_3``), in place; parameters and graph ends keep theirs.
+
+    Raises :class:`ArtifactError` for graphs with branches or loops, which no student has.
+    """
+    if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
+        raise ArtifactError("the student's graph has branches or loops, which cannot be compressed; remove them from its forward")
+    graph = model.graph
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    for tensor in graph.initializer:
+        if tensor.name not in names:
+            names[tensor.name] = tensor.name if tensor.name.startswith("parameter.") else f"constant_{len(names)}"
+        tensor.name = names[tensor.name]
+    for position, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{position}"
+        for index, output in enumerate(node.output):
+            if output:
+                names.setdefault(output, node.name if len(node.output) == 1 else f"{node.name}.{index}")
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def initialisers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """The constant tensors of the graph by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Removes constant tensors that no node reads, in place."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)

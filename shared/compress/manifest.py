@@ -1,0 +1,101 @@
+"""``manifest.json``: what an artifact is, what it was measured to do, where it came from, and the digest of its files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.frozen import Frozen
+from shared.task import Task
+
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest or a raw Ed25519 public key, in hex."""
+
+
+class FileEntry(Frozen):
+    """A file of the artifact as it was signed."""
+
+    sha256: Hex
+    size: int = Field(ge=0)
+
+
+class InputSchema(Frozen):
+    """The graph's input. ``shape`` without the batch; tables: one column each of the task, in its order."""
+
+    name: Literal["inputs"] = "inputs"
+    dtype: Literal["float32", "uint8"]
+    shape: tuple[int, ...]
+    categories: Literal["index", "none"] = "none"
+    missing: Literal["NaN", "none"] = "none"
+    preprocessing: Literal["inside the graph"] = "inside the graph"
+
+
+class CandidateResult(Frozen):
+    """One candidate on the gate's held-out records: how often right, how often the float student's answer; its bytes."""
+
+    name: str
+    right: int = Field(ge=0)
+    agree: int = Field(ge=0)
+    size: int = Field(ge=0)
+
+
+class GateResult(Frozen):
+    """The sums that the gate was decided by; ``max_drop`` is the largest loss of accuracy at which it signs."""
+
+    records: int = Field(ge=1)
+    float_right: int = Field(ge=0)
+    max_drop: float = Field(ge=0.0, le=1.0)
+    candidates: tuple[CandidateResult, ...]
+    winner: str
+
+    @property
+    def won(self) -> CandidateResult:
+        """The figures of the winner."""
+        return next(candidate for candidate in self.candidates if candidate.name == self.winner)
+
+
+class Provenance(Frozen):
+    """Where a student came from. ``cohort_sizes``: survivors of each closed training round; ``epsilon`` is null without
+    differential privacy; ``student_digest`` is the SHA-256 of the float student's exported graph."""
+
+    federation: str
+    run: str
+    rounds: int = Field(ge=0)
+    void_rounds: int = Field(ge=0)
+    cohort_sizes: tuple[int, ...] = ()
+    roster_digest: Hex
+    train_records: int | None = Field(default=None, ge=0)
+    epsilon: float | None = Field(default=None, ge=0.0)
+    student_parameters: int = Field(ge=1)
+    teacher_parameters: int | None = Field(default=None, ge=1)
+    student_digest: Hex | None = None
+
+
+class Operators(Frozen):
+    """Nodes of the graph by operator: computed in INT8, and left in float (conversions between them not counted)."""
+
+    int8: dict[str, int] = Field(default_factory=dict)
+    float: dict[str, int] = Field(default_factory=dict)
+
+
+class Manifest(Frozen):
+    """The signed statement. ``files``, ``signer``, ``operators`` and ``inputs`` are filled in by ``write_artifact``."""
+
+    format: Literal[1] = 1
+    task: Task
+    device: str
+    grid: str
+    gate: GateResult
+    provenance: Provenance
+    inputs: InputSchema | None = None
+    operators: Operators = Operators()
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+    signer: Hex | None = None
+
+
+def input_schema(task: Task) -> InputSchema:
+    """What a task's records look like to the graph."""
+    if task.family == "image":
+        return InputSchema(dtype="uint8", shape=(task.size, task.size, task.channels))
+    return InputSchema(dtype="float32", shape=(len(task.columns),), categories="index", missing="NaN")

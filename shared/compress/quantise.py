@@ -1,0 +1,143 @@
+"""A float graph and federated ranges become a QDQ INT8 graph, with no data at hand.
+
+Activations are unsigned 8 bits with one scale a tensor; weights have one scale a channel, chosen for the smallest
+mean-square error; biases are 32 bits. Each INT8 operator stands between DequantizeLinear and QuantizeLinear nodes,
+which onnxruntime fuses into its integer kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from shared.compress import graph
+from shared.compress.devices import WeightGrid, weight_grid
+from shared.compress.scope import Scope, absorbed_relu, scope
+from shared.compress.weights import channel_scales
+from shared.errors import ArtifactError
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
+    """The INT8 file of a float file. ``ranges``: (low, high) of each of ``calibrated_tensors``; ``grid``: a name of
+    ``devices.GRIDS``. Equal arguments give equal bytes. Raises :class:`ArtifactError` for a missing range.
+    """
+    model = graph.parse(content)
+    chosen = scope(model)
+    missing = [name for name in chosen.tensors if name not in ranges]
+    if missing:
+        raise ArtifactError(f"no range for the tensor '{missing[0]}' of the student; calibrate all of its tensors")
+    _Quantiser(model, chosen, ranges, weight_grid(grid)).run()
+    return graph.serialise(model)
+
+
+class _Quantiser:
+    """The rewriting of one graph; the nodes are rebuilt in order, so that the graph stays sorted."""
+
+    def __init__(self, model: onnx.ModelProto, chosen: Scope, ranges: Ranges, grid: WeightGrid) -> None:
+        self.model, self.scope, self.ranges, self.grid = model, chosen, ranges, grid
+        self.constants = graph.initialisers(model)
+        self.nodes: list[onnx.NodeProto] = []
+        self.scales: dict[str, float] = {}
+        self.weight_scales: dict[str, NDArray[np.float32]] = {}
+
+    def run(self) -> None:
+        """Rewrites the model in place."""
+        dropped = self._absorbed()
+        for value in self.model.graph.input:
+            self._pair(value.name)
+        for node in self.model.graph.node:
+            if node.name in dropped:
+                continue
+            self._visit(node)
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(self.nodes)
+        graph.drop_unused(self.model)
+
+    def _visit(self, node: onnx.NodeProto) -> None:
+        relu = absorbed_relu(self.model, node) if node.output[0] not in self.scope.outputs else None
+        if relu is not None and relu.output[0] in self.scope.outputs:
+            node.output[0] = relu.output[0]
+        integer = node.name in self.scope.weighted or node.name in self.scope.sums
+        for index, name in enumerate(node.input):
+            if name in self.scope.outputs or (integer and name in self.scope.inputs and name in self.scales):
+                node.input[index] = f"{name}.dequantised"
+        if node.name in self.scope.weighted:
+            self._weights(node)
+        self.nodes.append(node)
+        for name in node.output:
+            self._pair(name)
+
+    def _absorbed(self) -> set[str]:
+        owners = [node for node in self.model.graph.node if node.name in (*self.scope.sums, *self.scope.weighted)]
+        relus = [absorbed_relu(self.model, node) for node in owners]
+        return {relu.name for relu in relus if relu is not None and relu.output[0] in self.scope.outputs}
+
+    def _pair(self, name: str) -> None:
+        if name not in self.scope.tensors:
+            return
+        scale, zero = activation_grid(*self.ranges[name])
+        self.scales[name] = scale
+        self._constant(f"{name}.scale", np.float32(scale))
+        self._constant(f"{name}.zero", np.uint8(zero))
+        parameters = [f"{name}.scale", f"{name}.zero"]
+        self.nodes.append(helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}.quantised"], f"{name}.Quantize"))
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", [f"{name}.quantised", *parameters], [f"{name}.dequantised"], f"{name}.Dequantize")
+        )
+
+    def _weights(self, node: onnx.NodeProto) -> None:
+        name, axis = node.input[1], _channel_axis(node, self.constants[node.input[1]].ndim)
+        dequantised = f"{name}.dequantised.{axis}"
+        if name not in self.weight_scales:
+            values = self.constants[name]
+            scales = channel_scales(values, axis, self.grid.limit)
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            steps = np.clip(np.rint(values / scales.reshape(shape)), -self.grid.limit, self.grid.limit)
+            kind = np.uint8 if self.grid.zero else np.int8
+            self._constant(f"{name}.quantised", (steps + self.grid.zero).astype(kind))
+            self._constant(f"{name}.scale", scales)
+            self._constant(f"{name}.zero", np.full(len(scales), self.grid.zero, kind))
+            inputs = [f"{name}.quantised", f"{name}.scale", f"{name}.zero"]
+            self.nodes.append(helper.make_node("DequantizeLinear", inputs, [dequantised], f"{dequantised}.Dequantize", axis=axis))
+            self.weight_scales[name] = scales
+        activation = node.input[0].removesuffix(".dequantised")
+        node.input[1] = dequantised
+        if len(node.input) == 3 and node.input[2] in self.constants:
+            node.input[2] = self._bias(node, self.scales[activation] * self.weight_scales[name].astype(np.float64))
+
+    def _bias(self, node: onnx.NodeProto, scales: NDArray[np.float64]) -> str:
+        name = f"{node.name}.bias"
+        values = np.broadcast_to(self.constants[node.input[2]].astype(np.float64), scales.shape)
+        exact = scales.astype(np.float32)
+        steps = np.clip(np.rint(values / exact), -(2**31), 2**31 - 1)
+        self._constant(f"{name}.quantised", steps.astype(np.int32))
+        self._constant(f"{name}.scale", exact)
+        self._constant(f"{name}.zero", np.zeros(len(exact), np.int32))
+        inputs = [f"{name}.quantised", f"{name}.scale", f"{name}.zero"]
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}.Dequantize", axis=0))
+        return name
+
+    def _constant(self, name: str, value: Any) -> None:
+        self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
+
+
+def activation_grid(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of the unsigned 8-bit grid that covers ``low <= 0 <= high``."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = float(np.float32(max((high - low) / 255, 1e-30)))
+    return scale, int(np.clip(np.rint(-low / scale), 0, 255))
+
+
+def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if transposed else rank - 1

@@ -1,0 +1,113 @@
+"""Records as people write them (JSON, CSV) become the array that an artifact takes, by its manifest alone. numpy only."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import DataError, MissingColumnError
+
+MISSING = frozenset({"", "?", "na", "nan", "null", "none"})
+"""Spellings of a missing value, in any case."""
+
+
+def encode(task: Mapping[str, Any], records: Sequence[Any]) -> NDArray[Any]:
+    """Records -> the model's input. ``task`` is the manifest's.
+
+    Tables: each record is an object by column name (others are ignored, such as the label) or a list in column order;
+    gives float32 ``(n, columns)``, categories as their index, missing as NaN. Images: each record is a nested list
+    ``(H, W, C)``, or ``(H, W)`` for one channel, of integers 0..255; gives uint8 ``(n, H, W, C)``.
+    Raises :class:`DataError` or :class:`MissingColumnError`, naming the record's number and the column, never a value.
+    """
+    if task["family"] == "tabular":
+        rows = [_row(task["columns"], record, number) for number, record in enumerate(records, 1)]
+        return np.array(rows, np.float32).reshape(len(rows), len(task["columns"]))
+    shape = (task["size"], task["size"], task["channels"])
+    images = [_image(shape, record, number) for number, record in enumerate(records, 1)]
+    return np.array(images, np.uint8).reshape(len(images), *shape)
+
+
+def parse(text: str) -> list[Any]:
+    """The records in a text: one JSON object, a JSON list of them, JSON lines, or CSV with a header line."""
+    stripped = text.strip()
+    if not stripped:
+        raise DataError("there are no records in the input; give JSON or CSV with a header line")
+    if stripped[0] not in "[{":
+        return [dict(record) for record in csv.DictReader(io.StringIO(stripped))]
+    try:
+        found = json.loads(stripped)
+    except ValueError:
+        return _lines(stripped)
+    # A list of objects or of lists is a batch; a flat list is one record in column order.
+    return found if isinstance(found, list) and found and isinstance(found[0], list | dict) else [found]
+
+
+def _lines(text: str) -> list[Any]:
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError("the input is neither JSON, JSON lines nor CSV with a header line") from error
+
+
+def _row(columns: Sequence[Mapping[str, Any]], record: Any, number: int) -> list[float]:
+    if isinstance(record, Mapping):
+        absent = [column["name"] for column in columns if column["name"] not in record]
+        if absent:
+            raise MissingColumnError(f"record {number} has no column '{absent[0]}'; give it empty where it is not known")
+        record = [record[column["name"]] for column in columns]
+    if not isinstance(record, Sequence) or isinstance(record, str) or len(record) != len(columns):
+        raise DataError(f"record {number} must hold {len(columns)} values, one a column of the manifest")
+    return [_cell(column, value, number) for column, value in zip(columns, record, strict=True)]
+
+
+def _cell(column: Mapping[str, Any], value: Any, number: int) -> float:
+    if value is None or str(value).strip().lower() in MISSING:
+        return math.nan
+    if column["kind"] == "categorical":
+        return float(_category(column, value, number))
+    try:
+        cell = float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"record {number}: column '{column['name']}' needs a number") from error
+    if not math.isfinite(cell):
+        raise DataError(f"record {number}: column '{column['name']}' is infinite; leave it empty where it is not known")
+    return cell
+
+
+def _category(column: Mapping[str, Any], value: Any, number: int) -> int:
+    categories = list(column["categories"])
+    text = str(value).strip()
+    for candidate in (text, _whole_number(text)):
+        if candidate in categories:
+            return categories.index(candidate)
+    known = ", ".join(map(str, categories[:12]))
+    raise DataError(f"record {number}: column '{column['name']}' holds none of its categories ({known})")
+
+
+def _whole_number(text: str) -> str:
+    # A table may write the category "1" as 1.0.
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if math.isfinite(number) and number == int(number) else text
+
+
+def _image(shape: tuple[int, ...], record: Any, number: int) -> NDArray[np.uint8]:
+    try:
+        image = np.asarray(record)
+        whole = image.astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"record {number} is not an image of numbers") from error
+    if image.shape != shape and image.shape != shape[:2] * (shape[2] == 1):
+        raise DataError(f"record {number} must be an image of shape {shape}, but has {image.shape}")
+    if image.dtype.kind not in "iu" or whole.min() < 0 or whole.max() > 255:
+        raise DataError(f"record {number} must hold whole numbers from 0 to 255")
+    return whole.reshape(shape).astype(np.uint8)

@@ -1,0 +1,51 @@
+"""onnxruntime, set up the same way everywhere: this CPU, bounded threads, bounded batches, no chatter.
+
+Needs only numpy and onnxruntime: an edge device imports it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from shared.errors import ArtifactError
+
+BATCH = 256
+"""Most records that one call of the runtime gets, so that memory stays bounded."""
+
+
+def session(content: bytes, *, threads: int = 1, exact: bool = False) -> ort.InferenceSession:
+    """A session over ONNX bytes on the CPU. ``exact`` keeps every node as written (no fusion), for reading inner tensors.
+
+    Raises :class:`ArtifactError` where the runtime cannot load the bytes.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if exact:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises several unrelated kinds
+        raise ArtifactError("onnxruntime cannot load the ONNX file; it is damaged or needs a newer onnxruntime") from error
+
+
+def logits(runtime: ort.InferenceSession, inputs: NDArray[Any], *, batch: int = BATCH) -> NDArray[np.float32]:
+    """Runs the model over all records in bounded batches: ``(records, ...)`` -> float32 ``(records, labels)``.
+
+    Raises :class:`ArtifactError` where the inputs do not have the shape or type that the graph takes.
+    """
+    name = runtime.get_inputs()[0].name
+    parts = []
+    for start in range(0, max(len(inputs), 1), batch):
+        try:
+            parts.append(runtime.run(["logits"], {name: inputs[start : start + batch]})[0])
+        except Exception as error:
+            shape, kind = runtime.get_inputs()[0].shape, runtime.get_inputs()[0].type
+            taken, given = f"{kind} of shape {shape}", f"{inputs.dtype} of shape {list(inputs.shape)}"
+            raise ArtifactError(f"the model takes {taken}, but got {given}; encode the records by the manifest") from error
+    return np.concatenate(parts)

@@ -1,0 +1,71 @@
+"""Which nodes of a graph are computed in INT8, and which tensors need a range for it.
+
+Conv, MatMul and Gemm with constant weights carry nearly all of the arithmetic. A residual Add between two quantised
+tensors stays in INT8 too, so that a convolutional net never leaves it. Depthwise convolutions stay in float (INT8 is
+slower there), as do products of two activations (attention scores and contexts: small, and the least forgiving).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+_WEIGHTED = ("Conv", "MatMul", "Gemm")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """``weighted``: names of Conv, MatMul, Gemm nodes with constant weights; ``sums``: residual Add nodes.
+
+    ``inputs`` are tensors that are read in INT8, ``outputs`` tensors that are written in INT8 (after their Relu, if any).
+    """
+
+    weighted: tuple[str, ...]
+    sums: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors that need a range, each once, in a fixed order."""
+        return tuple(dict.fromkeys((*self.inputs, *self.outputs)))
+
+
+def scope(model: onnx.ModelProto) -> Scope:
+    """What :func:`shared.compress.quantise.quantise` will compute in INT8."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    weighted = [node for node in model.graph.node if _is_weighted(node, constants)]
+    outputs = [written(model, node) for node in weighted if node.op_type == "Conv"]
+    sums = []
+    for node in model.graph.node:
+        if node.op_type == "Add" and all(name in outputs for name in node.input):
+            sums.append(node.name)
+            outputs.append(written(model, node))
+    inputs = [node.input[0] for node in weighted]
+    return Scope(tuple(node.name for node in weighted), tuple(sums), tuple(dict.fromkeys(inputs)), tuple(dict.fromkeys(outputs)))
+
+
+def written(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
+    """The tensor that holds a node's result: its output, or that of the Relu which alone reads it."""
+    relu = absorbed_relu(model, node)
+    return str(relu.output[0] if relu is not None else node.output[0])
+
+
+def absorbed_relu(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The Relu that alone reads the node's output: an unsigned grid that starts at zero does its work."""
+    readers = [other for other in model.graph.node if node.output[0] in other.input]
+    if len(readers) == 1 and readers[0].op_type == "Relu" and node.output[0] not in {value.name for value in model.graph.output}:
+        return readers[0]
+    return None
+
+
+def _is_weighted(node: onnx.NodeProto, constants: set[str]) -> bool:
+    if node.op_type not in _WEIGHTED or node.input[1] not in constants or node.input[0] in constants:
+        return False
+    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type == "Conv":
+        return int(attributes.get("group", 1)) == 1
+    if node.op_type == "Gemm":
+        return attributes.get("alpha", 1.0) == 1.0 and attributes.get("beta", 1.0) == 1.0 and not attributes.get("transA", 0)
+    return True

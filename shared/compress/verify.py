@@ -1,0 +1,174 @@
+"""An edge device's side of an artifact: trust it or refuse it, load it, predict. numpy, onnxruntime and cryptography suffice.
+
+What a good signature proves: whoever holds the key signed exactly these bytes. Whether that is *your* federation's
+coordinator only your copy of its public key can say: without one, anybody's key would do.
+
+``python -m shared.compress.verify FOLDER [--key KEY] [--show] [--predict FILE]`` is ``fedstill artifact`` for a device
+that has no more than these packages.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from numpy.typing import NDArray
+
+from shared.compress import runtime
+from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE, read_files
+from shared.errors import ArtifactError
+
+FORMAT = 1
+DOMAIN = b"fedstill artifact manifest v1\n"
+"""What is signed is this line and then the manifest's bytes, so that no other signature of the key fits."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``labels``: int64 ``(n,)`` positions within the task's labels; ``probabilities``: float32 ``(n, labels)``."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+class Artifact:
+    """A verified artifact, loaded. ``manifest`` is a plain dict, ``signer`` the raw public key that signed it."""
+
+    def __init__(self, manifest: dict[str, Any], model: bytes, signer: bytes, *, threads: int = 1) -> None:
+        self.manifest, self.model, self.signer = manifest, model, signer
+        self._session = runtime.session(model, threads=threads)
+
+    def logits(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Raw records of the task -> float32 ``(n, labels)``; raises :class:`ArtifactError` for the wrong shape or type."""
+        return runtime.logits(self._session, inputs)
+
+    def predict(self, inputs: NDArray[Any]) -> Prediction:
+        """Raw records of the task (``rows.encode`` makes them) -> labels and probabilities."""
+        scores = self.logits(inputs).astype(np.float64)
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        return Prediction(scores.argmax(axis=1), probabilities)
+
+
+def open_artifact(path: Path, public_key: bytes | None = None, *, threads: int = 1) -> Artifact:
+    """Verifies the artifact at ``path`` (folder or ``.tar.zst``) and loads it.
+
+    ``public_key``: the signer's raw Ed25519 key that you trust; None proves only that the files belong together.
+    Raises :class:`ArtifactError` for any other signer, any changed byte, any file too many, and a model that does not run.
+    """
+    files = read_files(path)
+    manifest, signer = _verified_manifest(files[MANIFEST], files[SIGNATURE], public_key)
+    _check_digests(manifest, files)
+    artifact = Artifact(manifest, files[MODEL], signer, threads=threads)
+    _check_runs(artifact)
+    return artifact
+
+
+def verify(path: Path, public_key: bytes | None = None) -> dict[str, Any]:
+    """The manifest of the artifact at ``path``, once everything is checked as :func:`open_artifact` does."""
+    return open_artifact(path, public_key).manifest
+
+
+def predict(path: Path, inputs: NDArray[Any], public_key: bytes | None = None) -> Prediction:
+    """Verifies, loads and predicts in one call; keep an :class:`Artifact` open for more than one."""
+    return open_artifact(path, public_key).predict(inputs)
+
+
+def parse_key(text: str) -> bytes:
+    """A public key as given on the command line: 64 hex digits, or a file: those digits, a PEM, or a ``roster.json``.
+
+    Raises :class:`ArtifactError` for anything else.
+    """
+    try:
+        if Path(text).is_file():
+            return _key_of_file(Path(text).read_bytes())
+        return _raw_key(text)
+    except (ValueError, KeyError, TypeError, binascii.Error, UnsupportedAlgorithm) as error:
+        raise ArtifactError("the key is neither 64 hex digits nor a file with them, a public PEM or a roster.json") from error
+
+
+def _key_of_file(content: bytes) -> bytes:
+    if content.startswith(b"-----BEGIN"):
+        key = serialization.load_pem_public_key(content)
+        return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    if content.lstrip().startswith(b"{"):
+        return base64.b64decode(json.loads(content)["coordinator"], validate=True)
+    return _raw_key(content.decode())
+
+
+def _raw_key(text: str) -> bytes:
+    key = bytes.fromhex(text.strip())
+    if len(key) != 32:
+        raise ValueError("not 32 bytes")
+    return key
+
+
+def _verified_manifest(content: bytes, signature: bytes, public_key: bytes | None) -> tuple[dict[str, Any], bytes]:
+    signer = public_key if public_key is not None else _claimed_signer(content)
+    try:
+        Ed25519PublicKey.from_public_bytes(signer).verify(signature, DOMAIN + content)
+    except (InvalidSignature, ValueError) as error:
+        raise ArtifactError(
+            "the manifest's signature does not fit: the artifact was changed, or signed by another key; do not use it"
+        ) from error
+    manifest = _parse(content)
+    if _claimed_signer(content) != signer:
+        raise ArtifactError("the manifest names another signer than the key that signed it; do not use it")
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(f"the artifact has format {manifest.get('format')!r}, this fedstill reads {FORMAT}; use a fitting version")
+    return manifest, signer
+
+
+def _claimed_signer(content: bytes) -> bytes:
+    try:
+        return _raw_key(_parse(content)["signer"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError("the manifest names no signer; do not use the artifact") from error
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError("the manifest is not JSON; do not use the artifact") from error
+    if not isinstance(manifest, dict):
+        raise ArtifactError("the manifest is not a JSON object; do not use the artifact")
+    return manifest
+
+
+def _check_digests(manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+    declared = manifest.get("files")
+    if not isinstance(declared, dict) or set(declared) != {MODEL, CARD}:
+        raise ArtifactError(f"the manifest must list {MODEL} and {CARD} and nothing else; do not use the artifact")
+    for name, entry in declared.items():
+        if entry != {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])}:
+            raise ArtifactError(f"{name} is not the file that was signed; do not use the artifact")
+
+
+def _check_runs(artifact: Artifact) -> None:
+    task: Any = artifact.manifest.get("task")
+    try:
+        tabular = task["family"] == "tabular"
+        shape = (1, len(task["columns"])) if tabular else (1, task["size"], task["size"], task["channels"])
+        record: NDArray[Any] = np.full(shape, np.nan, np.float32) if tabular else np.zeros(shape, np.uint8)
+        labels = len(task["labels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError("the manifest's task cannot be read; do not use the artifact") from error
+    scores = artifact.logits(record)
+    if scores.shape != (1, labels) or not np.isfinite(scores).all():
+        raise ArtifactError(f"the model does not give {labels} finite numbers for a record of its task; do not use the artifact")
+
+
+if __name__ == "__main__":
+    from shared.compress.console import main
+
+    main()
