@@ -5,6 +5,8 @@ It runs in the supervisor's process, on the coordinator's own machine, against t
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,14 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.common.serde import fab_to_proto, user_config_to_proto
-from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest, StopRunRequest
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+    StreamLogsRequest,
+)
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
@@ -76,6 +85,19 @@ class Control:
             return RunStatus(True, False, "SuperLink does not know the run any more")
         status = found.status
         return RunStatus(status.status == "finished", status.sub_status == "completed", status.details)
+
+    def follow_log(self, run: int, log: Path) -> None:
+        """Copies what the ServerApp says into ``log``, for as long as the run lasts, in a thread of its own.
+
+        The thread ends with the run or with SuperLink; what is lost then is a few lines of a log, so it says nothing.
+        """
+        threading.Thread(target=self._copy_log, args=(run, log), name=f"log-of-{run}", daemon=True).start()
+
+    def _copy_log(self, run: int, log: Path) -> None:
+        with contextlib.suppress(httpx.HTTPError, ValueError, RuntimeError), log.open("a") as file:
+            for part in self._client.StreamLogs(StreamLogsRequest(run_id=run, after_timestamp=0.0)):
+                file.write(part.log_output)
+                file.flush()
 
     def stop_unfinished(self) -> None:
         """Ends every run that an earlier SuperLink left behind: it has nobody who leads it any more."""

@@ -141,6 +141,7 @@ class CoordinatorService:
     def _run(self, control: Control, run: str, stop: StopSignals) -> int:
         for attempt in range(1, MOST_RESTARTS + 1):
             number = control.start({COORDINATOR_DIR: str(self._home.folder), RUN: run})
+            control.follow_log(number, self._home.log("run"))
             details = self._follow(control, run, number, stop)
             if details is None:
                 return attempt
