@@ -12,14 +12,22 @@ from typing import Literal, Protocol
 
 MessageKind = Literal["open", "train", "agree", "unmask"]
 
+MESSAGE_TYPES: dict[MessageKind, str] = {"open": "query.open", "train": "train", "agree": "query.agree", "unmask": "query.unmask"}
+"""How Flower routes each kind. The content is an array record ``payload`` with the byte arrays ``header`` and, unless it is
+empty, ``blob``; a refusal is a config record ``refusal`` with ``code`` and ``reason`` in its place."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """One message to one institution: a small typed header and, where the header names its digest, a large blob."""
+    """One message to one institution: a small typed header and, where the header names its digest, a large blob.
+
+    ``round`` is for logs and for the fault injection of simulations only; an institution trusts the signed header alone.
+    """
 
     kind: MessageKind
     header: bytes
     blob: bytes = b""
+    round: int = 0
 
 
 @dataclass(frozen=True)

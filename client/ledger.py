@@ -1,0 +1,217 @@
+"""The institution's memory: what it was asked, what it answered, its secret state, and a chained record of both.
+
+One SQLite file. An answer and the state change that goes with it are one transaction, written before the answer leaves:
+after a crash the same request gets the same bytes, and nothing is ever masked twice. Deleted keys are overwritten
+(``secure_delete``); that erases them from the file, not from copies that a file system or a disk keeps by itself.
+
+Two processes may use one ledger: a writer holds the file for its transaction only, and a transaction goes through only
+if the state it started from is still the state (``version``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ResourceError
+from shared.exchange import MessageKind, Reply
+from shared.files import PRIVATE_MODE
+from shared.secagg.errors import ReplayedRound
+
+BUSY_TIMEOUT_S = 60.0
+"""Longest wait for another process that holds the ledger."""
+ROUNDS_KEPT = 2
+"""Answers of this many latest rounds of a run are kept to be given again; older ones are deleted."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (run TEXT, epoch INTEGER, round INTEGER, stage TEXT, digest BLOB NOT NULL,
+  header BLOB NOT NULL, blob BLOB NOT NULL, PRIMARY KEY (run, epoch, round, stage));
+CREATE TABLE IF NOT EXISTS epochs (run TEXT, epoch INTEGER, version INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (run, epoch));
+CREATE TABLE IF NOT EXISTS audit (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL,
+  chain BLOB NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one answer. Open has ``round`` 0."""
+
+    run: str
+    epoch: int
+    round: int
+    stage: MessageKind
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """An epoch's exported secrets and how often they have changed; ``version`` 0 with empty ``state``: not opened yet."""
+
+    state: bytes = b""
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One line of the audit: when, what, and sizes and digests (never content)."""
+
+    sequence: int
+    time: float
+    what: str
+    detail: dict[str, Any]
+
+
+class ConcurrentChange(ResourceError):
+    """Another process has answered for this institution meanwhile; its answer stands and this one was thrown away."""
+
+
+class Ledger:
+    """Answers, epoch states and audit of one institution, in the file ``path`` (mode 0600)."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        """Opens the ledger and makes it if it is not there. Raises :class:`ResourceError` where that fails."""
+        self._path = path
+        self._clock = clock
+        _make_private(path)
+        with self._connected() as connection:
+            connection.executescript(_TABLES)
+
+    def answer(self, slot: Slot, digest: bytes) -> Reply | None:
+        """The stored answer to the identical request, ``None`` if the slot is free.
+
+        Raises :class:`ReplayedRound` if another request has been answered in this slot.
+        """
+        with self._connected() as connection:
+            return _stored(connection, slot, digest)
+
+    def epoch(self, run: str, number: int) -> EpochState:
+        """The state of an epoch; version 0 if there is none."""
+        with self._connected() as connection:
+            row = connection.execute("SELECT state, version FROM epochs WHERE run = ? AND epoch = ?", (run, number)).fetchone()
+        return EpochState() if row is None else EpochState(*row)
+
+    def newest(self, run: str) -> tuple[int, int]:
+        """The highest epoch and the highest round that this institution has answered in a run; 0 if none."""
+        with self._connected() as connection:
+            epoch = connection.execute("SELECT max(epoch) FROM epochs WHERE run = ?", (run,)).fetchone()[0]
+            number = connection.execute("SELECT max(round) FROM answers WHERE run = ?", (run,)).fetchone()[0]
+        return epoch or 0, number or 0
+
+    def record(self, slot: Slot, digest: bytes, reply: Reply, before: EpochState, state: bytes, detail: dict[str, Any]) -> Reply:
+        """Stores an answer, the new state and an audit line in one transaction; returns the answer that counts.
+
+        That is the stored one if another process was first with the identical request. Raises :class:`ReplayedRound` if it
+        was first with another request, :class:`ConcurrentChange` if it changed the epoch's state otherwise.
+        """
+        with self._writing() as connection:
+            stored = _stored(connection, slot, digest)
+            if stored is not None:
+                return stored
+            _replace_state(connection, slot, before, state)
+            connection.execute(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (slot.run, slot.epoch, slot.round, slot.stage, digest, reply.header, reply.blob),
+            )
+            _forget_old(connection, slot)
+            self._chain(connection, f"answered {slot.stage}", detail)
+        return reply
+
+    def note(self, what: str, detail: dict[str, Any]) -> None:
+        """Appends a line to the audit."""
+        with self._writing() as connection:
+            self._chain(connection, what, detail)
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """The audit from the first line to the last. Raises :class:`ResourceError` if a line was changed, moved or taken out."""
+        entries, chain = [], bytes(32)
+        with self._connected() as connection:
+            rows = connection.execute("SELECT sequence, time, what, detail, chain FROM audit ORDER BY sequence").fetchall()
+        for expected, (sequence, when, what, detail, stored) in enumerate(rows, start=1):
+            chain = _link(chain, sequence, when, what, detail)
+            if sequence != expected or chain != stored:
+                raise ResourceError(f"the audit in {self._path} was changed at line {expected}; keep the file and find out by whom")
+            entries.append(AuditEntry(sequence, when, what, json.loads(detail)))
+        return tuple(entries)
+
+    def _chain(self, connection: sqlite3.Connection, what: str, detail: dict[str, Any]) -> None:
+        last = connection.execute("SELECT sequence, chain FROM audit ORDER BY sequence DESC LIMIT 1").fetchone() or (0, bytes(32))
+        text, when = json.dumps(detail, sort_keys=True), self._clock()
+        chain = _link(last[1], last[0] + 1, when, what, text)
+        connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (last[0] + 1, when, what, text, chain))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # One connection a call: threads and processes need no more agreement than SQLite's own.
+        try:
+            connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            try:
+                # EXTRA is FULL that also waits for the folder, so a commit survives a power cut.
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("PRAGMA secure_delete = ON")
+                yield connection
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise ResourceError(f"the ledger {self._path} failed: {error}; check the disk and its permissions") from error
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_MODE))
+        path.chmod(PRIVATE_MODE)
+    except OSError as error:
+        raise ResourceError(f"cannot make the ledger {path}: {error.strerror}; check the folder and its permissions") from error
+
+
+def _stored(connection: sqlite3.Connection, slot: Slot, digest: bytes) -> Reply | None:
+    row = connection.execute(
+        "SELECT digest, header, blob FROM answers WHERE run = ? AND epoch = ? AND round = ? AND stage = ?",
+        (slot.run, slot.epoch, slot.round, slot.stage),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != digest:
+        raise ReplayedRound(f"another {slot.stage} request for round {slot.round} of epoch {slot.epoch} was answered already")
+    return Reply(row[1], row[2])
+
+
+def _replace_state(connection: sqlite3.Connection, slot: Slot, before: EpochState, state: bytes) -> None:
+    row = connection.execute("SELECT version FROM epochs WHERE run = ? AND epoch = ?", (slot.run, slot.epoch)).fetchone()
+    if (0 if row is None else row[0]) != before.version:
+        raise ConcurrentChange(f"another process answered in epoch {slot.epoch} of run {slot.run} meanwhile; ask again")
+    connection.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)", (slot.run, slot.epoch, before.version + 1, state))
+
+
+def _forget_old(connection: sqlite3.Connection, slot: Slot) -> None:
+    # Keys of epochs before the newest open no round any more; answers are kept for the rounds that may be asked again.
+    connection.execute("DELETE FROM epochs WHERE run = ? AND epoch < ?", (slot.run, slot.epoch))
+    connection.execute("DELETE FROM answers WHERE run = ? AND stage = 'open' AND epoch < ?", (slot.run, slot.epoch))
+    connection.execute(
+        "DELETE FROM answers WHERE run = ?1 AND stage <> 'open' AND round NOT IN "
+        "(SELECT DISTINCT round FROM answers WHERE run = ?1 AND stage <> 'open' ORDER BY round DESC LIMIT ?2)",
+        (slot.run, ROUNDS_KEPT),
+    )
+
+
+def _link(chain: bytes, sequence: int, when: float, what: str, detail: str) -> bytes:
+    line = json.dumps([sequence, when, what, detail], separators=(",", ":")).encode()
+    return hashlib.sha256(chain + line).digest()

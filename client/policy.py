@@ -1,0 +1,89 @@
+"""What this institution agrees to: its own settings against what a round asks. The coordinator cannot weaken them.
+
+Every refusal is one sentence that operators at both ends can read. The protocol's own bounds (threshold, collusion,
+headroom) are checked again, with the same settings, in ``shared/secagg``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.config import InstitutionConfig
+from shared.errors import PolicyRefusal
+from shared.secagg.messages import Plan
+from shared.work import (
+    CalibrateHistogramWork,
+    CalibrateRangeWork,
+    CounterField,
+    StatisticsMomentsWork,
+    StatisticsRangeWork,
+    TrainWork,
+    Work,
+    counter_fields,
+    trains,
+)
+
+EVALUATION_PREFIXES = ("eval_", "gate_", "train_loss")
+"""Counters that say how well models do: they stay at zero where the policy lets no evaluation leave."""
+
+
+def check_plan(config: InstitutionConfig, plan: Plan, work: Work) -> None:
+    """Raises :class:`PolicyRefusal` if this institution does not agree to the round."""
+    for complaint in (*_protocol_complaints(config, plan), *_work_complaints(config, work), *_shape_complaints(config, plan, work)):
+        raise PolicyRefusal(f"institution '{config.name}' refused round {plan.round}: {complaint}")
+
+
+def allowed_counters(config: InstitutionConfig, work: Work, counters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The counters with every figure at zero that may not leave; how many records were used always may."""
+    if "evaluation" in config.policy.metrics:
+        return counters
+    kept = counters.copy()
+    for name, place in field_slices(counter_fields(work, config.task)):
+        if name.startswith(EVALUATION_PREFIXES):
+            kept[place] = 0
+    return kept
+
+
+def field_slices(fields: Iterable[CounterField]) -> list[tuple[str, slice]]:
+    """Where each named run of counters lies."""
+    places, start = [], 0
+    for field in fields:
+        places.append((field.name, slice(start, start + field.length)))
+        start += field.length
+    return places
+
+
+def _protocol_complaints(config: InstitutionConfig, plan: Plan) -> Iterable[str]:
+    policy = config.policy
+    if len(plan.cohort) < policy.smallest_cohort:
+        yield f"cohort of {len(plan.cohort)} is below its own smallest cohort {policy.smallest_cohort} (policy.smallest_cohort)"
+    if plan.collusion < policy.collusion:
+        yield f"the plan withstands {plan.collusion} colluding institutions, it wants {policy.collusion} (policy.collusion)"
+    if plan.clip_norm > policy.longest_clip_norm:
+        yield f"clip norm {plan.clip_norm:g} is above its own longest clip norm {policy.longest_clip_norm:g} (policy.longest_clip_norm)"
+    if plan.round > policy.most_rounds:
+        yield f"it takes part in at most {policy.most_rounds} rounds of a run (policy.most_rounds)"
+
+
+def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
+    policy = config.policy
+    match work:
+        case TrainWork() if work.training.epochs > policy.most_epochs:
+            yield f"{work.training.epochs} local epochs are more than its own {policy.most_epochs} (policy.most_epochs)"
+        case StatisticsRangeWork() | StatisticsMomentsWork() if "statistics" not in policy.metrics:
+            yield "it lets no statistics of its records leave, masked or not (policy.metrics)"
+        case CalibrateRangeWork() | CalibrateHistogramWork() if "activations" not in policy.metrics:
+            yield "it lets no activation histograms leave, masked or not (policy.metrics)"
+        case _:
+            pass
+
+
+def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iterable[str]:
+    expected = sum(field.length for field in counter_fields(work, config.task))
+    if plan.layout.counters != expected:
+        yield f"{plan.layout.counters} counters are asked for, the work '{work.kind}' has {expected} in its task; compare the two configurations"
+    if (plan.layout.update_words > 0) != trains(work):
+        yield f"the work '{work.kind}' does not go with an update of {plan.layout.update_words} words"

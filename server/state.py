@@ -1,0 +1,91 @@
+"""What a run knows after a closed round: a value that is written whole, so that a stopped run goes on bit by bit the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from shared.errors import CheckpointError
+from shared.files import read_bytes, write_atomic
+from shared.frozen import Frozen
+from shared.work import Normalisation
+
+PhaseName = Literal[
+    "statistics-range", "statistics-moments", "train", "calibrate-range", "calibrate-histogram", "gate", "publish", "finished"
+]
+
+COUNT_WEIGHT_CAP = 2**31
+"""Weight cap of rounds that only count: no institution's records are cut, and a sum over any cohort stays far below 2^64."""
+_FACTS = "facts"
+_MOMENT = "moment:"
+
+
+class Facts(Frozen):
+    """The part of the state that is not an array. ``version`` counts the updates applied to the student."""
+
+    phase: PhaseName
+    version: int = 0
+    weight_cap: int = COUNT_WEIGHT_CAP
+    exponents: tuple[int, ...] = ()
+    normalisation: Normalisation = Normalisation()
+    tensors: tuple[str, ...] = ()
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    gate: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Facts, the student ``float32 (d,)`` (empty before the first training round), and the optimiser's moments."""
+
+    facts: Facts
+    vector: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    moments: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The one encoding of this state (safetensors; the facts are its metadata)."""
+        tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]] = {"vector": self.vector}
+        tensors |= {f"{_MOMENT}{name}": moment for name, moment in sorted(self.moments.items())}
+        return save(tensors, metadata={_FACTS: self.facts.canonical().decode()})
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, where: str) -> RunState:
+        """The state that ``content`` holds; raises :class:`CheckpointError` that names ``where`` it came from."""
+        try:
+            tensors = load(content)
+            facts = Facts.parse(_metadata(content)[_FACTS].encode())
+            moments = {name.removeprefix(_MOMENT): tensor for name, tensor in tensors.items() if name.startswith(_MOMENT)}
+            return cls(facts, tensors["vector"], moments)
+        except (SafetensorError, ValidationError, KeyError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint {where} is damaged; restore it from a copy or start a new run") from error
+
+    def write(self, path: Path) -> None:
+        """Writes the checkpoint whole or not at all."""
+        write_atomic(path, self.to_bytes())
+
+    @classmethod
+    def read(cls, path: Path) -> RunState:
+        """Reads a checkpoint; raises :class:`CheckpointError` or :class:`MissingFileError`."""
+        return cls.from_bytes(read_bytes(path, what="checkpoint"), where=str(path))
+
+
+def vector_blob(vector: NDArray[np.float32]) -> bytes:
+    """The student as it travels: safetensors ``{"vector": float32 (d,)}``."""
+    return save({"vector": vector})
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    # safetensors: 8 bytes little-endian header length, then a JSON header; the library's loader drops the metadata.
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    return dict(metadata)

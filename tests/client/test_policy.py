@@ -1,0 +1,84 @@
+"""An institution's own policy, sentence by sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.policy import allowed_counters, check_plan
+from shared.config import InstitutionConfig
+from shared.errors import PolicyRefusal
+from shared.secagg.messages import Layout, Plan
+from shared.settings import DistillationSettings, TrainingSettings
+from shared.work import Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
+
+TRAIN = TrainWork(
+    version=0, seed=1, normalisation=Normalisation(), training=TrainingSettings(epochs=4), distillation=DistillationSettings()
+)
+
+
+def config(**policy: Any) -> InstitutionConfig:
+    return InstitutionConfig.model_validate(
+        {
+            "name": "va",
+            "task": {"family": "tabular", "label": "ill", "labels": ["no", "yes"], "columns": [{"name": "age"}]},
+            "data": {"source": "arrays", "path": "records.npz"},
+            "student": {"width": 4, "depth": 1},
+            "policy": {"smallest_cohort": 3, "collusion": 1, **policy},
+        }
+    )
+
+
+def plan(work: Work = TRAIN, **changed: Any) -> Plan:
+    counters = sum(field.length for field in counter_fields(work, config().task))
+    made = Plan(
+        run="trial",
+        epoch=1,
+        round=12,
+        roster_digest=b"",
+        cohort=("a", "b", "va"),
+        threshold=3,
+        collusion=1,
+        layout=Layout(10 if work is TRAIN else 0, counters),
+        clip_norm=3.0,
+        weight_cap=10,
+        body=work.canonical(),
+        blob_digest=b"",
+    )
+    return replace(made, **changed)
+
+
+def test_what_it_agrees_to_passes() -> None:
+    check_plan(config(), plan(), TRAIN)
+    check_plan(config(), plan(StatisticsRangeWork()), StatisticsRangeWork())
+
+
+@pytest.mark.parametrize(
+    ("policy", "changed", "work", "sentence"),
+    [
+        ({"smallest_cohort": 4}, {}, TRAIN, "cohort of 3 is below its own smallest cohort 4 (policy.smallest_cohort)"),
+        ({"collusion": 2}, {}, TRAIN, "withstands 1 colluding institutions, it wants 2 (policy.collusion)"),
+        ({"longest_clip_norm": 1.0}, {}, TRAIN, "clip norm 3 is above its own longest clip norm 1 (policy.longest_clip_norm)"),
+        ({"most_rounds": 11}, {}, TRAIN, "at most 11 rounds of a run (policy.most_rounds)"),
+        ({"most_epochs": 3}, {}, TRAIN, "4 local epochs are more than its own 3 (policy.most_epochs)"),
+        ({"metrics": ["evaluation"]}, {}, StatisticsRangeWork(), "lets no statistics of its records leave"),
+        ({}, {"layout": Layout(10, 3)}, TRAIN, "3 counters are asked for, the work 'train' has 8"),
+        ({}, {"layout": Layout(0, 8)}, TRAIN, "does not go with an update of 0 words"),
+    ],
+)
+def test_each_violation_is_a_sentence(policy: dict[str, Any], changed: dict[str, Any], work: Work, sentence: str) -> None:
+    with pytest.raises(PolicyRefusal) as caught:
+        check_plan(config(**policy), plan(work, **changed), work)
+    assert str(caught.value).startswith("institution 'va' refused round 12: ")
+    assert sentence in str(caught.value)
+
+
+def test_evaluation_stays_at_home_where_the_policy_says_so() -> None:
+    counters = np.arange(1, 9)
+    assert allowed_counters(config(), TRAIN, counters).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    kept = allowed_counters(config(metrics=["statistics"]), TRAIN, counters)
+    assert kept.tolist() == [0, 0, 0, 0, 0, 0, 7, 0], "only the number of records that trained may leave"
+    assert counters.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
