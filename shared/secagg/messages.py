@@ -52,6 +52,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class OpenRequest:
+    """Opens an epoch of a run for the members of a roster."""
+
+    run: str
+    epoch: int
+    roster_digest: bytes
+
+
+@dataclass(frozen=True)
 class EpochKey:
     """An institution's fresh X25519 public key of one epoch, signed with its Ed25519 identity."""
 
@@ -61,6 +70,14 @@ class EpochKey:
     roster_digest: bytes
     public_key: bytes
     signature: bytes
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Asks for a round; ``keys`` are all signed keys of the epoch, needed with its first round. The model is the blob."""
+
+    plan: Plan
+    keys: tuple[EpochKey, ...] = ()
 
 
 @dataclass(frozen=True)
