@@ -1,0 +1,243 @@
+"""What an institution does with a message: authenticate → policy → ledger → handler, and an audit line for either outcome.
+
+Each middleware is ``(call, next) -> reply``. The handler at the end is plain: it takes an epoch's secrets as they are
+on disk, changes them, and gives back both; the ledger stores answer and secrets in one transaction before anything
+leaves. Nothing is kept in memory between two messages but configuration, keys and the warm workbench.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from client.ledger import EpochState, Slot
+from client.policy import allowed_counters, check_plan
+from client.site import InstitutionSite, round_generator
+from shared.errors import FedstillError
+from shared.exchange import MessageKind, Refusal, Reply, Request
+from shared.rpc.codec import from_wire, open_request, split_masked, to_wire
+from shared.secagg.encoding import quantise
+from shared.secagg.errors import ForgedMessage, IllegalPlan, LostEpoch, ReplayedRound
+from shared.secagg.institution import InstitutionEpoch
+from shared.secagg.messages import AgreeRequest, OpenRequest, Plan, TrainRequest, UnmaskRequest
+from shared.work import Work, parse_work
+
+_LOG = logging.getLogger("fedstill.client")
+
+Message: TypeAlias = OpenRequest | TrainRequest | AgreeRequest | UnmaskRequest
+_KINDS: dict[MessageKind, type[Message]] = {"open": OpenRequest, "train": TrainRequest, "agree": AgreeRequest, "unmask": UnmaskRequest}
+
+
+class Contribution(Protocol):
+    """What the workbench gives back: ``update float32 (d,)`` or ``None``, a sample ``weight``, ``counters int64 (k,)``."""
+
+    @property
+    def update(self) -> NDArray[np.float32] | None:
+        """The student's change, or ``None`` where the work only counts."""
+        ...
+
+    @property
+    def weight(self) -> int:
+        """How many records stand behind it."""
+        ...
+
+    @property
+    def counters(self) -> NDArray[np.int64]:
+        """The counters in ``shared.work.counter_fields`` order."""
+        ...
+
+
+class Workbench(Protocol):
+    """Does the work of a round on the local records (``client.training.Workbench``; tests bring a small one)."""
+
+    def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
+        """Performs any kind of work; the same arguments give the same contribution."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """A message on its way through the chain; fields after ``request`` are filled in once it is authenticated."""
+
+    request: Request
+    digest: bytes
+    message: Message | None = None
+    slot: Slot | None = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The round's plan; Open has none."""
+        return None if self.message is None or isinstance(self.message, OpenRequest) else self.message.plan
+
+
+Handler = Callable[[Call], Reply]
+Middleware = Callable[[Call, Handler], Reply]
+
+
+class InstitutionHandlers:
+    """Answers the coordinator's messages for the institution of one folder. Give each institution its own object."""
+
+    def __init__(
+        self,
+        site: InstitutionSite,
+        workbench: Callable[[], Workbench],
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """``workbench`` is called at the first work and its result kept; ``random`` gives the secrets' bytes."""
+        self._site = site
+        self._make_workbench = workbench
+        self._workbench: Workbench | None = None
+        self._random = random
+        chain: Handler = self._handle
+        for middleware in (self._ledgered, self._agreed, self._authenticated):
+            chain = partial(middleware, following=chain)
+        self._chain = chain
+
+    def answer(self, request: Request) -> Reply | Refusal:
+        """The reply, or a typed refusal; never raises, and says nothing of what an unexpected error was about."""
+        try:
+            return self._chain(Call(request, _digest(request)))
+        except FedstillError as error:
+            _LOG.info("refused a %s message: %s", request.kind, error)
+            refusal = Refusal(type(error).__name__, str(error))
+        except Exception as error:
+            _LOG.error("a %s message failed with %s; set the log level to debug for more", request.kind, type(error).__name__)
+            _LOG.debug("the failure in full", exc_info=True)
+            refusal = Refusal("InternalError", "the institution could not do its part; its operator finds the cause in its own log")
+        self._note_refusal(request, refusal)
+        return refusal
+
+    # Middleware, outermost first
+
+    def _authenticated(self, call: Call, following: Handler) -> Reply:
+        request = call.request
+        body = open_request(request.kind, request.header, self._site.roster.coordinator)
+        message = from_wire(_KINDS[request.kind], body)
+        if isinstance(message, TrainRequest) and hashlib.sha256(request.blob).digest() != message.plan.blob_digest:
+            raise ForgedMessage(f"the model of round {message.plan.round} is not the one that its plan names; send it again")
+        return following(replace(call, message=message, slot=_slot(request.kind, message)))
+
+    def _agreed(self, call: Call, following: Handler) -> Reply:
+        if call.plan is not None:
+            check_plan(self._site.config, call.plan, _work(call.plan))
+        return following(call)
+
+    def _ledgered(self, call: Call, following: Handler) -> Reply:
+        assert call.slot is not None
+        stored = self._site.ledger.answer(call.slot, call.digest)
+        return stored if stored is not None else following(call)
+
+    # The handlers
+
+    def _handle(self, call: Call) -> Reply:
+        assert call.slot is not None
+        before = self._site.ledger.epoch(call.slot.run, call.slot.epoch)
+        match call.message:
+            case OpenRequest() as message:
+                epoch, reply = self._open(message)
+            case TrainRequest() as message:
+                epoch, reply = self._train(self._restore(before, call.slot), message, call.request.blob)
+            case AgreeRequest() as message:
+                epoch = self._restore(before, call.slot)
+                reply = Reply(to_wire(epoch.agree(message)))
+            case UnmaskRequest() as message:
+                epoch = self._restore(before, call.slot)
+                reply = Reply(to_wire(epoch.unmask(message)))
+            case None:
+                raise AssertionError("a message reaches its handler only once it is authenticated")
+        return self._site.ledger.record(call.slot, call.digest, reply, before, epoch.export(), _detail(call, reply))
+
+    def _open(self, message: OpenRequest) -> tuple[InstitutionEpoch, Reply]:
+        newest, _ = self._site.ledger.newest(message.run)
+        if message.epoch <= newest:
+            raise ReplayedRound(f"epoch {message.epoch} of run {message.run} is not above epoch {newest}, which is open already")
+        epoch = InstitutionEpoch.open(
+            institution=self._site.config.name,
+            identity=self._site.identity,
+            roster=self._site.roster,
+            run=message.run,
+            epoch=message.epoch,
+            roster_digest=message.roster_digest,
+            policy=self._site.protocol_policy,
+            random=self._random,
+        )
+        return epoch, Reply(to_wire(epoch.key))
+
+    def _train(self, epoch: InstitutionEpoch, message: TrainRequest, blob: bytes) -> tuple[InstitutionEpoch, Reply]:
+        plan, config = message.plan, self._site.config
+        _, newest = self._site.ledger.newest(plan.run)
+        if plan.round <= newest:
+            raise ReplayedRound(f"round {plan.round} of run {plan.run} is not above round {newest}, which was answered already")
+        epoch.check(plan, message.keys)
+        work = _work(plan)
+        done = self._bench().perform(work, blob, plan.round)
+        # The cap is the most that any institution may count for; more records than that weigh no more.
+        weight = min(done.weight, plan.weight_cap)
+        update = done.update if done.update is not None else np.zeros(0, np.float32)
+        words = quantise(update, weight, plan, round_generator(config.seed, config.name, plan.round, "rounding"))
+        counters = allowed_counters(config, work, done.counters).astype(np.uint64)
+        header, answer = split_masked(epoch.mask(plan, words, weight, counters))
+        return epoch, Reply(header, answer)
+
+    def _restore(self, before: EpochState, slot: Slot) -> InstitutionEpoch:
+        if before.version == 0:
+            raise LostEpoch(
+                f"institution '{self._site.config.name}' has no keys for epoch {slot.epoch} of run {slot.run}; open a new epoch"
+            )
+        site = self._site
+        return InstitutionEpoch.restore(
+            before.state, identity=site.identity, roster=site.roster, policy=site.protocol_policy, random=self._random
+        )
+
+    def _bench(self) -> Workbench:
+        if self._workbench is None:
+            self._workbench = self._make_workbench()
+        return self._workbench
+
+    def _note_refusal(self, request: Request, refusal: Refusal) -> None:
+        try:
+            self._site.ledger.note(f"refused {request.kind}", {"code": refusal.code, "reason": refusal.reason})
+        except FedstillError as error:
+            _LOG.error("the refusal could not be written into the audit: %s", error)
+
+
+def _digest(request: Request) -> bytes:
+    # The blob is bound by its own digest inside the signed header; hashing both keeps Open and Train alike.
+    header, blob = hashlib.sha256(request.header).digest(), hashlib.sha256(request.blob).digest()
+    return hashlib.sha256(request.kind.encode() + b"\0" + header + blob).digest()
+
+
+def _slot(kind: MessageKind, message: Message) -> Slot:
+    if isinstance(message, OpenRequest):
+        return Slot(message.run, message.epoch, 0, kind)
+    return Slot(message.plan.run, message.plan.epoch, message.plan.round, kind)
+
+
+def _work(plan: Plan) -> Work:
+    try:
+        return parse_work(plan.body)
+    except ValidationError as error:
+        raise IllegalPlan(f"round {plan.round} asks for a work that this release does not know; install the same release") from error
+
+
+def _detail(call: Call, reply: Reply) -> dict[str, object]:
+    assert call.slot is not None
+    return {
+        "run": call.slot.run,
+        "epoch": call.slot.epoch,
+        "round": call.slot.round,
+        "request": call.digest.hex(),
+        "answer": hashlib.sha256(reply.header + reply.blob).hexdigest(),
+        "bytes_down": len(call.request.header) + len(call.request.blob),
+        "bytes_up": len(reply.header) + len(reply.blob),
+    }

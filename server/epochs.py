@@ -1,0 +1,93 @@
+"""Epochs: who has a key. One is opened at the start, when an institution has lost its own, and when members came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from server.events import EpochOpened, Event
+from server.records import Epoch
+from server.store import Store
+from shared.errors import ProtocolError
+from shared.exchange import Exchange, Refusal, Reply, Request
+from shared.rpc.codec import from_wire, seal_request, to_wire
+from shared.secagg.messages import EpochKey, OpenRequest
+from shared.secagg.roster import Roster
+from shared.secagg.signing import epoch_key_bytes, verify
+
+OPEN_S = 120.0
+"""Longest wait for the keys of an epoch."""
+
+
+@dataclass(frozen=True)
+class EpochKeeper:
+    """Gives the epoch for the next round and opens a new one where that is needed."""
+
+    run: str
+    exchange: Exchange
+    store: Store
+    identity: Ed25519PrivateKey
+    roster: Roster
+    deadline_s: float
+    emit: Callable[[Event], None]
+
+    def current(self, next_round: int) -> Epoch:
+        """The epoch that ``next_round`` uses. One that was being opened when the coordinator died is asked again."""
+        epochs = self.store.epochs(self.run)
+        if epochs and epochs[-1].status == "opening":
+            return self._collect(epochs[-1])
+        if epochs and not self._stale(epochs, next_round):
+            return epochs[-1]
+        return self._collect(self._begin(len(epochs) + 1, next_round))
+
+    def _stale(self, epochs: Sequence[Epoch], next_round: int) -> bool:
+        epoch, rounds = epochs[-1], self.store.rounds(self.run)
+        if rounds and rounds[-1].record.epoch == epoch.number and rounds[-1].record.lost_epoch:
+            return True
+        # Who did not answer at the last opening is asked again after 1, 2, 4, … rounds: each opening costs everyone a message.
+        missing = self.exchange.institutions() & set(self.roster.members) - set(epoch.keys) - set(epoch.refused)
+        return any(next_round - epoch.first_round >= 2 ** misses(epochs, name) for name in missing)
+
+    def _begin(self, number: int, next_round: int) -> Epoch:
+        asked = tuple(sorted(self.exchange.institutions() & set(self.roster.members)))
+        request = OpenRequest(run=self.run, epoch=number, roster_digest=self.roster.digest)
+        sealed = seal_request("open", to_wire(request), self.identity)
+        epoch = Epoch(number=number, first_round=next_round, asked=asked)
+        self.store.begin_epoch(self.run, epoch, dict.fromkeys(asked, sealed))
+        return epoch
+
+    def _collect(self, epoch: Epoch) -> Epoch:
+        headers = self.store.requests(self.run, epoch.number, 0, "open")
+        requests = {name: Request("open", header) for name, header in headers.items()}
+        keys: dict[str, bytes] = {}
+        refused: dict[str, str] = {}
+        for name, answer in self.exchange.ask(requests, min(self.deadline_s, OPEN_S)):
+            if isinstance(answer, Reply) and self._is_key_of(name, epoch.number, answer.header):
+                keys[name] = answer.header
+            elif isinstance(answer, Refusal):
+                refused[name] = answer.reason
+        opened = replace(epoch, status="open", keys=dict(sorted(keys.items())), refused=refused)
+        self.store.open_epoch(self.run, opened)
+        absent = tuple(name for name in epoch.asked if name not in keys and name not in refused)
+        self.emit(EpochOpened(epoch=epoch.number, members=tuple(opened.keys), absent=absent, refused=refused))
+        return opened
+
+    def _is_key_of(self, name: str, number: int, content: bytes) -> bool:
+        try:
+            key = from_wire(EpochKey, content)
+            verify(self.roster.members[name], key.signature, epoch_key_bytes(key), f"the epoch key of '{name}'")
+        except ProtocolError:
+            return False
+        return (key.institution, key.run, key.epoch) == (name, self.run, number)
+
+
+def misses(epochs: Sequence[Epoch], name: str) -> int:
+    """In how many epochs in a row, up to the last, ``name`` was asked for a key and gave none."""
+    count = 0
+    for epoch in reversed(epochs):
+        if name not in epoch.asked or name in epoch.keys:
+            break
+        count += 1
+    return count

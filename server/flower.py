@@ -1,0 +1,157 @@
+"""The coordinator's side of Flower: an :class:`~shared.exchange.Exchange` over any Flower grid, deployed or in-process.
+
+Flower's own ``send_and_receive`` sleeps 3 s between two looks; this one looks as often as it is told. An answer of
+Flower's own (a node went away, a message expired) is not an institution's: within ``patience_s`` the same request is sent
+again once the node is back, which is safe because an institution gives the identical request its stored answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+
+from server.stopping import StopSignal
+from shared.exchange import MESSAGE_TYPES, Absent, Answer, Refusal, Reply, Request
+
+LOST_CODES = {
+    ErrorCode.MESSAGE_UNAVAILABLE: "the message was lost on its way",
+    ErrorCode.REPLY_MESSAGE_UNAVAILABLE: "its answer was lost on its way",
+    ErrorCode.NODE_UNAVAILABLE: "its node went away",
+    ErrorCode.CLIENT_APP_CRASHED: "its worker died",
+    ErrorCode.LOAD_CLIENT_APP_EXCEPTION: "its worker could not start",
+}
+"""Flower errors after which asking again may help, in plain words."""
+ONLINE = frozenset({"", "online"})
+"""States in which Flower can reach a node; the in-process grid names none."""
+MOST_SENDS = 5
+"""A request is sent to one node at most this often."""
+RETRY_S = 1.0
+"""Seconds between two looks whether a node that went away is back."""
+
+
+@dataclass
+class _Pending:
+    institution: str
+    request: Request
+    sends: int = 0
+    try_at: float = 0.0
+    message: str | None = None
+    lost_at: float | None = None
+    reason: str = "it could not be reached"
+
+
+class GridExchange:
+    """Asks institutions over a Flower grid. A node is the institution whose name it was registered with.
+
+    The mapping only routes: who really answered is proven by the signatures inside the answers.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        members: frozenset[str],
+        *,
+        poll_s: float = 0.1,
+        patience_s: float = 0.0,
+        stop: StopSignal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``members`` are the roster's names; ``patience_s`` is how long a node that went away may stay away."""
+        self._grid = grid
+        self._members = members
+        self._poll_s = poll_s
+        self._patience_s = patience_s
+        self._stop = stop or StopSignal()
+        self._clock = clock
+
+    def institutions(self) -> frozenset[str]:
+        """The members whose node is online now."""
+        return frozenset(self._nodes())
+
+    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+        """As :meth:`shared.exchange.Exchange.ask`; raises :class:`~server.stopping.Interrupted` when asked to stop."""
+        end = self._clock() + deadline_s
+        waiting = {name: _Pending(name, request) for name, request in requests.items()}
+        while waiting:
+            self._send(waiting, end - self._clock())
+            for name, answer in self._collect(waiting):
+                del waiting[name]
+                yield name, answer
+            if waiting and self._clock() >= end:
+                break
+            if waiting:
+                self._stop.wait(self._poll_s)
+        for name, pending in waiting.items():
+            yield name, Absent(f"no answer within {deadline_s:g} s" if pending.message else pending.reason)
+
+    def _nodes(self) -> dict[str, int]:
+        return {node.name: node.node_id for node in self._grid.get_nodes() if node.name in self._members and node.status in ONLINE}
+
+    def _send(self, waiting: Mapping[str, _Pending], ttl: float) -> None:
+        now = self._clock()
+        unsent = [
+            pending for pending in waiting.values() if pending.message is None and pending.sends < MOST_SENDS and pending.try_at <= now
+        ]
+        if not unsent or ttl <= 0:
+            return
+        nodes = self._nodes()
+        reachable = [pending for pending in unsent if pending.institution in nodes]
+        messages = [_message(pending.request, nodes[pending.institution], ttl) for pending in reachable]
+        for pending, identifier in zip(reachable, self._grid.push_messages(messages), strict=True):
+            # Flower gives no id for a message that it could not take; it is tried again like a lost one.
+            pending.message = identifier or None
+            pending.sends += 1
+        for pending in unsent:
+            if pending.message is None:
+                self._lose(pending)
+
+    def _lose(self, pending: _Pending) -> None:
+        now = self._clock()
+        pending.message, pending.try_at = None, now + RETRY_S
+        pending.lost_at = now if pending.lost_at is None else pending.lost_at
+
+    def _collect(self, waiting: Mapping[str, _Pending]) -> Iterator[tuple[str, Answer]]:
+        asked = {pending.message: pending for pending in waiting.values() if pending.message}
+        # An error that Flower itself makes has not the node's id, so only the message's id tells whose it is.
+        for message in list(self._grid.pull_messages(list(asked))) if asked else []:
+            pending = asked[message.metadata.reply_to_message_id]
+            answer = _answer(message)
+            if isinstance(answer, Absent) and message.has_error() and message.error.code in LOST_CODES:
+                self._lose(pending)
+                pending.reason = answer.reason
+            else:
+                yield pending.institution, answer
+        for pending in list(waiting.values()):
+            if pending.message is not None or pending.lost_at is None:
+                continue
+            if pending.sends >= MOST_SENDS or self._clock() - pending.lost_at >= self._patience_s:
+                yield pending.institution, Absent(pending.reason)
+
+
+def _message(request: Request, node: int, ttl: float) -> Message:
+    arrays = {"header": _array(request.header)} | ({"blob": _array(request.blob)} if request.blob else {})
+    content = RecordDict({"payload": ArrayRecord(arrays)})
+    return Message(content, dst_node_id=node, message_type=MESSAGE_TYPES[request.kind], ttl=ttl, group_id=str(request.round))
+
+
+def _array(content: bytes) -> Array:
+    # Raw bytes, no .npy frame around them: a large model is not copied once more on its way.
+    return Array(dtype="uint8", shape=(len(content),), stype="fedstill.bytes", data=content)
+
+
+def _answer(message: Message) -> Answer:
+    if message.has_error():
+        return Absent(LOST_CODES.get(message.error.code, f"Flower reports error {message.error.code}: {message.error.reason}"))
+    content = message.content
+    if "refusal" in content.config_records:
+        refusal = content.config_records["refusal"]
+        return Refusal(str(refusal["code"]), str(refusal["reason"]))
+    payload = content.array_records.get("payload")
+    if payload is None or "header" not in payload:
+        return Absent("its answer has not the agreed form; is another release installed there?")
+    return Reply(payload["header"].data, payload["blob"].data if "blob" in payload else b"")

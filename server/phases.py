@@ -1,0 +1,256 @@
+"""The phases of a run as small objects: what a round asks, and what its sum does to the state. Neither touches a network.
+
+    statistics-range → statistics-moments → train × rounds → calibrate-range → calibrate-histogram → gate → publish
+
+The first is skipped where no input column is numeric. ``publish`` needs no institution and is not here
+(``server/toolbox.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from server.optimizer import step
+from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, vector_blob
+from server.toolbox import FLOAT, Student, Toolbox
+from shared.config import FederationConfig
+from shared.task import Task
+from shared.work import (
+    FIXED_POINT,
+    CalibrateHistogramWork,
+    CalibrateRangeWork,
+    GateWork,
+    StatisticsMomentsWork,
+    StatisticsRangeWork,
+    TrainWork,
+    Work,
+    counter_fields,
+)
+
+IMAGE_EXPONENT = 8
+"""Pixels are below 2^8, so images need no pass to find their range."""
+FAIR_SHARE = 2
+"""An institution weighs at most this many times the mean institution, however many records it has."""
+
+Counters = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a round asks: its work, the blob with the file name it is kept under, and how many update words come back."""
+
+    work: Work
+    blob: bytes = b""
+    blob_name: str = ""
+    update_words: int = 0
+    weight_cap: int = COUNT_WEIGHT_CAP
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A round's decoded sum: counters by name, the sample weight over ``survivors``, and the mean update ``float64 (d,)``."""
+
+    survivors: tuple[str, ...]
+    weight: int
+    counters: Counters
+    mean: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What every phase may use."""
+
+    config: FederationConfig
+    toolbox: Toolbox
+
+
+class Phase(Protocol):
+    """One phase; both methods are functions of their arguments alone."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """What the phase's next round asks."""
+        ...
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """The state after the round; ``facts.metrics`` are the round's figures, ``facts.phase`` the phase that follows."""
+        ...
+
+
+def first_state(config: FederationConfig) -> RunState:
+    """The state of a run that has not asked anything yet."""
+    task = config.task
+    skips_range = task.family == "image" or not task.numeric
+    exponents = (IMAGE_EXPONENT,) * task.channels if task.family == "image" else ()
+    return RunState(Facts(phase="statistics-moments" if skips_range else "statistics-range", exponents=exponents))
+
+
+def weight_cap(weight: int, institutions: int) -> int:
+    """The largest sample weight in training: :data:`FAIR_SHARE` times the mean institution's records, at least 1.
+
+    Known from the masked weight sum alone. A larger institution contributes as if it had this many records: the cap
+    bounds its influence, and with it the noise of rounding, which grows with the cap.
+    """
+    return max(1, math.ceil(FAIR_SHARE * weight / institutions))
+
+
+class StatisticsRange:
+    """How large the numbers in each column are."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Counts by power of two."""
+        return Asked(StatisticsRangeWork())
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Chooses each column's exponent."""
+        exponents = kit.toolbox.exponents(sums.counters["exponents"])
+        return _after(state, "statistics-moments", {}, exponents=exponents)
+
+
+class StatisticsMoments:
+    """Mean and deviation of each column or channel; the student is made with them."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Sums and sums of squares."""
+        return Asked(StatisticsMomentsWork(exponents=state.facts.exponents))
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Makes the normalisation, the weight cap of training, and the student's first weights."""
+        normalisation = kit.toolbox.normalisation(sums.counters, state.facts.exponents)
+        after = _after(
+            state,
+            "train",
+            {"train_records": float(sums.weight)},
+            normalisation=normalisation,
+            weight_cap=weight_cap(sums.weight, len(sums.survivors)),
+        )
+        return replace(after, vector=kit.toolbox.initial(normalisation))
+
+
+class Train:
+    """One round of distillation."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Evaluate the student, then distil it."""
+        config, facts = kit.config, state.facts
+        work = TrainWork(
+            version=facts.version,
+            seed=config.seed,
+            normalisation=facts.normalisation,
+            training=config.training,
+            distillation=config.distillation,
+        )
+        return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap)
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Takes the optimiser's step. The figures are those of the student *before* it."""
+        vector, moments = step(state.vector, sums.mean, state.moments, kit.config.optimizer)
+        version = state.facts.version + 1
+        metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
+        following: PhaseName = "train" if version < kit.config.rounds else "calibrate-range"
+        return replace(_after(state, following, metrics, version=version), vector=vector, moments=dict(moments))
+
+
+class CalibrateRange:
+    """How large the activations of the final student are; it is evaluated too."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Counts by power of two for each tensor of the float graph."""
+        tensors = kit.toolbox.tensors(_student(state))
+        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors), state)
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Chooses the range of each tensor's histogram."""
+        tensors = kit.toolbox.tensors(_student(state))
+        lows, highs = kit.toolbox.choose_ranges(tensors, sums.counters["ranges"])
+        metrics = _evaluation(sums.counters, kit.config.task, state.facts.version)
+        return _after(state, "calibrate-histogram", metrics, tensors=tensors, lows=lows, highs=highs)
+
+
+class CalibrateHistogram:
+    """How the activations are distributed over the agreed ranges."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Histograms."""
+        facts = state.facts
+        work = CalibrateHistogramWork(normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs)
+        return _with_student(work, state)
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Clips each range where it costs least."""
+        facts = state.facts
+        ranges = kit.toolbox.clip_ranges(facts.tensors, facts.lows, facts.highs, sums.counters["histograms"])
+        return _after(state, "gate", {}, ranges=ranges)
+
+
+class Gate:
+    """How often each INT8 candidate is right, and agrees with the float graph, on held-out records."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Runs the candidates."""
+        files = kit.toolbox.candidates(_student(state), state.facts.ranges)
+        blob = save({name: np.frombuffer(content, np.uint8) for name, content in sorted(files.items())})
+        names = tuple(name for name in files if name != FLOAT)
+        return Asked(GateWork(candidates=names), blob, "candidates.safetensors")
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Keeps the counts for the choice and the card."""
+        gate = {name: tuple(int(count) for count in counts) for name, counts in sums.counters.items()}
+        return _after(state, "publish", {}, gate=gate)
+
+
+PHASES: dict[PhaseName, Phase] = {
+    "statistics-range": StatisticsRange(),
+    "statistics-moments": StatisticsMoments(),
+    "train": Train(),
+    "calibrate-range": CalibrateRange(),
+    "calibrate-histogram": CalibrateHistogram(),
+    "gate": Gate(),
+}
+
+
+def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dict[str, NDArray[np.int64]]:
+    """The counters of a sum by name."""
+    named, start = {}, 0
+    for field in counter_fields(work, task):
+        named[field.name] = counters[start : start + field.length].astype(np.int64)
+        start += field.length
+    return named
+
+
+def _student(state: RunState) -> Student:
+    return Student(state.vector, state.facts.normalisation)
+
+
+def _with_student(work: Work, state: RunState) -> Asked:
+    return Asked(work, vector_blob(state.vector), f"student-v{state.facts.version:05d}.safetensors")
+
+
+def _after(state: RunState, phase: PhaseName, metrics: dict[str, float], **changed: object) -> RunState:
+    facts = Facts.model_validate(state.facts.model_dump() | changed | {"phase": phase, "metrics": metrics})
+    return replace(state, facts=facts)
+
+
+def _evaluation(counters: Counters, task: Task, version: int) -> dict[str, float]:
+    # No institution may let its evaluation leave: then there are no records and no figures.
+    records = int(counters["eval_records"][0])
+    if records == 0:
+        return {"version": float(version)}
+    confusion = counters["eval_confusion"].reshape(len(task.labels), len(task.labels))
+    return {
+        "version": float(version),
+        "records": float(records),
+        "accuracy": float(np.trace(confusion)) / records,
+        "loss": float(counters["eval_loss"][0]) / FIXED_POINT / records,
+    }
+
+
+def _train_loss(counters: Counters) -> dict[str, float]:
+    records = int(counters["train_records"][0])
+    return {"train_loss": float(counters["train_loss"][0]) / FIXED_POINT / records} if records else {}

@@ -1,0 +1,86 @@
+"""From a run's state to a round that can be asked, and from its aggregate back to named sums."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.phases import PHASES, Asked, Kit, Sums, decode_counters
+from server.records import Epoch, RoundRecord, StoredRound
+from server.site import CoordinatorSite
+from server.state import RunState
+from shared.files import write_atomic
+from shared.rpc.codec import from_wire, seal_request, to_wire
+from shared.secagg.encoding import mean_update, prove_headroom, threshold_for
+from shared.secagg.messages import Aggregate, EpochKey, Layout, Plan, TrainRequest
+from shared.task import Task
+from shared.work import counter_fields, parse_work
+
+
+@dataclass(frozen=True)
+class RoundPlanner:
+    """Plans rounds of one run and writes them down before anything is sent."""
+
+    run: str
+    folder: Path
+    site: CoordinatorSite
+    kit: Kit
+
+    def plan(self, number: int, epoch: Epoch, cohort: tuple[str, ...], state: RunState) -> StoredRound:
+        """The next round of the state's phase over ``cohort``: its blob on disk, its requests in the store.
+
+        Raises :class:`shared.secagg.errors.IllegalPlan` where the vector could overflow.
+        """
+        asked = PHASES[state.facts.phase].ask(state, self.kit)
+        plan = self._plan(number, epoch, cohort, asked)
+        prove_headroom(plan)
+        keys = tuple(from_wire(EpochKey, content) for content in epoch.keys.values())
+        request = to_wire(TrainRequest(plan=plan, keys=keys))
+        if asked.blob_name:
+            write_atomic(self.folder / asked.blob_name, asked.blob)
+        record = RoundRecord(
+            number=number,
+            phase=state.facts.phase,
+            training_round=state.facts.version + 1 if state.facts.phase == "train" else None,
+            attempt=self._attempt(),
+            epoch=epoch.number,
+            cohort=cohort,
+        )
+        stored = StoredRound(record, state.facts.version, request, asked.blob_name)
+        sealed = seal_request("train", request, self.site.identity)
+        self.site.store.open_round(self.run, stored, dict.fromkeys(cohort, sealed))
+        return stored
+
+    def _plan(self, number: int, epoch: Epoch, cohort: tuple[str, ...], asked: Asked) -> Plan:
+        settings = self.site.config.aggregation
+        counters = sum(field.length for field in counter_fields(asked.work, self.site.config.task))
+        return Plan(
+            run=self.run,
+            epoch=epoch.number,
+            round=number,
+            roster_digest=self.site.roster.digest,
+            cohort=cohort,
+            threshold=threshold_for(len(cohort), settings.collusion),
+            collusion=settings.collusion,
+            layout=Layout(update_words=asked.update_words, counters=counters, width=settings.width),
+            clip_norm=settings.clip_norm,
+            weight_cap=asked.weight_cap,
+            body=asked.work.canonical(),
+            blob_digest=hashlib.sha256(asked.blob).digest(),
+        )
+
+    def _attempt(self) -> int:
+        count = 0
+        for stored in reversed(self.site.store.rounds(self.run)):
+            if stored.record.status != "void":
+                break
+            count += 1
+        return count
+
+
+def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:
+    """The named sums of a closed round; ``request`` is its encoded Train request."""
+    plan = from_wire(TrainRequest, request).plan
+    counters = decode_counters(parse_work(plan.body), task, aggregate.counters)
+    return Sums(aggregate.survivors, aggregate.weight, counters, mean_update(aggregate, plan))

@@ -1,0 +1,78 @@
+"""What the coordinator needs of models, statistics and compression, behind one seam: torch and onnx load at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.records import RoundRecord
+from server.state import RunState
+from shared.work import Normalisation
+
+FLOAT = "float"
+"""Name of the float graph among the gate's files."""
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student by its parameters ``float32 (d,)`` and the normalisation inside it."""
+
+    vector: NDArray[np.float32]
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Everything an artifact is made of: the final state, and the run's history for its provenance."""
+
+    run: str
+    folder: Path
+    state: RunState
+    rounds: Sequence[RoundRecord]
+    roster_digest: bytes
+
+
+class Toolbox(Protocol):
+    """Every method is a function of its arguments and the federation's configuration alone."""
+
+    def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
+        """Each numeric column's exponent from the counts by power of two."""
+        ...
+
+    def normalisation(self, sums: Mapping[str, NDArray[np.int64]], exponents: tuple[int, ...]) -> Normalisation:
+        """Means and deviations from the masked moments."""
+        ...
+
+    def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
+        """The student's first parameters, from the federation's seed."""
+        ...
+
+    def tensors(self, student: Student) -> tuple[str, ...]:
+        """The tensors of the float graph whose ranges are needed."""
+        ...
+
+    def choose_ranges(self, tensors: tuple[str, ...], sums: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Where each tensor's histogram begins and ends."""
+        ...
+
+    def clip_ranges(self, tensors: tuple[str, ...], lows: tuple[float, ...], highs: tuple[float, ...], sums: NDArray[np.int64]) -> Ranges:
+        """The range that is quantised, for each tensor."""
+        ...
+
+    def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
+        """The float graph as :data:`FLOAT` and every INT8 candidate, best first, as ONNX files."""
+        ...
+
+    def publish(self, publication: Publication) -> Path:
+        """Writes ``student.safetensors`` and the signed artifact; returns the artifact's folder. Safe to call again.
+
+        Raises :class:`shared.errors.ArtifactError` where no candidate passes the gate.
+        """
+        ...

@@ -1,0 +1,118 @@
+"""Phases as functions: what is asked, what a sum does to the state, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+from tests.support.small import SIZE, SmallToolbox, federation_table
+
+from server.phases import PHASES, Kit, Sums, decode_counters, first_state, weight_cap
+from server.state import RunState
+from shared.config import FederationConfig
+from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
+
+IMAGES = {"family": "image", "labels": ["no", "yes"], "size": 8, "channels": 1}
+
+
+def kit(**changed: Any) -> Kit:
+    return Kit(FederationConfig.model_validate(federation_table(2) | changed), SmallToolbox())
+
+
+def sums_for(state: RunState, kit: Kit, value: int = 3, update: float = 0.5) -> Sums:
+    asked = PHASES[state.facts.phase].ask(state, kit)
+    fields = counter_fields(asked.work, kit.config.task)
+    counters = {field.name: np.full(field.length, value, np.int64) for field in fields}
+    return Sums(("ash", "birch", "elm"), 90, counters, np.full(asked.update_words, update))
+
+
+def play(kit: Kit) -> list[tuple[str, RunState]]:
+    state, history = first_state(kit.config), []
+    while state.facts.phase in PHASES:
+        phase = state.facts.phase
+        state = PHASES[phase].apply(state, sums_for(state, kit), kit)
+        history.append((phase, state))
+    return history
+
+
+def test_phases_of_a_table_follow_each_other() -> None:
+    phases = [phase for phase, _ in play(kit())]
+    assert phases == ["statistics-range", "statistics-moments", "train", "train", "calibrate-range", "calibrate-histogram", "gate"]
+
+
+def test_images_need_no_range_pass() -> None:
+    state = first_state(kit(task=IMAGES).config)
+    assert (state.facts.phase, state.facts.exponents) == ("statistics-moments", (8,))
+
+
+def test_a_table_without_numbers_needs_no_range_pass() -> None:
+    columns = [{"kind": "categorical", "name": "ward", "categories": ["a", "b"]}]
+    task = {"family": "tabular", "label": "ill", "labels": ["no", "yes"], "columns": columns}
+    assert first_state(kit(task=task).config).facts.phase == "statistics-moments"
+
+
+def test_only_training_carries_an_update_and_the_fair_weight_cap() -> None:
+    used = kit()
+    state = first_state(used.config)
+    while state.facts.phase in PHASES:
+        asked = PHASES[state.facts.phase].ask(state, used)
+        assert asked.update_words == (SIZE if trains(asked.work) else 0)
+        assert asked.weight_cap == (60 if trains(asked.work) else 2**31)
+        assert bool(asked.blob) == bool(asked.blob_name)
+        state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+
+
+@pytest.mark.parametrize(("weight", "institutions", "cap"), [(90, 3, 60), (91, 3, 61), (1, 3, 1), (0, 4, 1), (10, 1, 20)])
+def test_the_weight_cap_is_twice_the_mean_institution(weight: int, institutions: int, cap: int) -> None:
+    assert weight_cap(weight, institutions) == cap
+
+
+def test_training_moves_the_student_and_measures_it_before_the_move() -> None:
+    after = dict(reversed(play(kit())))["train"]
+    np.testing.assert_array_equal(after.vector, np.full(SIZE, 0.5, np.float32))
+    assert after.facts.version == 1
+    assert after.facts.metrics == {"version": 0.0, "records": 3.0, "accuracy": 2.0, "loss": 1 / FIXED_POINT, "train_loss": 1 / FIXED_POINT}
+
+
+def test_the_student_travels_as_it_is() -> None:
+    used = kit()
+    state = next(state for phase, state in play(used) if phase == "train")
+    asked = PHASES["train"].ask(state, used)
+    assert isinstance(asked.work, TrainWork)
+    assert asked.work.version == 1
+    assert asked.blob_name == "student-v00001.safetensors"
+    np.testing.assert_array_equal(load(asked.blob)["vector"], state.vector)
+
+
+def test_no_evaluation_gives_no_figures() -> None:
+    used = kit()
+    state = next(state for phase, state in play(used) if phase == "statistics-moments")
+    after = PHASES["train"].apply(state, sums_for(state, used, value=0), used)
+    assert after.facts.metrics == {"version": 0.0}
+
+
+def test_the_gate_runs_the_candidates_and_keeps_their_counts() -> None:
+    used = kit()
+    history = play(used)
+    before = next(state for phase, state in history if phase == "calibrate-histogram")
+    asked = PHASES["gate"].ask(before, used)
+    assert asked.work.kind == "gate"
+    assert set(load(asked.blob)) == {"float", "u8u8"}
+    assert history[-1][1].facts.gate == {"gate_records": (3,), "gate_float_right": (3,), "gate_right": (3,), "gate_agree": (3,)}
+    assert history[-1][1].facts.ranges == {"first": (-0.5, 0.5), "second": (-0.5, 0.5)}
+
+
+def test_counters_are_named_by_their_place() -> None:
+    used = kit()
+    state = next(state for phase, state in play(used) if phase == "statistics-moments")
+    work = PHASES["train"].ask(state, used).work
+    named = decode_counters(work, used.config.task, np.arange(8, dtype=np.uint64))
+    assert {name: counts.tolist() for name, counts in named.items()} == {
+        "eval_records": [0],
+        "eval_loss": [1],
+        "eval_confusion": [2, 3, 4, 5],
+        "train_records": [6],
+        "train_loss": [7],
+    }
