@@ -1,0 +1,37 @@
+"""Records of one site in memory: raw inputs as the exported graph takes them, and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Records:
+    """``inputs``: float32 ``(n, columns)`` or uint8 ``(n, H, W, C)``; ``labels``: int64 ``(n,)``, an index into ``task.labels``."""
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.integer]) -> Records:
+        """The records at ``indices``, in that order, copied."""
+        return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Records to learn from and records held out."""
+
+    train: Records
+    test: Records
+
+
+def joined(parts: list[Records]) -> Records:
+    """The records of all ``parts`` (at least one), in order."""
+    return Records(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
