@@ -8,10 +8,11 @@ the smallest mean-square error. Counts of parts add up to the counts of the whol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from shared.compress import graph, runtime
 from shared.compress.scope import scope
@@ -22,7 +23,6 @@ GRID = 255
 """Steps of the 8-bit grid of activations."""
 _BATCH = 64
 _LOWEST_EXPONENT = -32
-_TAIL_BINS = HISTOGRAM_BINS // 2
 
 
 def calibrated_tensors(content: bytes) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def calibrated_tensors(content: bytes) -> tuple[str, ...]:
     return scope(graph.parse(content)).tensors
 
 
-def range_counts(content: bytes, tensors: Sequence[str], inputs: NDArray[np.generic]) -> NDArray[np.int64]:
+def range_counts(content: bytes, tensors: Sequence[str], inputs: NDArray[Any]) -> NDArray[np.int64]:
     """Pass 1: int64 ``(len(tensors) * 2 * EXPONENTS,)``; of each tensor first its negative values by exponent, then the others.
 
     Bins as :data:`shared.work.EXPONENTS` says. Raises :class:`ArtifactError` where an activation is not finite.
@@ -55,7 +55,7 @@ def choose_ranges(tensors: Sequence[str], sums: NDArray[np.integer]) -> tuple[tu
 
 
 def histogram_counts(
-    content: bytes, tensors: Sequence[str], lows: Sequence[float], highs: Sequence[float], inputs: NDArray[np.generic]
+    content: bytes, tensors: Sequence[str], lows: Sequence[float], highs: Sequence[float], inputs: NDArray[Any]
 ) -> NDArray[np.int64]:
     """Pass 2: int64 ``(len(tensors) * HISTOGRAM_BINS,)`` over the agreed ranges; values beyond fall in the end bins.
 
@@ -113,16 +113,15 @@ def _bound(counts: NDArray[np.integer]) -> float:
     return 2.0 ** (int(used[-1]) + 1 + _LOWEST_EXPONENT) if len(used) else 0.0
 
 
-def _activations(content: bytes, tensors: Sequence[str], inputs: NDArray[np.generic]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+def _activations(content: bytes, tensors: Sequence[str], inputs: NDArray[Any]) -> Iterator[Mapping[str, NDArray[Any]]]:
     model = graph.parse(content)
-    ends = {value.name for value in (*model.graph.input, *model.graph.output)}
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in tensors if name not in ends
-    )
-    inner = runtime.session(model.SerializeToString(), exact=True)
+    given, ends = model.graph.input[0].name, {value.name for value in model.graph.output}
+    inner = list(dict.fromkeys((*(name for name in tensors if name != given), "logits")))
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner if name not in ends)
+    loaded = runtime.session(model.SerializeToString(), exact=True)
     for start in range(0, len(inputs), _BATCH):
         batch = inputs[start : start + _BATCH]
-        found = dict(zip(tensors, inner.run(list(tensors), {"inputs": batch}), strict=True)) if tensors else {}
-        if not all(np.isfinite(values).all() for values in found.values()):
+        found = {given: batch} | dict(zip(inner, loaded.run(inner, {given: batch}), strict=True))
+        if not all(np.isfinite(found[name]).all() for name in tensors):
             raise ArtifactError("an activation of the student is not finite on the calibration records; the student must not be compressed")
         yield found

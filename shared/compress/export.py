@@ -102,6 +102,8 @@ def _agrees(content: bytes, model: nn.Module, inputs: NDArray[Any]) -> bool:
             [model(torch.from_numpy(inputs[i : i + runtime.BATCH])).numpy() for i in range(0, len(inputs), runtime.BATCH)]
         )
     model.train(was_training)
+    if not np.isfinite(expected).all():
+        raise ArtifactError("the student's own answers are not finite, perhaps on missing values; it cannot become an artifact")
     found = runtime.logits(runtime.session(content), inputs)
     scale = max(1.0, float(np.abs(expected).max()))
     return bool(np.isfinite(found).all() and np.abs(found - expected).max() <= TOLERANCE * scale)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from shared.compress import graph
-from shared.compress.devices import WeightGrid, weight_grid
+from shared.compress.devices import GRIDS, WeightGrid, recipe
 from shared.compress.scope import Scope, absorbed_relu, scope
 from shared.compress.weights import channel_scales
 from shared.errors import ArtifactError
@@ -29,12 +29,26 @@ def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
     ``devices.GRIDS``. Equal arguments give equal bytes. Raises :class:`ArtifactError` for a missing range.
     """
     model = graph.parse(content)
-    chosen = scope(model)
+    how = recipe(grid)
+    chosen = scope(model, attention=not how.attention_in_float)
     missing = [name for name in chosen.tensors if name not in ranges]
     if missing:
         raise ArtifactError(f"no range for the tensor '{missing[0]}' of the student; calibrate all of its tensors")
-    _Quantiser(model, chosen, ranges, weight_grid(grid)).run()
+    _Quantiser(model, chosen, ranges, how.grid).run()
+    graph.rename_shortly(model)
     return graph.serialise(model)
+
+
+def candidates(content: bytes, ranges: Ranges, device: str) -> dict[str, bytes]:
+    """The INT8 files to put before the gate of a device, by name, best first; equal files once."""
+    if device not in GRIDS:
+        raise ArtifactError(f"unknown device '{device}'; known are {', '.join(GRIDS)}")
+    found: dict[str, bytes] = {}
+    for name in GRIDS[device]:
+        made = quantise(content, ranges, name)
+        if made not in found.values():
+            found[name] = made
+    return found
 
 
 class _Quantiser:
@@ -49,21 +63,21 @@ class _Quantiser:
 
     def run(self) -> None:
         """Rewrites the model in place."""
-        dropped = self._absorbed()
+        absorbed = self._absorbed()
+        dropped = {relu.name for relu in absorbed.values()}
         for value in self.model.graph.input:
             self._pair(value.name)
         for node in self.model.graph.node:
             if node.name in dropped:
                 continue
+            if node.name in absorbed:
+                node.output[0] = absorbed[node.name].output[0]
             self._visit(node)
         del self.model.graph.node[:]
         self.model.graph.node.extend(self.nodes)
         graph.drop_unused(self.model)
 
     def _visit(self, node: onnx.NodeProto) -> None:
-        relu = absorbed_relu(self.model, node) if node.output[0] not in self.scope.outputs else None
-        if relu is not None and relu.output[0] in self.scope.outputs:
-            node.output[0] = relu.output[0]
         integer = node.name in self.scope.weighted or node.name in self.scope.sums
         for index, name in enumerate(node.input):
             if name in self.scope.outputs or (integer and name in self.scope.inputs and name in self.scales):
@@ -74,10 +88,10 @@ class _Quantiser:
         for name in node.output:
             self._pair(name)
 
-    def _absorbed(self) -> set[str]:
+    def _absorbed(self) -> dict[str, onnx.NodeProto]:
         owners = [node for node in self.model.graph.node if node.name in (*self.scope.sums, *self.scope.weighted)]
-        relus = [absorbed_relu(self.model, node) for node in owners]
-        return {relu.name for relu in relus if relu is not None and relu.output[0] in self.scope.outputs}
+        relus = {node.name: absorbed_relu(self.model, node) for node in owners}
+        return {name: relu for name, relu in relus.items() if relu is not None and relu.output[0] in self.scope.outputs}
 
     def _pair(self, name: str) -> None:
         if name not in self.scope.tensors:

@@ -32,10 +32,13 @@ class Scope:
         return tuple(dict.fromkeys((*self.inputs, *self.outputs)))
 
 
-def scope(model: onnx.ModelProto) -> Scope:
-    """What :func:`shared.compress.quantise.quantise` will compute in INT8."""
+def scope(model: onnx.ModelProto, *, attention: bool = True) -> Scope:
+    """What is computed in INT8; without ``attention`` the projections just before and after attention are not."""
     constants = {tensor.name for tensor in model.graph.initializer}
     weighted = [node for node in model.graph.node if _is_weighted(node, constants)]
+    if not attention:
+        near = _around_attention(model, weighted)
+        weighted = [node for node in weighted if node.name not in near]
     outputs = [written(model, node) for node in weighted if node.op_type == "Conv"]
     sums = []
     for node in model.graph.node:
@@ -58,6 +61,40 @@ def absorbed_relu(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProt
     if len(readers) == 1 and readers[0].op_type == "Relu" and node.output[0] not in {value.name for value in model.graph.output}:
         return readers[0]
     return None
+
+
+def _around_attention(model: onnx.ModelProto, weighted: list[onnx.NodeProto]) -> set[str]:
+    """Names of the weighted nodes from which, or to which, a product of two activations is reached past no other."""
+    barriers = {node.name for node in weighted}
+    producers = {name: node for node in model.graph.node for name in node.output}
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and node.name not in barriers and all(name in producers for name in node.input):
+            found |= _weighted_before(node, producers, barriers)
+    products = {node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in barriers}
+    for node in weighted:
+        if node.input[0] in producers and _reached(producers[node.input[0]], producers, barriers | products) & products:
+            found.add(node.name)
+    return found
+
+
+def _weighted_before(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto], barriers: set[str]) -> set[str]:
+    reached = {name for source in node.input for name in _reached(producers[source], producers, barriers)}
+    return reached & barriers
+
+
+def _reached(start: onnx.NodeProto, producers: dict[str, onnx.NodeProto], barriers: set[str]) -> set[str]:
+    """Names of all nodes from which ``start`` is computed, itself included, stopping at the barriers."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        node = waiting.pop()
+        if node.name in found:
+            continue
+        found.add(node.name)
+        if node.name not in barriers:
+            waiting += [producers[name] for name in node.input if name in producers]
+    return found
 
 
 def _is_weighted(node: onnx.NodeProto, constants: set[str]) -> bool:

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from shared.compress import runtime
+from shared.compress.calibrate import calibrated_tensors, choose_ranges
+from shared.compress.calibrate import range_counts as count_ranges
+from shared.compress.gate import choose, gate_counts, results
+from shared.compress.quantise import quantise
+from shared.errors import ArtifactError
+
+
+def sums(records, float_right, right, agree):
+    return {
+        "gate_records": np.array([records]),
+        "gate_float_right": np.array([float_right]),
+        "gate_right": np.array(right),
+        "gate_agree": np.array(agree),
+    }
+
+
+@pytest.fixture(scope="module")
+def dense(dense_onnx):
+    inputs = np.random.default_rng(3).normal(size=(150, 4)).astype(np.float32)
+    labels = runtime.logits(runtime.session(dense_onnx), inputs).argmax(axis=1)
+    labels[::10] = (labels[::10] + 1) % 3
+    tensors = calibrated_tensors(dense_onnx)
+    lows, highs = choose_ranges(tensors, count_ranges(dense_onnx, tensors, inputs))
+    quantised = quantise(dense_onnx, {t: (lo, hi) for t, lo, hi in zip(tensors, lows, highs, strict=True)}, "u8s8-7bit")
+    return {"same": dense_onnx, "int8": quantised}, SimpleNamespace(inputs=inputs, labels=labels)
+
+
+def test_counts_are_what_they_say(dense_onnx, dense):
+    candidates, records = dense
+    found = gate_counts(dense_onnx, candidates, records)
+    assert found["gate_records"].tolist() == [150]
+    assert found["gate_float_right"].tolist() == [135]
+    assert found["gate_right"][0] == 135
+    assert found["gate_agree"][0] == 150
+    assert 140 <= found["gate_agree"][1] <= 150
+
+
+def test_counts_of_parts_add_up(dense_onnx, dense):
+    candidates, records = dense
+    whole = gate_counts(dense_onnx, candidates, records)
+    parts = [
+        gate_counts(dense_onnx, candidates, SimpleNamespace(inputs=records.inputs[part], labels=records.labels[part]))
+        for part in (slice(0, 0), slice(0, 41), slice(41, 150))
+    ]
+    for name, counts in whole.items():
+        assert (sum(part[name] for part in parts) == counts).all()
+
+
+def test_the_first_faithful_candidate_wins():
+    assert choose(("a", "b", "c"), sums(1000, 800, [800, 799, 801], [990, 995, 999]), 0.02) == "b"
+
+
+def test_without_a_faithful_one_the_most_faithful_wins_and_ties_go_to_the_first():
+    assert choose(("a", "b", "c"), sums(1000, 800, [800, 800, 800], [980, 990, 990]), 0.02) == "b"
+
+
+def test_a_candidate_that_loses_too_much_cannot_win_however_it_agrees():
+    assert choose(("a", "b"), sums(1000, 800, [779, 780], [999, 900]), 0.02) == "b"
+
+
+def test_a_gain_of_accuracy_is_no_loss():
+    assert choose(("a",), sums(100, 80, [90], [90]), 0.0) == "a"
+
+
+def test_nothing_to_sign_says_the_figures():
+    with pytest.raises(ArtifactError, match=r"0\.8000 in float, a 0\.7000, b 0\.7500, on 1000 held-out records, allowed loss 0\.02"):
+        choose(("a", "b"), sums(1000, 800, [700, 750], [800, 800]), 0.02)
+
+
+def test_without_records_nothing_is_signed():
+    with pytest.raises(ArtifactError, match="no held-out records"):
+        choose(("a",), sums(0, 0, [0], [0]), 0.02)
+
+
+def test_results_hold_decision_and_figures():
+    found = results({"a": b"12", "b": b"123"}, sums(100, 80, [79, 80], [99, 100]), 0.02)
+    assert found.winner == "b"
+    assert (found.won.right, found.won.agree, found.won.size) == (80, 100, 3)
+    assert [entry.name for entry in found.candidates] == ["a", "b"]

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from shared.compress import graph, runtime
+from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.devices import DEVICES, RECIPES, has_vnni
+from shared.compress.quantise import activation_grid, candidates, quantise
+from shared.errors import ArtifactError
+
+
+def ranges(content, inputs):
+    tensors = calibrated_tensors(content)
+    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
+    return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs))
+
+
+def error(content, quantised, inputs):
+    """Root mean square error of the logits, relative to their spread."""
+    expected, found = (runtime.logits(runtime.session(c), inputs) for c in (content, quantised))
+    return float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())
+
+
+@pytest.mark.parametrize("name", [name for name, how in RECIPES.items() if not how.grid.saturates])
+def test_answers_stay_close_on_tables(table_onnx, table_rows, name):
+    assert error(table_onnx, quantise(table_onnx, ranges(table_onnx, table_rows), name), table_rows) < 0.03
+
+
+@pytest.mark.parametrize("name", ["u8s8-7bit", "u8u8"])
+def test_answers_stay_close_on_images(image_onnx, images, name):
+    assert error(image_onnx, quantise(image_onnx, ranges(image_onnx, images), name), images) < 0.08
+
+
+def test_a_dense_net_whose_relu_follows_a_float_output(dense_onnx):
+    inputs = np.random.default_rng(1).normal(size=(200, 4)).astype(np.float32)
+    assert error(dense_onnx, quantise(dense_onnx, ranges(dense_onnx, inputs), "u8s8-7bit"), inputs) < 0.02
+
+
+def test_weights_hold_to_their_grid(image_onnx, images):
+    found = ranges(image_onnx, images)
+    for name, how in RECIPES.items():
+        values = graph.initialisers(graph.parse(quantise(image_onnx, found, name)))
+        bytes_ = [
+            value.astype(np.int64) - how.grid.zero for value in values.values() if value.dtype in (np.int8, np.uint8) and value.ndim > 1
+        ]
+        assert len(bytes_) == 4
+        assert max(np.abs(value).max() for value in bytes_) == how.grid.limit
+
+
+def test_equal_arguments_give_equal_bytes(table_onnx, table_rows):
+    found = ranges(table_onnx, table_rows)
+    assert quantise(table_onnx, found, "u8s8-7bit") == quantise(table_onnx, dict(reversed(found.items())), "u8s8-7bit")
+
+
+def test_int8_is_smaller_and_valid(image_onnx, images):
+    content = quantise(image_onnx, ranges(image_onnx, images), "u8s8-7bit")
+    onnx.checker.check_model(onnx.load_model_from_string(content), full_check=True)
+    assert len(content) < len(image_onnx)
+    assert "Relu" not in [node.op_type for node in graph.parse(content).graph.node]
+
+
+def test_a_missing_range_is_named(image_onnx, images):
+    found = ranges(image_onnx, images)
+    lost = next(iter(found))
+    with pytest.raises(ArtifactError, match=lost):
+        quantise(image_onnx, {name: value for name, value in found.items() if name != lost}, "u8s8-7bit")
+
+
+def test_unknown_grid_and_device_are_named(image_onnx):
+    with pytest.raises(ArtifactError, match="'u4'"):
+        quantise(image_onnx, {}, "u4")
+    with pytest.raises(ArtifactError, match="'abacus'"):
+        candidates(image_onnx, {}, "abacus")
+
+
+def test_candidates_follow_the_device_and_equal_files_come_once(table_onnx, table_rows, image_onnx, images):
+    tables = candidates(table_onnx, ranges(table_onnx, table_rows), "portable")
+    assert tuple(tables) == DEVICES["portable"].grids
+    pictures = candidates(image_onnx, ranges(image_onnx, images), "portable")
+    assert tuple(pictures) == ("u8s8-7bit", "u8u8")
+
+
+@given(low=st.floats(-1e6, 0), high=st.floats(0, 1e6))
+def test_zero_is_on_the_grid_and_the_range_is_covered(low, high):
+    scale, zero = activation_grid(low, high)
+    assert 0 <= zero <= 255
+    assert (0 - zero) * scale <= low + scale
+    assert (255 - zero) * scale >= high - scale
+
+
+def saturating_convolution() -> tuple[bytes, np.ndarray]:
+    """A 3 x 3 convolution whose every product is near the largest: two of them overflow 16 bits at full range."""
+    weights = np.stack([np.full((16, 3, 3), 1.0), np.full((16, 3, 3), 0.9)]).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["inputs", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["c", "axes"], ["logits"], "mean", keepdims=0),
+    ]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("inputs", ["batch", 16, 8, 8]), ("logits", ["batch", 2]))]
+    tensors = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([2, 3], np.int64), "axes")]
+    made = helper.make_graph(nodes, "saturating", ends[:1], ends[1:], tensors)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    inputs = np.random.default_rng(2).uniform(0.9, 1.0, (20, 16, 8, 8)).astype(np.float32)
+    return model.SerializeToString(), inputs
+
+
+@pytest.mark.parametrize("name", ["u8s8-7bit", "u8u8"])
+def test_portable_grids_do_not_saturate_on_this_cpu(name):
+    content, inputs = saturating_convolution()
+    expected, found = (runtime.logits(runtime.session(c), inputs) for c in (content, quantise(content, ranges(content, inputs), name)))
+    assert np.abs(found / expected - 1).max() < 0.02
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or has_vnni() is not False, reason="only x86 without VNNI adds in 16 bits")
+def test_full_range_signed_weights_saturate_on_this_cpu():
+    content, inputs = saturating_convolution()
+    expected, found = (runtime.logits(runtime.session(c), inputs) for c in (content, quantise(content, ranges(content, inputs), "u8s8")))
+    assert np.abs(found / expected - 1).max() > 0.2
