@@ -8,17 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from fedstill.machine import describe_machine
 from shared.files import write_atomic
 from shared.frozen import Frozen
 
@@ -66,9 +65,9 @@ def bench_data(name: str) -> Path:
 def report(benchmark: str, claims: Sequence[Claim], options: argparse.Namespace) -> None:
     """Prints the claims as a table, writes ``--json``, and appends a dated section to ``docs/results/BENCHMARK.md``."""
     if options.json is not None:
-        content = {"machine": machine(), "claims": [entry.model_dump() for entry in claims]}
+        content = {"machine": describe_machine(), "claims": [entry.model_dump() for entry in claims]}
         write_atomic(options.json, json.dumps(content, indent=2).encode())
-    table = Table(title=f"{benchmark} on {machine()}")
+    table = Table(title=f"{benchmark} on {describe_machine()}")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("name", "unit") else "right")
     for entry in claims:
@@ -79,18 +78,6 @@ def report(benchmark: str, claims: Sequence[Claim], options: argparse.Namespace)
 
 
 COLUMNS = ("name", "value", "unit", "seeds", "spread", "baseline", "goal")
-
-
-def machine() -> str:
-    """This machine in a line: processor, cores, Python and the versions that matter."""
-    model = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnxruntime", "flwr"))
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def _cells(entry: Claim) -> list[str]:
@@ -104,7 +91,5 @@ def _keep(benchmark: str, claims: Sequence[Claim]) -> None:
     head = path.read_text() if path.exists() else f"# {benchmark}\n"
     rows = "\n".join("| " + " | ".join(_cells(entry)) + " |" for entry in claims)
     command = " ".join(["python -m", f"benchmarks.{benchmark}", *(a for a in sys.argv[1:] if "/" not in a)])
-    section = (
-        f"\n## {time.strftime('%Y-%m-%d')}, `{command}`\n\n{machine()}\n\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n{rows}\n"
-    )
+    section = f"\n## {time.strftime('%Y-%m-%d')}, `{command}`\n\n{describe_machine()}\n\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n{rows}\n"
     write_atomic(path, (head + section).encode())

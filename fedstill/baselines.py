@@ -1,11 +1,11 @@
 """What fedstill's student is compared with: students alone, a federation without teachers, a student on pooled records.
 
-Each function is one unit of work that a worker process can do while the federation runs; figures come back, not models.
+Each function is one unit of work that a worker process does while the federation runs: JSON and paths in, JSON out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +15,45 @@ from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import Records, Split, load_site
 
 
-def local_figures(config: FederationConfig, home: Path) -> float:
-    """Held-out accuracy of a student distilled by one institution alone, with as many epochs as the federation gives it."""
+def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
+    """Students that each institution distils alone from its own teacher, with as many epochs as the federation has."""
     from shared.distill import evaluate
     from shared.distill.baselines import train_alone
     from shared.distill.teacher import load_teacher
 
-    site = load_config(InstitutionConfig, home / "institution.toml")
-    split = load_site(site)
-    teacher = load_teacher(home / "teacher", config.task)
-    student = train_alone(split.train, config, teacher, seed=config.seed)
-    return evaluate(student, split.test, len(config.task.labels)).accuracy
+    config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)
+    accuracy = {}
+    for name, split in splits.items():
+        student = train_alone(split.train, config, load_teacher(homes[name] / "teacher"), seed=config.seed)
+        accuracy[name] = evaluate(student, split.test, len(config.task.labels)).accuracy
+    return figures(accuracy, splits).model_dump_json()
 
 
-def pooled_figures(config: FederationConfig, homes: Mapping[str, Path]) -> ModelFigures:
-    """A student (with a teacher) on the records of all institutions together: the upper bound that only a simulation has."""
+def pooled_figures(federation: str, homes: Mapping[str, Path]) -> str:
+    """A student distilled on the records of all institutions together: the upper bound that only a simulation has."""
     from shared.distill import evaluate
     from shared.distill.baselines import train_alone
     from shared.distill.teacher import fit_teacher
 
-    splits = _splits(homes)
-    records = Records(
-        np.concatenate([split.train.inputs for split in splits.values()]),
-        np.concatenate([split.train.labels for split in splits.values()]),
-    )
-    teacher = fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed)
-    student = train_alone(records, config, teacher, seed=config.seed)
-    return figures({name: evaluate(student, split.test, len(config.task.labels)).accuracy for name, split in splits.items()}, splits)
+    config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)
+    pooled = pool([split.train for split in splits.values()])
+    teacher = fit_teacher(pooled, config.task, config.teacher, config.teacher_training, seed=config.seed)
+    student = train_alone(pooled, config, teacher, seed=config.seed)
+    return figures(_by_site(lambda test: evaluate(student, test, len(config.task.labels)).accuracy, splits), splits).model_dump_json()
+
+
+def federated_figures(federation: str, homes: Mapping[str, Path]) -> str:
+    """The same federation without teachers: hard labels only, the same rounds, clipping and server optimiser.
+
+    The updates are averaged in the clear, in this process: masks cancel exactly, so only rounding to the ring is left out.
+    """
+    from fedstill.plain import train_plainly
+    from shared.distill import evaluate
+
+    config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)
+    alone = config.distillation.model_copy(update={"teacher": "none"})
+    student = train_plainly(config.model_copy(update={"distillation": alone}), homes)
+    return figures(_by_site(lambda test: evaluate(student, test, len(config.task.labels)).accuracy, splits), splits).model_dump_json()
 
 
 def figures(accuracy: Mapping[str, float], splits: Mapping[str, Split], **sizes: float | int | None) -> ModelFigures:
@@ -57,5 +69,15 @@ def figures(accuracy: Mapping[str, float], splits: Mapping[str, Split], **sizes:
     )
 
 
-def _splits(homes: Mapping[str, Path]) -> dict[str, Split]:
+def load_splits(homes: Mapping[str, Path]) -> dict[str, Split]:
+    """Each institution's records; only a simulation can see them all."""
     return {name: load_site(load_config(InstitutionConfig, home / "institution.toml")) for name, home in homes.items()}
+
+
+def pool(parts: list[Records]) -> Records:
+    """The records of all parts together."""
+    return Records(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def _by_site(score: Callable[[Records], float], splits: Mapping[str, Split]) -> dict[str, float]:
+    return {name: score(split.test) for name, split in splits.items()}

@@ -42,6 +42,8 @@ def show(artifact: Folder, key: Key = None, as_json: AsJson = False) -> None:
     from rich.table import Table
 
     table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, text in console.facts(opened):
         table.add_row(name, text)
     Console(file=sys.stdout).print(table)

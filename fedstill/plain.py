@@ -1,0 +1,82 @@
+"""Federated averaging in the clear, in one process: the plain twin of a masked run, for baselines.
+
+The same works, clipping, weights and server optimiser as ``server/`` uses; only the ring, its rounding and the masks are
+left out. Nothing here is secure, and nothing of it is deployed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.optimizer import Moments, step
+from server.state import vector_blob
+from shared.config import FederationConfig, InstitutionConfig, load_config
+from shared.data import load_site
+from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
+from shared.work import Normalisation, TrainWork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from client.training import Workbench
+
+
+def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Module:
+    """The student after ``config.rounds`` rounds of plain federated averaging over the institutions' folders."""
+    from client.training import Workbench
+    from shared.models import build, load_vector, to_vector
+
+    scales = pooled_normalisation(config, homes)
+    student = build(config.student, config.task, scales, seed=config.seed)
+    vector, moments = to_vector(student), {}
+    with tempfile.TemporaryDirectory() as scratch:
+        benches = {name: Workbench(_site(home), Path(scratch) / name) for name, home in homes.items()}
+        for version in range(config.rounds):
+            vector, moments = _round(config, benches, vector, moments, scales, version)
+    load_vector(student, vector)
+    return student
+
+
+def pooled_normalisation(config: FederationConfig, homes: Mapping[str, Path]) -> Normalisation:
+    """The normalisation constants that the masked statistics rounds would give."""
+    task, splits = config.task, [load_site(_site(home)) for home in homes.values()]
+    exponents: tuple[int, ...] = ()
+    if task.family == "tabular":
+        exponents = choose_exponents(task, sum(exponent_counts(task, split.train) for split in splits))
+    else:
+        exponents = (8,) * task.channels
+    counts = [moment_counts(task, split.train, exponents) for split in splits]
+    return normalisation(task, {name: sum(count[name] for count in counts) for name in counts[0]}, exponents)
+
+
+def _round(
+    config: FederationConfig,
+    benches: Mapping[str, Workbench],
+    vector: NDArray[np.float32],
+    moments: Moments,
+    scales: Normalisation,
+    version: int,
+) -> tuple[NDArray[np.float32], Moments]:
+    work = TrainWork(version=version, seed=config.seed, normalisation=scales, training=config.training, distillation=config.distillation)
+    total, weights = np.zeros(vector.size), 0
+    for bench in benches.values():
+        done = bench.perform(work, vector_blob(vector), version + 1)
+        if done.update is not None:
+            total += done.weight * _clipped(done.update.astype(np.float64), config.aggregation.clip_norm)
+            weights += done.weight
+    return step(vector, total / weights, moments, config.optimizer)
+
+
+def _clipped(update: NDArray[np.float64], clip_norm: float) -> NDArray[np.float64]:
+    clipped: NDArray[np.float64] = update * (clip_norm / max(float(np.linalg.norm(update)), clip_norm))
+    return clipped
+
+
+def _site(home: Path) -> InstitutionConfig:
+    return load_config(InstitutionConfig, home / "institution.toml")

@@ -1,0 +1,83 @@
+"""From a finished run to the figures of its report."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedstill.baselines import load_splits
+from fedstill.machine import describe_machine
+from fedstill.plan import ExperimentPlan
+from fedstill.report.summary import ModelFigures, RoundCounts, RoundFigures, Summary
+from fedstill.stopwatch import Stopwatch
+from fedstill.workspace import Workspace
+from server.coordinator import RunResult
+from server.records import RoundRecord
+
+
+def summarise(
+    plan: ExperimentPlan,
+    workspace: Workspace,
+    result: RunResult,
+    figures: Mapping[str, ModelFigures],
+    agreement: float,
+    watch: Stopwatch,
+) -> Summary:
+    """Everything that ``summary.json`` holds."""
+    training = [record for record in result.rounds if record.phase == "train"]
+    closed = [record for record in training if record.status == "closed"]
+    sent = {name: float(np.mean([record.bytes_up.get(name, 0) for record in closed])) for name in workspace.institutions}
+    parameters = figures["fedstill"].parameters or 1
+    return Summary(
+        name=plan.federation.name,
+        run=plan.run,
+        run_dir=str(plan.folder),
+        artifact=str(result.artifact),
+        institutions=len(workspace.institutions),
+        records={name: (len(split.train), len(split.test)) for name, split in load_splits(workspace.institutions).items()},
+        labels=plan.federation.task.labels,
+        seconds=watch.seconds,
+        seconds_by_part=dict(watch.parts),
+        peak_memory_mb=_peak_memory_mb(),
+        rounds=RoundCounts(planned=plan.federation.rounds, closed=len(closed), void=len(training) - len(closed)),
+        history=tuple(_round(record) for record in result.rounds),
+        metrics=dict(figures),
+        agreement=agreement,
+        bytes_up_per_round=sent,
+        bytes_up_per_parameter=float(np.mean(list(sent.values()))) / parameters,
+        machine=describe_machine(),
+        seed=plan.federation.seed,
+        notes=tuple(note for record in result.rounds for note in _notes(record)),
+    )
+
+
+def _round(record: RoundRecord) -> RoundFigures:
+    return RoundFigures(
+        number=record.number,
+        phase=record.phase,
+        status="void" if record.status == "void" else "closed",
+        survivors=record.survivors if record.status == "closed" else (),
+        absent=tuple(sorted({*record.absent, *record.refused})),
+        reason=record.reason,
+        accuracy=record.metrics.get("accuracy"),
+        loss=record.metrics.get("loss"),
+        bytes_up=record.bytes_up,
+        seconds=sum(record.seconds.values()),
+    )
+
+
+def _notes(record: RoundRecord) -> list[str]:
+    where = f"training round {record.training_round}" if record.training_round is not None else f"round {record.number} ({record.phase})"
+    lost = sorted({*record.absent, *record.refused})
+    notes = [f"{', '.join(lost)} vanished in {where}"] if lost else []
+    if record.status == "void":
+        notes.append(f"{where} was void ({record.reason}) and was trained anew")
+    return notes
+
+
+def _peak_memory_mb() -> float:
+    # Kilobytes on Linux; the children are the workers that fit teachers and baselines.
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + children) / 1024

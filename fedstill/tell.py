@@ -1,0 +1,58 @@
+"""A run's events as a bar that moves and lines that stay."""
+
+from __future__ import annotations
+
+from fedstill.progress import Bar
+from server.events import (
+    ArtifactWritten,
+    EpochOpened,
+    Event,
+    InstitutionAbsent,
+    InstitutionRefused,
+    RoundClosed,
+    RoundStarted,
+    RoundVoid,
+    RunStarted,
+)
+
+
+class Teller:
+    """Tells a person what a run is doing; give it to the coordinator as its ``on_event``."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+
+    def __call__(self, event: Event) -> None:
+        """Moves the bar, and says what a person would want to have read afterwards."""
+        match event:
+            case RoundStarted():
+                self._bar.describe(_name(event.phase, event.training_round))
+            case RoundClosed():
+                self._bar.advance()
+            case _:
+                line = _line(event)
+                if line is not None:
+                    self._bar.say(line)
+
+
+def _line(event: Event) -> str | None:
+    match event:
+        case RunStarted(resumed=True):
+            return f"going on with run {event.run}"
+        case EpochOpened():
+            refused = "".join(f"; {name} refused: {reason}" for name, reason in event.refused.items())
+            return f"epoch {event.epoch}: {', '.join(event.members)}{refused}"
+        case InstitutionAbsent():
+            return f"round {event.number}: {event.institution} is absent ({event.stage}): {event.reason}"
+        case InstitutionRefused():
+            return f"round {event.number}: {event.institution} refused ({event.stage}): {event.reason}"
+        case RoundVoid():
+            return f"round {event.number} is void: {event.reason}; it is trained anew"
+        case ArtifactWritten():
+            return f"signed artifact: {event.path}"
+        case _:
+            return None
+
+
+def _name(phase: str, training_round: int | None) -> str:
+    return phase if training_round is None else f"training round {training_round}"
