@@ -1,0 +1,20 @@
+# Sourced by coordinator.sh and institution.sh: the shared volume stands in for the operators' post.
+# In a real federation these files travel by other means, and people compare fingerprints by telephone.
+set -eu
+data=/data exchange=/exchange
+port=${FEDSTILL_PORT:-8443}
+
+say() { echo "[$(hostname)] $*" >&2; }
+
+wait_for() {  # wait_for SECONDS COMMAND…: until the command succeeds, or say what did not happen and fail
+  left=$1; shift
+  until "$@"; do
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || { say "gave up waiting: $*"; exit 80; }
+    sleep 1
+  done
+}
+
+post() {  # post FILE NAME: whole or not there
+  cp "$1" "$exchange/.$2.part" && mv "$exchange/.$2.part" "$exchange/$2"
+}

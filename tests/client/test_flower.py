@@ -1,0 +1,83 @@
+"""The worker runs what is installed, refuses what was pushed, and keeps an error's text at home."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.flower import PULL_BACKOFF_S, allowed, answer, poll_at, pull_quickly
+from client.pace import Pace
+from shared.bundle import app_bundle, bundle_hash
+
+OURS = Fab(bundle_hash(), app_bundle(), {})
+FOREIGN = Fab(hashlib.sha256(b"import os").hexdigest(), b"import os", {})
+LIARS = [Fab(bundle_hash(), b"import os", {}), Fab(FOREIGN.hash_str, app_bundle(), {})]
+
+
+@pytest.fixture
+def message() -> Message:
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+    made = Message(RecordDict({"c": ConfigRecord({"n": 1})}), dst_node_id=7, message_type="train")
+    made.metadata.__dict__["_message_id"] = "m1"
+    return made
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context(1, 7, {}, RecordDict(), {})
+
+
+def reply(message: Message, _: Context) -> Message:
+    return Message(RecordDict({"c": ConfigRecord({"n": 2})}), reply_to=message)
+
+
+def never(_: Message, __: Context) -> Message:
+    raise AssertionError("the app must not be called")
+
+
+def leak(_: Message, __: Context) -> Message:
+    raise ValueError("patient 4711 is HIV positive")
+
+
+def test_our_bundle_is_answered_by_the_installed_app(message: Message, context: Context) -> None:
+    answered, failure = answer(reply, message, context, OURS)
+    assert failure == ""
+    assert answered.content["c"]["n"] == 2
+
+
+@pytest.mark.parametrize("fab", [FOREIGN, *LIARS])
+def test_any_other_bundle_is_refused_before_the_app_is_called(message: Message, context: Context, fab: Fab) -> None:
+    assert not allowed(fab)
+    answered, failure = answer(never, message, context, fab)
+    assert failure == "refused"
+    assert answered.error.code == ErrorCode.INVALID_FAB
+
+
+def test_an_errors_text_stays_in_the_institution(message: Message, context: Context, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "fedstill.worker"):
+        answered, failure = answer(leak, message, context, OURS)
+    assert answered.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    assert "4711" not in (answered.error.reason or "") + failure
+    assert "ValueError" in (answered.error.reason or "")
+
+
+def test_the_patches_find_what_they_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They reach into Flower 1.41.0: another version must fail here and not become slow in silence."""
+    import flwr.supernode.start_client_internal as supernode
+
+    monkeypatch.setattr(supernode, "time", vars(supernode)["time"])
+    monkeypatch.setattr(inflatable_utils.pull_objects, "__kwdefaults__", dict(inflatable_utils.pull_objects.__kwdefaults__ or {}))
+    assert (inflatable_utils.pull_objects.__kwdefaults__ or {})["initial_backoff"] == 1
+    pull_quickly()
+    assert (inflatable_utils.pull_objects.__kwdefaults__ or {})["initial_backoff"] == PULL_BACKOFF_S
+    slept: list[float] = []
+    poll_at(Pace(sleep=slept.append))
+    vars(supernode)["time"].sleep(3)
+    assert slept == [0.2]
