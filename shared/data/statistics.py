@@ -90,9 +90,9 @@ def _image_moments(task: ImageTask, records: Records, exponents: Sequence[int]) 
     columns = []
     for channel, exponent in enumerate(exponents):
         # Whole numbers until the mean over pixels: exact whatever the size of the image.
-        pixels = records.inputs[..., channel].astype(np.int64).reshape(len(records), -1)
-        means = np.ldexp(pixels.sum(axis=1) / max(pixels.shape[1], 1), -exponent)
-        squares = np.ldexp((pixels**2).sum(axis=1) / max(pixels.shape[1], 1), -2 * exponent)
+        pixels = records.inputs[..., channel].astype(np.int64)
+        means = np.ldexp(pixels.sum(axis=(1, 2)) / task.size**2, -exponent)
+        squares = np.ldexp((pixels**2).sum(axis=(1, 2)) / task.size**2, -2 * exponent)
         columns.append((len(records), _units(np.minimum(means, 1.0) + 1), _units(np.minimum(squares, 1.0))))
     return columns
 
