@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 
 from client.handlers import InstitutionHandlers, Workbench
 from client.site import InstitutionSite
-from shared.errors import DeploymentError, FedstillError
+from shared.errors import DeploymentError, FedstillError, ProtocolError
 from shared.exchange import MESSAGE_TYPES, MessageKind, Refusal, Reply, Request
 
 WorkbenchFactory = Callable[[InstitutionSite], Workbench]
@@ -75,7 +75,9 @@ def _answer(institutions: Institutions, kind: MessageKind, message: Message, con
 
 
 def _request(kind: MessageKind, message: Message) -> Request:
-    payload = message.content.array_records["payload"]
+    payload = message.content.array_records.get("payload")
+    if payload is None or "header" not in payload:
+        raise ProtocolError("the message has not the agreed form; install the same release as the coordinator")
     return Request(kind, payload["header"].data, payload["blob"].data if "blob" in payload else b"")
 
 

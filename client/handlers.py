@@ -34,7 +34,12 @@ from shared.work import Work, parse_work
 _LOG = logging.getLogger("fedstill.client")
 
 Message: TypeAlias = OpenRequest | TrainRequest | AgreeRequest | UnmaskRequest
-_KINDS: dict[MessageKind, type[Message]] = {"open": OpenRequest, "train": TrainRequest, "agree": AgreeRequest, "unmask": UnmaskRequest}
+_DECODERS: dict[MessageKind, Callable[[bytes], Message]] = {
+    "open": partial(from_wire, OpenRequest),
+    "train": partial(from_wire, TrainRequest),
+    "agree": partial(from_wire, AgreeRequest),
+    "unmask": partial(from_wire, UnmaskRequest),
+}
 
 
 class Contribution(Protocol):
@@ -122,7 +127,7 @@ class InstitutionHandlers:
     def _authenticated(self, call: Call, following: Handler) -> Reply:
         request = call.request
         body = open_request(request.kind, request.header, self._site.roster.coordinator)
-        message = from_wire(_KINDS[request.kind], body)
+        message = _DECODERS[request.kind](body)
         if isinstance(message, TrainRequest) and hashlib.sha256(request.blob).digest() != message.plan.blob_digest:
             raise ForgedMessage(f"the model of round {message.plan.round} is not the one that its plan names; send it again")
         return following(replace(call, message=message, slot=_slot(request.kind, message)))

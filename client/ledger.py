@@ -79,9 +79,8 @@ class Ledger:
         """Opens the ledger and makes it if it is not there. Raises :class:`ResourceError` where that fails."""
         self._path = path
         self._clock = clock
-        _make_private(path)
-        with self._connected() as connection:
-            connection.executescript(_TABLES)
+        with self._connected():
+            pass
 
     def answer(self, slot: Slot, digest: bytes) -> Reply | None:
         """The stored answer to the identical request, ``None`` if the slot is free.
@@ -159,13 +158,16 @@ class Ledger:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        # One connection a call: threads and processes need no more agreement than SQLite's own.
+        # One connection a call: threads and processes need no more agreement than SQLite's own, and a ledger whose file
+        # was taken away under a running process is an empty one, not a broken one.
+        _make_private(self._path)
         try:
             connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
                 # EXTRA is FULL that also waits for the folder, so a commit survives a power cut.
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("PRAGMA secure_delete = ON")
+                connection.executescript(_TABLES)
                 yield connection
             finally:
                 connection.close()

@@ -84,6 +84,6 @@ def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
 def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iterable[str]:
     expected = sum(field.length for field in counter_fields(work, config.task))
     if plan.layout.counters != expected:
-        yield f"{plan.layout.counters} counters are asked for, the work '{work.kind}' has {expected} in its task; compare the two configurations"
+        yield f"the work '{work.kind}' has {expected} counters in its task, not {plan.layout.counters}; compare the two configurations"
     if (plan.layout.update_words > 0) != trains(work):
         yield f"the work '{work.kind}' does not go with an update of {plan.layout.update_words} words"

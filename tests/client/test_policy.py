@@ -65,7 +65,7 @@ def test_what_it_agrees_to_passes() -> None:
         ({"most_rounds": 11}, {}, TRAIN, "at most 11 rounds of a run (policy.most_rounds)"),
         ({"most_epochs": 3}, {}, TRAIN, "4 local epochs are more than its own 3 (policy.most_epochs)"),
         ({"metrics": ["evaluation"]}, {}, StatisticsRangeWork(), "lets no statistics of its records leave"),
-        ({}, {"layout": Layout(10, 3)}, TRAIN, "3 counters are asked for, the work 'train' has 8"),
+        ({}, {"layout": Layout(10, 3)}, TRAIN, "the work 'train' has 8 counters in its task, not 3"),
         ({}, {"layout": Layout(0, 8)}, TRAIN, "does not go with an update of 0 words"),
     ],
 )

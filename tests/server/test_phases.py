@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load
-from tests.support.small import SIZE, SmallToolbox, federation_table
 
 from server.phases import PHASES, Kit, Sums, decode_counters, first_state, weight_cap
 from server.state import RunState
 from shared.config import FederationConfig
 from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
+from tests.support.small import SIZE, SmallToolbox, federation_table
 
 IMAGES = {"family": "image", "labels": ["no", "yes"], "size": 8, "channels": 1}
 
@@ -29,7 +29,7 @@ def sums_for(state: RunState, kit: Kit, value: int = 3, update: float = 0.5) -> 
 
 
 def play(kit: Kit) -> list[tuple[str, RunState]]:
-    state, history = first_state(kit.config), []
+    state, history = first_state(kit.config), list[tuple[str, RunState]]()
     while state.facts.phase in PHASES:
         phase = state.facts.phase
         state = PHASES[phase].apply(state, sums_for(state, kit), kit)

@@ -1,0 +1,185 @@
+"""What every exchange promises, shown on the one over a Flower grid: each answer once, every wait bounded, errors told apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.proto.node_pb2 import NodeInfo
+
+from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
+from server.flower import MOST_SENDS, GridExchange
+from server.stopping import Interrupted, StopSignal
+from shared.exchange import Absent, Answer, MessageKind, Refusal, Reply, Request
+
+NAMES = ("ash", "birch", "cedar")
+Respond = Callable[[str, Message], Message]
+
+
+def echo(_name: str, message: Message) -> Message:
+    return Message(message.content, reply_to=message)
+
+
+class Toy:
+    """An exchange over a grid whose institutions do what ``respond`` says."""
+
+    def __init__(self, respond: Respond = echo, faults: Faults = no_faults) -> None:
+        app = ClientApp()
+
+        def handle(message: Message, context: Context) -> Message:
+            return respond(Path(str(context.node_config["institution-dir"])).name, message)
+
+        app.train()(handle)
+        app.query("agree")(handle)
+        self.stop = StopSignal()
+        self.grid = LocalGrid(app, {name: Path("homes") / name for name in NAMES}, faults=faults)
+        self.exchange = GridExchange(self.grid, frozenset(NAMES), poll_s=0.001, stop=self.stop)
+
+    def ask(self, kind: MessageKind = "train", blob: bytes = b"blob", deadline_s: float = 30.0) -> dict[str, Answer]:
+        requests = {name: Request(kind, f"for {name}".encode(), blob, 7) for name in NAMES}
+        answers = list(self.exchange.ask(requests, deadline_s))
+        assert sorted(name for name, _ in answers) == sorted(NAMES), "each exactly once"
+        return dict(answers)
+
+
+@pytest.fixture
+def toys() -> Iterator[Callable[..., Toy]]:
+    made: list[Toy] = []
+
+    def make(respond: Respond = echo, faults: Faults = no_faults) -> Toy:
+        made.append(Toy(respond, faults))
+        return made[-1]
+
+    yield make
+    for toy in made:
+        toy.grid.close()
+
+
+def test_members_are_found_by_the_names_of_their_nodes(toys: Callable[..., Toy]) -> None:
+    assert toys().exchange.institutions() == set(NAMES)
+    stranger = GridExchange(toys().grid, frozenset({"ash", "nobody"}))
+    assert stranger.institutions() == {"ash"}
+
+
+@pytest.mark.parametrize("blob", [b"", b"\0", bytes(range(256)) * 50_000], ids=["empty", "zero", "three chunks"])
+@pytest.mark.parametrize("kind", ["train", "agree"])
+def test_header_and_blob_arrive_as_they_were(kind: MessageKind, blob: bytes, toys: Callable[..., Toy]) -> None:
+    answers = toys().ask(kind, blob)
+    assert answers == {name: Reply(f"for {name}".encode(), blob) for name in NAMES}
+
+
+def test_a_refusal_keeps_its_code_and_sentence(toys: Callable[..., Toy]) -> None:
+    def refuse(name: str, message: Message) -> Message:
+        if name != "birch":
+            return echo(name, message)
+        return Message(RecordDict({"refusal": ConfigRecord({"code": "PolicyRefusal", "reason": "no, thank you"})}), reply_to=message)
+
+    assert toys(refuse).ask()["birch"] == Refusal("PolicyRefusal", "no, thank you")
+
+
+def test_a_failing_app_is_an_absence_that_shows_nothing_of_its_error(toys: Callable[..., Toy]) -> None:
+    def fail(name: str, message: Message) -> Message:
+        raise ValueError("patient 12 has diabetes")
+
+    for answer in toys(fail).ask().values():
+        assert isinstance(answer, Absent)
+        assert "ValueError" in answer.reason
+        assert "patient" not in answer.reason
+
+
+def test_an_answer_of_another_form_is_an_absence(toys: Callable[..., Toy]) -> None:
+    answers = toys(lambda name, message: Message(RecordDict(), reply_to=message)).ask()
+    assert answers["ash"] == Absent("its answer has not the agreed form; is another release installed there?")
+
+
+@pytest.mark.parametrize("vanish", ["before", "after"])
+def test_one_that_vanishes_is_absent_at_once_and_the_others_answer(vanish: Vanish, toys: Callable[..., Toy]) -> None:
+    seen: list[str] = []
+
+    def note(name: str, message: Message) -> Message:
+        seen.append(name)
+        return echo(name, message)
+
+    def faults(name: str, number: int, stage: MessageKind) -> Vanish:
+        return vanish if (name, number, stage) == ("cedar", 7, "train") else None
+
+    answers = toys(note, faults).ask()
+    assert answers["cedar"] == Absent("its node went away")
+    assert isinstance(answers["ash"], Reply)
+    assert ("cedar" in seen) == (vanish == "after")
+
+
+def test_answers_come_in_order_of_arrival_and_waiting_ends_at_the_deadline(toys: Callable[..., Toy]) -> None:
+    def slow(name: str, message: Message) -> Message:
+        if name == "ash":
+            time.sleep(0.6)
+        return echo(name, message)
+
+    answers = toys(slow).ask(deadline_s=0.3)
+    assert list(answers) == ["birch", "cedar", "ash"]
+    assert answers["ash"] == Absent("no answer within 0.3 s")
+
+
+def test_asking_ends_when_the_run_is_asked_to_stop(toys: Callable[..., Toy]) -> None:
+    toy = toys()
+    toy.stop.set()
+    with pytest.raises(Interrupted):
+        toy.ask()
+
+
+class Flaky(LocalGrid):
+    """A grid like a deployed one with a bad line: the first sends are lost, and a node is offline for a few looks."""
+
+    losses = 2
+    looks_offline = 0
+    sends = 0
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        ids = []
+        for message in messages:
+            self.sends += 1
+            identifier = f"lost-{self.sends}" if self.sends <= self.losses else self._push(message)
+            if self.sends <= self.losses:
+                message.metadata.__dict__["_message_id"] = identifier
+                self._replies[identifier] = Message(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=message)
+            ids.append(identifier)
+        return ids
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        self.looks_offline -= 1
+        state = "offline" if self.looks_offline >= 0 else "online"
+        return [NodeInfo(node_id=node, name=name, status=state) for node, name in self._nodes.items()]
+
+
+def flaky(losses: int, *, patience_s: float = 1e9, looks_offline: int = 0) -> tuple[Answer, int]:
+    app = ClientApp()
+    app.train()(lambda message, context: echo("", message))
+    grid = Flaky(app, {"ash": Path("ash")})
+    grid.losses, grid.looks_offline = losses, looks_offline
+    ticks = iter(range(1000))
+    exchange = GridExchange(grid, frozenset({"ash"}), poll_s=0.001, patience_s=patience_s, clock=lambda: float(next(ticks)))
+    try:
+        ((_, answer),) = list(exchange.ask({"ash": Request("train", b"header")}, 900.0))
+        return answer, grid.sends
+    finally:
+        grid.close()
+
+
+def test_a_lost_message_is_sent_again_while_there_is_patience() -> None:
+    assert flaky(2) == (Reply(b"header"), 3)
+    assert flaky(1, patience_s=0.0) == (Absent("its node went away"), 1)
+
+
+def test_a_node_that_is_offline_is_waited_for() -> None:
+    answer, sends = flaky(0, looks_offline=3)
+    assert (answer, sends) == (Reply(b"header"), 1)
+    assert flaky(0, looks_offline=10**6, patience_s=5.0) == (Absent("it could not be reached"), 0)
+
+
+def test_a_message_is_not_sent_again_for_ever() -> None:
+    assert flaky(10**6) == (Absent("its node went away"), MOST_SENDS)
