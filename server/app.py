@@ -14,7 +14,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from server.coordinator import Coordinator, RunResult
 from server.events import Event
-from server.flower import GridExchange
+from server.flower import GridExchange, pull_quickly
 from server.site import CoordinatorSite
 from server.stopping import StopSignal
 from server.toolbox import Toolbox
@@ -44,6 +44,7 @@ def make_app(
 
     @made.main()
     def main(grid: Grid, context: Context) -> None:
+        pull_quickly()
         site = CoordinatorSite(Path(_text(context, "coordinator-dir")))
         signal = stop or StopSignal()
         exchange = GridExchange(grid, frozenset(site.roster.members), poll_s=poll_s, patience_s=patience_s, stop=signal)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable import inflatable_utils
 
 from server.stopping import StopSignal
 from shared.exchange import MESSAGE_TYPES, Absent, Answer, Refusal, Reply, Request
@@ -30,6 +31,8 @@ ONLINE = frozenset({"", "online"})
 """States in which Flower can reach a node; the in-process grid names none."""
 MOST_SENDS = 5
 """A request is sent to one node at most this often."""
+PULL_BACKOFF_S = 0.05
+"""First wait for an object that is announced and not there yet; Flower's own is 1 s."""
 RETRY_S = 1.0
 """Seconds between two looks whether a node that went away is back."""
 
@@ -78,6 +81,7 @@ class GridExchange:
         end = self._clock() + deadline_s
         waiting = {name: _Pending(name, request) for name, request in requests.items()}
         while waiting:
+            self._stop.check()
             self._send(waiting, end - self._clock())
             for name, answer in self._collect(waiting):
                 del waiting[name]
@@ -131,6 +135,16 @@ class GridExchange:
                 continue
             if pending.sends >= MOST_SENDS or self._clock() - pending.lost_at >= self._patience_s:
                 yield pending.institution, Absent(pending.reason)
+
+
+def pull_quickly() -> None:
+    """Shortens the first wait for an object that is announced and not there yet, from 1 s; it still doubles each time.
+
+    A reply becomes visible before its objects have arrived, so whoever looks quickly meets this wait every time. Patches
+    Flower 1.41.0 for this process; ``client.flower.pull_quickly`` is its twin.
+    """
+    pull_objects = inflatable_utils.pull_objects
+    pull_objects.__kwdefaults__ = {**(pull_objects.__kwdefaults__ or {}), "initial_backoff": PULL_BACKOFF_S}
 
 
 def _message(request: Request, node: int, ttl: float) -> Message:
