@@ -50,7 +50,7 @@ def from_wire(kind: type[M], content: bytes) -> M:
 def split_masked(masked: Masked) -> tuple[bytes, bytes]:
     """A masked answer as header and blob; the vectors are the blob."""
     blob = _little_endian(masked.update) + _little_endian(masked.counters)
-    return _serialise(convert.MASKED.encode(masked)), blob
+    return _serialise(convert.masked_header(masked)), blob
 
 
 def join_masked(header: bytes, blob: bytes) -> Masked:
@@ -60,10 +60,10 @@ def join_masked(header: bytes, blob: bytes) -> Masked:
         raise ProtocolError(f"a masked answer declares words of {frame.width} bits; there are {', '.join(map(str, DTYPES))}")
     update_bytes = frame.update_words * frame.width // 8
     if update_bytes + frame.counters * COUNTER_BYTES != len(blob):
-        raise ProtocolError(
-            f"a masked answer declares {frame.update_words} words and {frame.counters} counters, which {len(blob)} bytes are not"
-        )
-    update = np.frombuffer(blob, np.dtype(DTYPES[frame.width]).newbyteorder("<"), count=frame.update_words).astype(DTYPES[frame.width])
+        declared = f"{frame.update_words} words and {frame.counters} counters"
+        raise ProtocolError(f"a masked answer declares {declared}, which {len(blob)} bytes are not")
+    dtype = np.dtype(DTYPES[frame.width])
+    update = np.frombuffer(blob, dtype.newbyteorder("<"), count=frame.update_words).astype(dtype)
     counters = np.frombuffer(blob, np.dtype("<u8"), offset=update_bytes).astype(np.uint64)
     return convert.checked(lambda: convert.masked(frame, update, counters), "Masked")
 

@@ -152,7 +152,13 @@ def masked(frame: pb.MaskedHeader, update: Words, counters: NDArray[np.uint64]) 
     )
 
 
-def _masked_header(message: Masked) -> pb.MaskedHeader:
+def _commitments(values: Mapping[str, bytes]) -> dict[str, bytes]:
+    # The empty name is the self-mask's.
+    return {peer and _name(peer): _sized(values[peer], DIGEST_BYTES, "a commitment") for peer in sorted(values)}
+
+
+def masked_header(message: Masked) -> pb.MaskedHeader:
+    """A masked answer without its vectors."""
     return pb.MaskedHeader(
         institution=message.institution,
         context=message.context,
@@ -229,6 +235,3 @@ AGREE_REQUEST: Converter[AgreeRequest, Any] = Converter(
 AGREEMENT: Converter[Agreement, Any] = Converter(pb.Agreement, lambda m: pb.Agreement(**m.__dict__), _read_agreement)
 UNMASK_REQUEST: Converter[UnmaskRequest, Any] = Converter(pb.UnmaskRequest, _unmask_request, _read_unmask_request)
 SHARES: Converter[Shares, Any] = Converter(pb.Shares, _shares, _read_shares)
-MASKED: Converter[Masked, Any] = Converter(
-    pb.MaskedHeader, _masked_header, lambda f: masked(f, np.zeros(0, np.uint16), np.zeros(0, np.uint64))
-)
