@@ -28,16 +28,17 @@ class Measured:
 
 def measure_models(config: FederationConfig, workspace: Workspace, result: RunResult) -> Measured:
     """Scores teachers, the final student (in torch) and the artifact's INT8 file (in onnxruntime) on held-out records."""
-    from shared.compress.latency import onnx_latency_ms, torch_latency_ms
-    from shared.compress.verify import open_session, run_session
+    from shared.compress.latency import onnx_latency, torch_latency
+    from shared.compress.verify import open_artifact
     from shared.models import count_parameters, load_model, predict
 
     splits = load_splits(workspace.institutions)
     sample = next(iter(splits.values())).test.inputs[:1]
     student = load_model(result.student)
-    session = open_session(result.artifact / "model.onnx")
+    artifact = open_artifact(result.artifact)
+    content = (result.artifact / "model.onnx").read_bytes()
     floats = {name: predict(student, split.test.inputs) for name, split in splits.items()}
-    ints = {name: run_session(session, split.test.inputs).argmax(1) for name, split in splits.items()}
+    ints = {name: artifact.predict(split.test.inputs).labels for name, split in splits.items()}
     parameters = count_parameters(student)
     return Measured(
         figures={
@@ -47,14 +48,14 @@ def measure_models(config: FederationConfig, workspace: Workspace, result: RunRe
                 splits,
                 parameters=parameters,
                 bytes=parameters * FLOAT_BYTES,
-                latency_ms=torch_latency_ms(student, sample),
+                latency_ms=1000 * torch_latency(student, sample),
             ),
             "int8": figures(
                 _accuracy(ints, splits),
                 splits,
                 parameters=parameters,
-                bytes=(result.artifact / "model.onnx").stat().st_size,
-                latency_ms=onnx_latency_ms(result.artifact / "model.onnx", sample),
+                bytes=len(content),
+                latency_ms=1000 * onnx_latency(content, sample),
             ),
         },
         agreement=float(np.mean(np.concatenate([floats[name] == ints[name] for name in splits]))),
@@ -62,7 +63,7 @@ def measure_models(config: FederationConfig, workspace: Workspace, result: RunRe
 
 
 def _teachers(workspace: Workspace, splits: Mapping[str, Split], sample: NDArray[np.generic]) -> ModelFigures:
-    from shared.compress.latency import torch_latency_ms
+    from shared.compress.latency import torch_latency
     from shared.distill.teacher import load_teacher
     from shared.models import count_parameters, predict
 
@@ -75,7 +76,7 @@ def _teachers(workspace: Workspace, splits: Mapping[str, Split], sample: NDArray
         splits,
         parameters=parameters,
         bytes=parameters * FLOAT_BYTES,
-        latency_ms=torch_latency_ms(first, sample),
+        latency_ms=1000 * torch_latency(first, sample),
     )
 
 

@@ -30,7 +30,7 @@ def simulate(
 
     Ctrl-C ends cleanly and keeps the closed rounds; the same command with --resume goes on and ends with the same student.
     """
-    from fedstill.experiment import Options, run_experiment
+    from fedstill.experiment import run_experiment
     from fedstill.plan import plan_experiment
     from fedstill.progress import make_console
 
@@ -46,6 +46,6 @@ def simulate(
         resume=resume,
         baselines=baselines,
     )
-    summary = run_experiment(plan, Options(console=console))
+    summary = run_experiment(plan, console)
     if as_json:
         sys.stdout.write(summary.model_dump_json() + "\n")
