@@ -123,7 +123,7 @@ def _inputs(task: dict[str, Any], content: bytes) -> NDArray[Any]:
         except ValueError as error:
             raise DataError("the .npy file cannot be read, or holds objects; save a plain array") from error
     try:
-        return rows.encode(task, rows.parse(content.decode("utf-8-sig")))
+        return rows.encode(task, rows.parse(task, content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise DataError("the records are not UTF-8 text; give JSON, CSV or an .npy array") from error
 

@@ -34,8 +34,11 @@ def encode(task: Mapping[str, Any], records: Sequence[Any]) -> NDArray[Any]:
     return np.array(images, np.uint8).reshape(len(images), *shape)
 
 
-def parse(text: str) -> list[Any]:
-    """The records in a text: one JSON object, a JSON list of them, JSON lines, or CSV with a header line."""
+def parse(task: Mapping[str, Any], text: str) -> list[Any]:
+    """The records in a text, for :func:`encode`: one JSON record or a JSON list of them, JSON lines, or CSV with a header.
+
+    Raises :class:`DataError` where there are none or the text is none of these.
+    """
     stripped = text.strip()
     if not stripped:
         raise DataError("there are no records in the input; give JSON or CSV with a header line")
@@ -45,8 +48,21 @@ def parse(text: str) -> list[Any]:
         found = json.loads(stripped)
     except ValueError:
         return _lines(stripped)
-    # A list of objects or of lists is a batch; a flat list is one record in column order.
-    return found if isinstance(found, list) and found and isinstance(found[0], list | dict) else [found]
+    return found if _is_batch(task, found) else [found]
+
+
+def _is_batch(task: Mapping[str, Any], found: Any) -> bool:
+    if not isinstance(found, list) or not found:
+        return found == []
+    if task["family"] == "tabular":
+        # A list of objects or of lists is a batch; a flat list is one record in column order.
+        return isinstance(found[0], list | dict)
+    shape = _shape(found)
+    return shape not in ((task["size"],) * 2, (task["size"], task["size"], task["channels"]))
+
+
+def _shape(nested: Any) -> tuple[int, ...]:
+    return (len(nested), *_shape(nested[0])) if isinstance(nested, list) and nested else ()
 
 
 def _lines(text: str) -> list[Any]:

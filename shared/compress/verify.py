@@ -90,7 +90,7 @@ def parse_key(text: str) -> bytes:
     """
     try:
         if Path(text).is_file():
-            return _key_of_file(Path(text).read_bytes())
+            return _of_32_bytes(_key_of_file(Path(text).read_bytes()))
         return _raw_key(text)
     except (ValueError, KeyError, TypeError, binascii.Error, UnsupportedAlgorithm) as error:
         raise ArtifactError("the key is neither 64 hex digits nor a file with them, a public PEM or a roster.json") from error
@@ -106,7 +106,10 @@ def _key_of_file(content: bytes) -> bytes:
 
 
 def _raw_key(text: str) -> bytes:
-    key = bytes.fromhex(text.strip())
+    return _of_32_bytes(bytes.fromhex(text.strip()))
+
+
+def _of_32_bytes(key: bytes) -> bytes:
     if len(key) != 32:
         raise ValueError("not 32 bytes")
     return key

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
+from shared.compress.artifact import write_artifact
+from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
 from shared.task import CategoricalColumn, ImageTask, NumericColumn, TabularTask
 
 CATEGORIES = ("low", "middle", "high")
@@ -152,3 +158,56 @@ def dense_onnx() -> bytes:
         helper.make_node("Gemm", ["r", "v", "b"], ["logits"], "second", transB=1),
     ]
     return make_graph(nodes, constants, ["batch", 4], 3)
+
+
+IDENTITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+@pytest.fixture(scope="session")
+def identity() -> Ed25519PrivateKey:
+    return IDENTITY
+
+
+@pytest.fixture(scope="session")
+def public_key() -> bytes:
+    return IDENTITY.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+
+@pytest.fixture(scope="session")
+def table_int8(table_onnx: bytes, table_rows: NDArray[np.float32]) -> bytes:
+    from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+    from shared.compress.quantise import quantise
+
+    tensors = calibrated_tensors(table_onnx)
+    lows, highs = choose_ranges(tensors, range_counts(table_onnx, tensors, table_rows))
+    counts = histogram_counts(table_onnx, tensors, lows, highs, table_rows)
+    return quantise(table_onnx, clip_ranges(tensors, lows, highs, counts), "u8s8-7bit")
+
+
+@pytest.fixture(scope="session")
+def manifest(table_task: TabularTask) -> Manifest:
+    candidates = (
+        CandidateResult(name="u8s8-7bit", right=78, agree=100, size=9000),
+        CandidateResult(name="u8u8", right=79, agree=99, size=9001),
+    )
+    gate = GateResult(records=100, float_right=80, max_drop=0.02, candidates=candidates, winner="u8s8-7bit")
+    provenance = Provenance(
+        federation="heart",
+        run="run-1",
+        rounds=12,
+        void_rounds=1,
+        cohort_sizes=(4, 4, 3),
+        roster_digest="ab" * 32,
+        train_records=600,
+        student_parameters=1234,
+        teacher_parameters=56789,
+    )
+    return Manifest(task=table_task, device="portable", grid="u8s8-7bit", gate=gate, provenance=provenance)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory, manifest: Manifest, table_int8: bytes, identity: Ed25519PrivateKey) -> Path:
+    """The folder of a signed artifact; never change it, copy it."""
+    folder = tmp_path_factory.mktemp("signed") / "artifact"
+    write_artifact(folder, table_int8, manifest, identity)
+    return folder

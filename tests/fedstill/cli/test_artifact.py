@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from fedstill.cli.artifact import app
+from shared.compress.artifact import write_artifact
+from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
+from shared.errors import ArtifactError
+from shared.task import CategoricalColumn, NumericColumn, TabularTask
+
+RUN = CliRunner()
+
+
+def linear_model() -> bytes:
+    """The answer is "yes" where x + risk > 0."""
+    weights = np.array([[-1.0, 1.0], [-1.0, 1.0]], np.float32)
+    node = helper.make_node("MatMul", ["inputs", "w"], ["logits"], "linear")
+    clean = [
+        helper.make_node("IsNaN", ["inputs"], ["absent"], "absent"),
+        helper.make_node("Where", ["absent", "zero", "inputs"], ["known"], "known"),
+    ]
+    node.input[0] = "known"
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in ("inputs", "logits")]
+    tensors = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array(0.0, np.float32), "zero")]
+    graph = helper.make_graph([*clean, node], "linear", ends[:1], ends[1:], tensors)
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    columns = (NumericColumn(name="x"), CategoricalColumn(kind="categorical", name="risk", categories=("low", "high")))
+    task = TabularTask(family="tabular", label="y", labels=("no", "yes"), columns=columns)
+    gate = GateResult(
+        records=10, float_right=9, max_drop=0.1, candidates=(CandidateResult(name="u8u8", right=8, agree=9, size=5),), winner="u8u8"
+    )
+    provenance = Provenance(federation="f", run="r", rounds=3, void_rounds=0, roster_digest="0" * 64, student_parameters=4)
+    manifest = Manifest(task=task, device="portable", grid="u8u8", gate=gate, provenance=provenance)
+    write_artifact(tmp_path / "artifact", linear_model(), manifest, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    return tmp_path / "artifact"
+
+
+def signer(artifact: Path) -> str:
+    return str(json.loads((artifact / "manifest.json").read_bytes())["signer"])
+
+
+def test_verify_says_who_signed(artifact):
+    done = RUN.invoke(app, ["verify", str(artifact)])
+    assert done.exit_code == 0
+    assert signer(artifact) in done.stdout
+    assert "give --key" in done.stdout
+
+
+def test_verify_compares_the_key_and_speaks_json(artifact):
+    done = RUN.invoke(app, ["verify", str(artifact), "--key", signer(artifact), "--json"])
+    found = json.loads(done.stdout)
+    assert found["verified"] is True
+    assert found["signer_compared"] is True
+
+
+def test_a_foreign_key_and_a_changed_card_are_errors(artifact):
+    done = RUN.invoke(app, ["verify", str(artifact), "--key", "11" * 32])
+    assert isinstance(done.exception, ArtifactError)
+    (artifact / "card.md").write_text("fine")
+    assert isinstance(RUN.invoke(app, ["verify", str(artifact)]).exception, ArtifactError)
+
+
+def test_show_prints_a_table_or_the_manifest(artifact):
+    done = RUN.invoke(app, ["show", str(artifact)])
+    assert "operators in INT8" in done.stdout
+    assert "0.8000, float 0.9000" in done.stdout
+    assert json.loads(RUN.invoke(app, ["show", str(artifact), "--json"]).stdout)["gate"]["records"] == 10
+
+
+def test_serve_once_encodes_categories_by_the_manifest(artifact):
+    done = RUN.invoke(app, ["serve-once", str(artifact)], input='{"x": -0.5, "risk": "high"}')
+    assert done.stdout.split("\t")[0] == "yes"
+    done = RUN.invoke(app, ["serve-once", str(artifact), "--json"], input="x,risk\n-0.5,low\n-0.5,high\n")
+    assert [entry["label"] for entry in json.loads(done.stdout)["predictions"]] == ["no", "yes"]
+
+
+def test_serve_once_reads_a_file_and_the_archive(artifact, tmp_path):
+    (tmp_path / "rows.json").write_text('[{"x": 3, "risk": null}, {"x": -3, "risk": "low"}]')
+    done = RUN.invoke(app, ["serve-once", f"{artifact}.tar.zst", "--input", str(tmp_path / "rows.json")])
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["yes", "no"]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from shared.compress.card import render
+from shared.compress.manifest import Operators
+
+
+def test_every_figure_comes_from_the_manifest(manifest):
+    card = render(manifest.model_copy(update={"operators": Operators(int8={"MatMul": 4})}), 9000)
+    for text in (
+        "**outcome**",
+        "`well`, `ill`",
+        "100 held-out records",
+        "| float student | 0.8000 |",
+        "(this file) | 0.7800 | 1.0000 | 9000 |",
+    ):
+        assert text in card
+    for text in ("4 MatMul", "12 rounds, 1 void", "3 to 4", "1,234 parameters", "56,789 parameters", "600 records", "`portable`"):
+        assert text in card
+
+
+def test_every_column_is_listed_with_its_categories(manifest):
+    card = render(manifest, 1)
+    assert "| age | numeric |  |" in card
+    assert "| risk | categorical | low, middle, high |" in card
+
+
+def test_privacy_is_said_as_it_is(manifest):
+    assert "No differential privacy was used" in render(manifest, 1)
+    spent = manifest.provenance.model_copy(update={"epsilon": 2.5})
+    assert "ε = 2.5 was spent" in render(manifest.model_copy(update={"provenance": spent}), 1)
+
+
+def test_what_is_not_known_is_left_out(manifest, image_task):
+    bare = manifest.provenance.model_copy(update={"teacher_parameters": None, "train_records": None, "cohort_sizes": ()})
+    card = render(manifest.model_copy(update={"provenance": bare, "task": image_task}), 1)
+    assert "teachers" not in card
+    assert "learnt from" not in card
+    assert "not recorded" in card
+    assert "8 × 8 pixels and 1 channel(s)" in card
+
+
+def test_column_names_cannot_break_the_table(manifest, table_task):
+    odd = table_task.columns[0].model_copy(update={"name": "a|b\nc"})
+    task = table_task.model_copy(update={"columns": (odd, *table_task.columns[1:])})
+    assert "| a\\|b c | numeric |" in render(manifest.model_copy(update={"task": task}), 1)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import torch
+
+from shared.compress.latency import median_seconds, onnx_latency, torch_latency
+
+
+def test_warm_up_does_not_count():
+    calls: list[int] = []
+    assert median_seconds(lambda: calls.append(1), repeats=5, warm_up=3) >= 0
+    assert len(calls) == 8
+
+
+def test_both_runtimes_give_a_time_and_leave_all_as_it_was(table_net, table_onnx, table_rows):
+    threads = torch.get_num_threads()
+    table_net.train()
+    assert 0 < onnx_latency(table_onnx, table_rows, repeats=3) < 10
+    assert 0 < torch_latency(table_net, table_rows, repeats=3) < 10
+    assert table_net.training
+    assert torch.get_num_threads() == threads
+    table_net.eval()
