@@ -44,7 +44,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str | bytes
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="gone.csv"):
+    with pytest.raises(MissingFileError, match=r"gone.csv"):
         read_table(CsvData(source="csv", path=tmp_path / "gone.csv"))
 
 

@@ -87,5 +87,5 @@ def test_a_deal_names_its_sites() -> None:
 
 
 def test_more_sites_than_records_allow_is_refused() -> None:
-    with pytest.raises(EmptyInstitutionError, match="lower split.sites"):
+    with pytest.raises(EmptyInstitutionError, match=r"lower split.sites"):
         dirichlet_deal(np.zeros(7, dtype=np.int64), 4, 0.5, seed=1)

@@ -64,6 +64,8 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
         to_records(table(header=("sex", "y", "years")), TASK, MISSING)
 
 
-@pytest.mark.parametrize(("text", "number"), [("1", 1.0), ("-2.5e1", -25.0), (".5", 0.5), ("inf", float("inf")), ("1_0", None), ("x", None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("1", 1.0), ("-2.5e1", -25.0), (".5", 0.5), ("inf", float("inf")), ("1_0", None), ("x", None), ("", None)]
+)
 def test_numbers_are_plain_or_exponent_notation(text: str, number: float | None) -> None:
     assert to_number(text) == number
