@@ -45,7 +45,10 @@ class ImageFolderData(Frozen):
 
 
 class ArrayData(Frozen):
-    """A ``.npz`` of arrays ``inputs`` and ``labels``, in the task's raw form (no pickles)."""
+    """A ``.npz`` of arrays ``inputs`` and ``labels``, in the task's raw form (no pickles), or a folder ``path/SITE.npz`` (simulation).
+
+    ``test_inputs`` and ``test_labels``, if the file has them, are the held-out records; else some are held out by ``split``.
+    """
 
     source: Literal["arrays"]
     path: Path

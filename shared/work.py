@@ -44,7 +44,11 @@ class StatisticsRangeWork(Frozen):
 
 
 class StatisticsMomentsWork(Frozen):
-    """Pass 2: per numeric column the count, and the sums of (x / 2^e + 1) and (x / 2^e)² in fixed point, |x| < 2^e."""
+    """Pass 2: per numeric column the count, and the sums of (x / 2^e + 1) and (x / 2^e)² in fixed point, |x| < 2^e.
+
+    The unit is 2^-32, finer than that of a loss, for a spread that is small beside its mean; images count by the means
+    over their pixels (``shared/data/statistics.py``).
+    """
 
     kind: Literal["statistics-moments"] = "statistics-moments"
     exponents: tuple[int, ...]
