@@ -1,0 +1,61 @@
+"""What every teacher and student is: a module that takes raw records, and knows its size, its task and its normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shared.models.features import Features
+from shared.settings import NetworkSettings
+from shared.task import Task
+from shared.work import Normalisation
+
+
+class Network(nn.Module):
+    """Base of the model families. ``forward(inputs) -> logits (batch, labels)``, ``inputs`` raw as :mod:`shared.task` says."""
+
+    def __init__(self, settings: NetworkSettings, task: Task, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.settings = settings
+        self.task = task
+        self.normalisation = normalisation
+
+    def features(self, inputs: Tensor) -> Features:
+        """Logits with the states and attention maps on the way to them."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As :meth:`forward`."""
+        logits: Tensor = super().__call__(*args, **kwargs)
+        return logits
+
+
+BATCH = 256
+"""Records that are looked at together where nothing is learnt: bounds memory, and is fixed so that results are bit-identical."""
+
+
+def predict(model: nn.Module, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    """The most likely label of each raw record, int64 ``(n,)``."""
+    classes: NDArray[np.int64] = predict_logits(model, inputs).argmax(axis=1).astype(np.int64)
+    return classes
+
+
+def predict_logits(model: nn.Module, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Logits ``(n, labels)`` of raw records, in batches of :data:`BATCH`, outside training mode."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        batches = [inputs[start : start + BATCH] for start in range(0, max(len(inputs), 1), BATCH)]
+        logits = [model(torch.from_numpy(np.ascontiguousarray(batch))).to(torch.float32) for batch in batches]
+    model.train(was_training)
+    joined: NDArray[np.float32] = torch.cat(logits).numpy()
+    return joined
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many trainable numbers a model has."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,98 @@
+"""The family for images: a residual convolutional net without batch statistics (He et al. 2016; Brock et al. 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.models.cells import activation_attention, cells
+from shared.models.features import Features
+from shared.models.layers import Dropout, Linear, StandardisedConv
+from shared.models.network import Network
+from shared.settings import NetworkSettings
+from shared.task import ImageTask
+from shared.work import Normalisation
+
+LARGEST_MAP = 32
+"""Pixels of a side beyond which a convolution halves the image before any block works on it."""
+SMALLEST_MAP = 4
+MOST_STAGES = 4
+RELU_GAIN = 1.7139
+"""1 / deviation of a ReLU of a normal variable (Brock et al. 2021): keeps activations at deviation 1."""
+BRANCH_GAIN = 0.5
+"""A branch starts weaker than the way around it, so that a deep net starts near a shallow one."""
+
+
+class ResidualNet(Network):
+    """A stem, stages of residual blocks that halve the map and double the channels, the mean over the map, a classifier."""
+
+    def __init__(self, settings: NetworkSettings, task: ImageTask, normalisation: Normalisation) -> None:
+        super().__init__(settings, task, normalisation)
+        for name, values in (("mean", normalisation.means), ("deviation", normalisation.deviations)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
+        stride = 1 if task.size <= LARGEST_MAP else 2
+        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=stride)
+        self.stages = nn.ModuleList()
+        channels = settings.width
+        for blocks, width, first_stride in layout(settings, -(-task.size // stride)):
+            self.stages.append(nn.Sequential(*_stage(channels, width, first_stride, blocks)))
+            channels = width
+        self.dropout = Dropout(settings.dropout)
+        self.head = Linear(channels, len(task.labels))
+
+    def features(self, inputs: Tensor) -> Features:
+        """One state and one activation attention for each stage; the first state is the stem's."""
+        maps = self._maps(inputs)
+        return Features(self._classify(maps[-1]), tuple(cells(one) for one in maps), tuple(activation_attention(one) for one in maps[1:]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """uint8 ``(batch, height, width, channels)`` -> logits ``(batch, labels)``."""
+        return self._classify(self._maps(inputs)[-1])
+
+    def _maps(self, inputs: Tensor) -> list[Tensor]:
+        pixels = inputs.permute(0, 3, 1, 2).to(torch.float32)
+        maps = [functional.relu(self.stem((pixels - self.get_buffer("mean")) / self.get_buffer("deviation")))]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def _classify(self, maps: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.dropout(maps.mean(dim=(2, 3))))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """``relu(around(x) + branch(x))`` with two 3 × 3 convolutions in the branch.
+
+    The way around is the map itself, or a 1 × 1 convolution where channels or size change.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = StandardisedConv(inputs, outputs, 3, stride=stride, gain=RELU_GAIN)
+        self.second = StandardisedConv(outputs, outputs, 3, gain=RELU_GAIN * BRANCH_GAIN)
+        changes = inputs != outputs or stride != 1
+        self.around = StandardisedConv(inputs, outputs, 1, stride=stride, gain=RELU_GAIN) if changes else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
+        branch = self.second(functional.relu(self.first(maps)))
+        return functional.relu(self.around(maps) + branch)
+
+
+def layout(settings: NetworkSettings, size: int) -> list[tuple[int, int, int]]:
+    """For each stage its blocks, its channels and the stride of its first block, for maps of ``size`` after the stem.
+
+    Blocks are dealt evenly, the later stages first; there are as many stages as halvings leave a map of 4 or more.
+    """
+    strides = [1 if size <= LARGEST_MAP else 2]
+    while len(strides) < min(settings.depth, MOST_STAGES) and -(-size // 2 ** strides.count(2)) // 2 >= SMALLEST_MAP:
+        strides.append(2)
+    stages = len(strides)
+    blocks = [(settings.depth + place) // stages for place in range(stages)]
+    return [(count, settings.width * 2**place, strides[place]) for place, count in enumerate(blocks)]
+
+
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> list[nn.Module]:
+    return [ResidualBlock(inputs if place == 0 else outputs, outputs, stride if place == 0 else 1) for place in range(blocks)]

@@ -1,0 +1,16 @@
+"""Torch's random numbers from a seed and a purpose, never from the process: no global generator is read or changed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A generator of its own for each ``purpose``: SHA-256 over seed and purpose, each part with its length before it."""
+    parts = [str(part).encode() for part in ("fedstill/torch/v1", seed, *purpose)]
+    text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    made = torch.Generator()
+    made.manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1)
+    return made

@@ -1,0 +1,79 @@
+"""The family for tables: a transformer over columns (FT-Transformer, Gorishniy et al. 2021)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.models.features import Features
+from shared.models.layers import Dropout, Linear
+from shared.models.network import Network
+from shared.models.tokens import ColumnTokens
+from shared.settings import NetworkSettings
+from shared.task import TabularTask
+from shared.work import Normalisation
+
+EXPANSION = 2
+"""Width of the inner layer of a feed-forward part, in widths."""
+
+
+class TabularTransformer(Network):
+    """Column tokens and a class token through pre-norm blocks; the class token is classified.
+
+    The feed-forward parts have ReLU: its outputs start at zero, which suits unsigned 8-bit activations best.
+    """
+
+    def __init__(self, settings: NetworkSettings, task: TabularTask, normalisation: Normalisation) -> None:
+        super().__init__(settings, task, normalisation)
+        self.tokens = ColumnTokens(task, normalisation, settings.width)
+        self.class_token = nn.Parameter(torch.empty(1, 1, settings.width))
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
+        self.norm = nn.LayerNorm(settings.width)
+        self.head = Linear(settings.width, len(task.labels))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fills the class token."""
+        bound = 1 / math.sqrt(self.settings.width)
+        nn.init.uniform_(self.class_token, -bound, bound, generator=generator)
+
+    def features(self, inputs: Tensor) -> Features:
+        """Tokens are the class token, then the columns, numeric ones first."""
+        tokens = self.tokens(inputs)
+        hidden = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        states, maps = [hidden], []
+        for block in self.blocks:
+            hidden, attention = block(hidden)
+            states.append(hidden)
+            maps.append(attention)
+        return Features(self.head(functional.relu(self.norm(hidden[:, 0]))), tuple(states), tuple(maps))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """float32 ``(batch, columns)``, NaN where not known -> logits ``(batch, labels)``."""
+        return self.features(inputs).logits
+
+
+class Block(nn.Module):
+    """Self-attention and feed-forward, each normalised before and added after (Vaswani et al. 2017; Xiong et al. 2020)."""
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.heads = settings.heads
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query_key_value, self.mix = Linear(width, 3 * width), Linear(width, width)
+        self.widen, self.narrow = Linear(width, EXPANSION * width), Linear(EXPANSION * width, width)
+        self.dropout = Dropout(settings.dropout)
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, tokens, width)`` -> the same shape, and the attention ``(batch, heads, tokens, tokens)``."""
+        batch, tokens, width = hidden.shape
+        split = self.query_key_value(self.attention_norm(hidden)).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
+        attention = torch.softmax(query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5, dim=-1)
+        mixed = self.mix((attention @ value).transpose(1, 2).reshape(batch, tokens, width))
+        hidden = hidden + self.dropout(mixed)
+        fed = self.narrow(self.dropout(functional.relu(self.widen(self.feed_norm(hidden)))))
+        return hidden + self.dropout(fed), attention
