@@ -6,7 +6,6 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from shared.data.records import Records
 from shared.task import ImageTask
@@ -17,6 +16,9 @@ TASK = ImageTask(family="image", labels=tuple("0123456789"), size=8, channels=1)
 
 def read_digits() -> Records:
     """All images, ``uint8 (1797, 8, 8, 1)``: the source's 0 to 16 spread over 0 to 255."""
+    # Here, for scikit-learn takes seconds to import and no other reader needs it.
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = np.rint(np.asarray(bunch.images) * (255 / 16)).astype(np.uint8)
     return Records(images[..., np.newaxis], np.asarray(bunch.target).astype(np.int64))
