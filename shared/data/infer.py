@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median_low
@@ -30,7 +31,7 @@ def infer_task(data: DataSource, label: str) -> Task:
     """The task that the data suggest. ``label`` is the label's column (tables); images have their folders' names.
 
     A CSV column is numeric if every value that is not missing is a number, else a category. Left out are columns that
-    cannot help: without any value, the rows' own count, or text of more than :data:`MOST_CATEGORIES` kinds.
+    cannot help: without any value, a count or an id of the rows, or text of more than :data:`MOST_CATEGORIES` kinds.
     Raises :class:`MissingFileError`, :class:`MissingColumnError`, :class:`LabelError` where labels make no sense,
     and :class:`DataError` for what cannot be read.
     """
@@ -76,14 +77,17 @@ def _column(name: str, table: Table, missing: frozenset[str]) -> Column | None:
     if not texts or not name:
         return None
     if None not in numbers:
-        counts_rows = len(texts) > 2 and numbers in (_count(len(texts), 0), _count(len(texts), 1))
-        return None if counts_rows else NumericColumn(name=name)
+        return None if _identifies_rows(name, [number or 0.0 for number in numbers]) else NumericColumn(name=name)
     categories = _in_order(set(texts))
     return CategoricalColumn(kind="categorical", name=name, categories=categories) if len(categories) <= MOST_CATEGORIES else None
 
 
-def _count(length: int, start: int) -> list[float]:
-    return [float(number) for number in range(start, start + length)]
+def _identifies_rows(name: str, numbers: Sequence[float]) -> bool:
+    # A count of the rows from 0 or 1, or what calls itself an id and never comes twice: it says nothing of the next row.
+    if len(numbers) <= 2 or len(set(numbers)) < len(numbers):
+        return False
+    counts = any(all(number == start + row for row, number in enumerate(numbers)) for start in (0, 1))
+    return counts or re.fullmatch(r"(.*[_ -])?id", name.lower()) is not None
 
 
 def _in_order(texts: set[str]) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ def load_sites(config: FederationConfig) -> dict[str, Split]:
     sites = _sites(config.data, config.task, config.split, config.seed)
     if sites is None:
         raise ConfigError(f"{_where(config.data)} is one pool of records; say what the sites are: split.sites" + _hint(config.data))
+    if not sites:
+        raise EmptyInstitutionError(f"{_where(config.data)} holds no records; give every institution some")
     if len(sites) < 2:
         raise ConfigError(f"{_where(config.data)} holds one site only ({', '.join(sites)}); a federation needs at least 2")
     return {name: _split(part, config.split, seed=config.seed, site=name) for name, part in sorted(sites.items())}

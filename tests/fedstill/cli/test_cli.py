@@ -1,0 +1,115 @@
+"""The command line: every error is one sentence on stderr and its own exit code; help needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedstill.cli import COMMANDS, main
+
+HEAD = 'name = "trial"\nteacher = {width = 16, depth = 1}\nstudent = {width = 8, depth = 1, heads = 2}\n'
+TASK = '[task]\nfamily = "tabular"\nlabel = "ill"\nlabels = ["no", "yes"]\ncolumns = [{name = "age"}]\n'
+ROWS = "".join(f"{site},{age},{'yes' if age % 2 else 'no'}\n" for site in ("north", "south", "west") for age in range(30, 50))
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    captured = capsys.readouterr()
+    code = caught.value.code
+    assert isinstance(code, int)
+    return code, captured.out, captured.err
+
+
+DATA = 'source = "csv"\npath = "rows.csv"\nsite_column = "site"'
+
+
+def federation(tmp_path: Path, csv: str | None, head: str = HEAD) -> Path:
+    if csv is not None:
+        (tmp_path / "rows.csv").write_text(csv)
+    path = tmp_path / "federation.toml"
+    path.write_text(f"{head}{TASK}[data]\n{DATA}\n")
+    return path
+
+
+def test_a_right_file_says_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(["check", str(federation(tmp_path, "site,age,ill\n" + ROWS))], capsys)
+    assert (code, err) == (0, "")
+    assert "north: 13 records to learn from, 7 held out" in out
+
+
+@pytest.mark.parametrize(
+    ("csv", "changes", "code", "sentence"),
+    [
+        (None, {}, 21, "rows.csv"),
+        ("site,years,ill\n" + ROWS, {}, 22, "age"),
+        ("site,age,ill\nnorth,30,perhaps\n" + ROWS, {}, 23, "row"),
+        ("site,age,ill\n", {}, 24, ""),
+        ("site,age,ill\nnorth,inf,no\n" + ROWS, {}, 25, "row"),
+        ("site,age,ill\nnorth,old,no\n" + ROWS, {}, 20, "row"),
+        ("site,age,ill\n" + ROWS, {"head": "ruonds = 3\n" + HEAD}, 10, "did you mean 'rounds'?"),
+        ("site,age,ill\n" + ROWS, {"head": "rounds = nan\n" + HEAD}, 10, "rounds"),
+    ],
+    ids=["missing file", "missing column", "label", "empty", "infinity", "no number", "unknown key", "nan in toml"],
+)
+def test_each_kind_of_wrong_input_has_its_code_and_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], csv: str | None, changes: dict[str, str], code: int, sentence: str
+) -> None:
+    found, out, err = run(["check", str(federation(tmp_path, csv, **changes))], capsys)
+    assert found == code, err
+    assert out == ""
+    assert err.startswith("error: ")
+    assert sentence in err
+    assert f"(exit code {code})" in err
+    assert "Traceback" not in err
+    assert "perhaps" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["simulate", "--data", "moon"], 10, "heart and digits"),
+        (["simulate", "--drop", "x"], 10, "HOW_MANY@ROUND"),
+        (["simulate", "--rounds", "0"], 10, "--rounds"),
+        (["simulate", "--resume", "--out", "nowhere"], 60, "holds no run"),
+        (["check", "nowhere.toml"], 21, "nowhere.toml"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_wrong_options_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, out, err = run(arguments, capsys)
+    assert (found, out) == (code, "")
+    assert sentence in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_init_writes_a_file_that_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.csv").write_text("site,age,ill\n" + ROWS)
+    out = tmp_path / "made.toml"
+    code, *_ = run(["init", str(tmp_path / "rows.csv"), "--label", "ill", "--site-column", "site", "--out", str(out)], capsys)
+    assert code == 0
+    assert run(["check", str(out)], capsys)[0] == 0
+    assert run(["init", str(tmp_path / "rows.csv"), "--label", "ill", "--out", str(out)], capsys)[0] == 10
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_an_example_or_its_sub_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run([command, "--help"], capsys)
+    assert code == 0
+    assert "Example" in out or "Commands" in out
+
+
+def test_help_needs_neither_torch_nor_flower() -> None:
+    program = (
+        "import sys\nfrom fedstill.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as e:\n    assert not e.code\n"
+        "assert not {'torch', 'flwr', 'onnxruntime'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "simulate" in done.stdout

@@ -1,0 +1,92 @@
+"""The in-process federation through the two Flower apps, with institutions that vanish on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from client.app import make_app
+from fedstill.simulation import Drops, run_in_process
+from server.coordinator import RunResult
+from server.events import Event, RoundStarted, RoundVoid, RunFinished
+from server.stopping import Interrupted, StopSignal
+from tests.support.small import NAMES, SmallToolbox, SmallWorkbench, digest_of, make_federation
+
+
+def run(
+    folder: Path,
+    count: int = 5,
+    *,
+    drops: dict[int, frozenset[str]] | None = None,
+    vanish: Literal["before", "after"] = "before",
+    events: list[Event] | None = None,
+    stop: StopSignal | None = None,
+) -> RunResult:
+    federation = make_federation(folder, count, rounds=3) if not folder.exists() else None
+    homes = {name: folder / "institutions" / name for name in NAMES[:count]}
+    coordinator = federation.coordinator if federation else folder / "coordinator"
+    seen: list[Event] = [] if events is None else events
+    return run_in_process(
+        coordinator,
+        homes,
+        "trial",
+        on_event=seen.append,
+        drops=drops,
+        vanish=vanish,
+        stop=stop,
+        client_app=make_app(SmallWorkbench),
+        toolbox=SmallToolbox(),
+    )
+
+
+@pytest.mark.parametrize("vanish", ["before", "after"])
+def test_a_drop_is_said_and_the_run_goes_on(vanish: Literal["before", "after"], tmp_path: Path) -> None:
+    events: list[Event] = []
+    result = run(tmp_path / "run", drops={3: frozenset({"elm"})}, vanish=vanish, events=events)
+    training = [record for record in result.rounds if record.phase == "train"]
+    assert [record.absent for record in training] == [{}, {}, {"elm": "its node went away"}]
+    assert len(training[2].survivors) == 4
+    assert isinstance(events[-1], RunFinished)
+
+
+def test_too_many_drops_void_one_round_and_everyone_is_back_for_the_next(tmp_path: Path) -> None:
+    events: list[Event] = []
+    result = run(tmp_path / "run", drops={2: frozenset({"ash", "fir"})}, events=events)
+    assert [event.number for event in events if isinstance(event, RoundVoid)] == [4]
+    training = [record for record in result.rounds if record.phase == "train"]
+    assert [(record.training_round, record.attempt, record.status) for record in training] == [
+        (1, 0, "closed"),
+        (2, 0, "void"),
+        (2, 1, "closed"),
+        (3, 0, "closed"),
+    ]
+    assert training[2].survivors == NAMES
+
+
+def test_a_stopped_run_goes_on_to_the_same_student(tmp_path: Path) -> None:
+    undisturbed = run(tmp_path / "plain")
+    stop = StopSignal()
+
+    class StopAtTraining(list[Event]):
+        def append(self, event: Event) -> None:
+            if isinstance(event, RoundStarted) and event.training_round == 2:
+                stop.set()
+
+    with pytest.raises(Interrupted):
+        run(tmp_path / "stopped", stop=stop, events=StopAtTraining())
+    assert digest_of(run(tmp_path / "stopped")) == digest_of(undisturbed)
+
+
+def test_drops_belong_to_a_training_round_and_its_first_attempt_only() -> None:
+    drops = Drops({1: frozenset({"ash"})}, "after")
+    cohort = ("ash", "elm")
+    drops.observe(RoundStarted(number=4, phase="train", cohort=cohort, training_round=1))
+    assert drops("ash", 4, "train") == "after"
+    assert drops("ash", 4, "unmask") is None
+    assert drops("elm", 4, "train") is None
+    drops.observe(RoundStarted(number=5, phase="train", cohort=cohort, training_round=1, attempt=1))
+    assert drops("ash", 5, "train") is None
+    drops.observe(RoundStarted(number=1, phase="gate", cohort=cohort))
+    assert drops("ash", 1, "train") is None
