@@ -34,8 +34,8 @@ def test_columns_are_numeric_where_every_value_is_a_number_else_categories(tmp_p
 
 
 def test_columns_that_cannot_help_are_left_out(tmp_path: Path) -> None:
-    rows = "".join(f"{n},{n * n % 7},note {n},,{'yes' if n % 2 else 'no'}\n" for n in range(1, 101))
-    task = csv_task(tmp_path, "id,a,note,empty,y\n" + rows)
+    rows = "".join(f"{n},{n * n % 7},note {n},,{7 * n % 101},{'yes' if n % 2 else 'no'}\n" for n in range(1, 101))
+    task = csv_task(tmp_path, "row,a,note,empty,Patient_ID,y\n" + rows)
     assert [column.name for column in task.columns] == ["a"]
     assert task.labels == ("no", "yes")
 
