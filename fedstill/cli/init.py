@@ -34,6 +34,8 @@ def init(
 
     if out.exists() and not force:
         raise ConfigError(f"{out} is already there; give another --out or --force")
+    if site_column is not None and sites is not None:
+        raise ConfigError("--site-column and --sites exclude each other: the first says what the sites are, the second deals them")
     if not data.exists():
         raise MissingFileError(f"{data} is not there; give a CSV file or a folder of images")
     source: CsvData | ImageFolderData = (
