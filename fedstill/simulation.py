@@ -23,9 +23,12 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from client.app import make_app as make_client_app
+from server.app import make_app as make_server_app
 from server.coordinator import RunResult
 from server.events import Event, RoundStarted
 from server.stopping import StopSignal
+from server.toolbox import Toolbox
 from shared.exchange import MESSAGE_TYPES, MessageKind
 
 Vanish = Literal["before", "after"] | None
@@ -34,6 +37,8 @@ Faults = Callable[[str, int, MessageKind], Vanish]
 """(institution, round number, stage) → whether it vanishes. Called when the message is sent."""
 WORKERS = 2
 """Institutions that work at the same time."""
+POLL_S = 0.005
+"""Seconds between two looks for answers."""
 _KINDS: dict[str, MessageKind] = {message_type: kind for kind, message_type in MESSAGE_TYPES.items()}
 
 
@@ -167,15 +172,15 @@ def run_in_process(
     vanish: Literal["before", "after"] = "before",
     workers: int = WORKERS,
     stop: StopSignal | None = None,
+    client_app: ClientApp | None = None,
+    toolbox: Toolbox | None = None,
 ) -> RunResult:
     """Runs a run to its end, or goes on with it, over the folders of a coordinator and its institutions.
 
-    ``drops`` maps training rounds (from 1) to the institutions that vanish in them. Raises
-    :class:`~server.stopping.Interrupted` when asked to stop, and any error of :meth:`server.coordinator.Coordinator.run`.
+    ``drops`` maps training rounds (from 1) to the institutions that vanish in them. ``client_app`` and ``toolbox`` stand
+    in for the deployed ones. Raises :class:`~server.stopping.Interrupted` when asked to stop, and any error of
+    :meth:`server.coordinator.Coordinator.run`.
     """
-    from client.app import make_app as make_client_app
-    from server.app import make_app as make_server_app
-
     faults = Drops(drops or {}, vanish)
     results: list[RunResult] = []
 
@@ -183,8 +188,8 @@ def run_in_process(
         faults.observe(event)
         on_event(event)
 
-    server_app = make_server_app(on_event=observe, on_result=results.append, stop=stop, poll_s=0.005)
-    grid = LocalGrid(make_client_app(), institution_dirs, workers=workers, faults=faults)
+    server_app = make_server_app(on_event=observe, on_result=results.append, toolbox=toolbox, stop=stop, poll_s=POLL_S)
+    grid = LocalGrid(client_app or make_client_app(), institution_dirs, workers=workers, faults=faults)
     try:
         server_app(grid, Context(1, SUPERLINK_NODE_ID, {}, RecordDict(), {"coordinator-dir": str(coordinator_dir), "run": run}))
     finally:

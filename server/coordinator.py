@@ -150,7 +150,7 @@ class Coordinator:
         number = self._site.store.last_round(run) + 1
         gathering = Gathering(self._exchange, self._site.roster, self._site.config.aggregation, self._stop)
         gathering.wait(everyone=number == 1)
-        epoch = self._keeper(run).current(number)
+        epoch = self._keeper(run).current(number, self._site.config.aggregation.smallest_cohort)
         cohort = gathering.cohort(epoch)
         planner = RoundPlanner(run, folder, self._site, kit)
         return planner.plan(number, epoch, cohort, state), False

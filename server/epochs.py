@@ -19,6 +19,8 @@ from shared.secagg.signing import epoch_key_bytes, verify
 
 OPEN_S = 120.0
 """Longest wait for the keys of an epoch."""
+MOST_OPENINGS = 3
+"""Openings in a row before a run gives up because too few institutions give a key."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,21 @@ class EpochKeeper:
     deadline_s: float
     emit: Callable[[Event], None]
 
-    def current(self, next_round: int) -> Epoch:
-        """The epoch that ``next_round`` uses. One that was being opened when the coordinator died is asked again."""
+    def current(self, next_round: int, least: int) -> Epoch:
+        """The epoch that ``next_round`` uses. One that was being opened when the coordinator died is asked again.
+
+        Where fewer than ``least`` institutions gave a key and some did not answer at all, another is opened,
+        :data:`MOST_OPENINGS` in all.
+        """
+        epoch = self._fitting(next_round)
+        for _ in range(MOST_OPENINGS - 1):
+            silent = set(epoch.asked) - set(epoch.keys) - set(epoch.refused)
+            if len(epoch.keys) >= least or not silent:
+                break
+            epoch = self._collect(self._begin(epoch.number + 1, next_round))
+        return epoch
+
+    def _fitting(self, next_round: int) -> Epoch:
         epochs = self.store.epochs(self.run)
         if epochs and epochs[-1].status == "opening":
             return self._collect(epochs[-1])

@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
+import server.cohort
 from client.app import make_app
 from fedstill.simulation import Vanish
 from server.events import EpochOpened, Event, InstitutionAbsent, InstitutionRefused, RoundClosed, RoundVoid, RunStopped
@@ -182,8 +183,22 @@ def test_an_institution_that_lost_its_memory_gets_a_new_epoch(federation: SmallF
     assert result.rounds[3].survivors == NAMES[:4]
 
 
-def test_a_member_that_comes_later_takes_part_from_then_on(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path, 4, aggregation={"deadline_s": 0.5})
+def test_an_epoch_with_too_few_keys_is_opened_again(federation: SmallFederation) -> None:
+    seen: list[str] = []
+
+    def faults(institution: str, number: int, asked: MessageKind) -> Vanish:
+        seen.append(institution) if asked == "open" else None
+        return "before" if asked == "open" and institution != "ash" and seen.count(institution) == 1 else None
+
+    events: list[Event] = []
+    result = federation.run(faults=faults, events=events)
+    assert [event.members for event in events if isinstance(event, EpochOpened)] == [("ash",), NAMES[:4]]
+    assert result.rounds[0].survivors == NAMES[:4]
+
+
+def test_a_member_that_comes_later_takes_part_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.cohort, "PATIENCE_S", 0.0)
+    federation = make_federation(tmp_path, 4)
     stop = StopSignal()
 
     def stop_after_statistics(event: Event) -> None:

@@ -1,0 +1,140 @@
+"""The toolbox of real runs: students in torch, statistics in whole numbers, artifacts in ONNX. Heavy imports wait until used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.records import RoundRecord
+from server.site import CoordinatorSite
+from server.toolbox import FLOAT, Publication, Ranges, Student
+from shared.work import Normalisation
+
+if TYPE_CHECKING:
+    from shared.compress.manifest import Provenance
+
+
+class InstalledToolbox:
+    """As :class:`server.toolbox.Toolbox`, for the federation of a coordinator's folder."""
+
+    def __init__(self, site: CoordinatorSite) -> None:
+        self._site = site
+        self._config = site.config
+
+    def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
+        """Each numeric column's exponent."""
+        from shared.data.statistics import choose_exponents
+
+        return choose_exponents(self._config.task, sums)
+
+    def normalisation(self, sums: Mapping[str, NDArray[np.int64]], exponents: tuple[int, ...]) -> Normalisation:
+        """Means and deviations."""
+        from shared.data.statistics import normalisation
+
+        return normalisation(self._config.task, sums, exponents)
+
+    def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
+        """The student's first parameters."""
+        from shared.models import build, to_vector
+
+        config = self._config
+        return to_vector(build(config.student, config.task, normalisation, seed=config.seed))
+
+    def tensors(self, student: Student) -> tuple[str, ...]:
+        """The tensors to calibrate."""
+        from shared.compress.calibrate import calibrated_tensors
+
+        return calibrated_tensors(self._float(student))
+
+    def choose_ranges(self, tensors: tuple[str, ...], sums: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Where histograms begin and end."""
+        from shared.compress.calibrate import choose_ranges
+
+        return choose_ranges(tensors, sums)
+
+    def clip_ranges(self, tensors: tuple[str, ...], lows: tuple[float, ...], highs: tuple[float, ...], sums: NDArray[np.int64]) -> Ranges:
+        """The ranges to quantise."""
+        from shared.compress.calibrate import clip_ranges
+
+        return clip_ranges(tensors, lows, highs, sums)
+
+    def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
+        """The float graph and the INT8 candidates of the device."""
+        from shared.compress.quantise import candidates
+
+        graph = self._float(student)
+        return {FLOAT: graph, **candidates(graph, ranges, self._config.compression.device)}
+
+    def publish(self, publication: Publication) -> Path:
+        """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
+        from shared.compress.artifact import write_artifact
+        from shared.compress.gate import results
+        from shared.compress.manifest import Manifest
+        from shared.models import save_model
+
+        config, facts = self._config, publication.state.facts
+        student = Student(publication.state.vector, facts.normalisation)
+        save_model(publication.folder / "student.safetensors", self._model(student))
+        files = self.candidates(student, facts.ranges)
+        digest = hashlib.sha256(files.pop(FLOAT)).hexdigest()
+        sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
+        gate = results(files, sums, config.compression.max_drop)
+        manifest = Manifest(
+            task=config.task,
+            device=config.compression.device,
+            grid=gate.winner,
+            gate=gate,
+            provenance=self._provenance(publication, digest),
+        )
+        folder = publication.folder / "artifact"
+        write_artifact(folder, files[gate.winner], manifest, self._site.identity)
+        return folder
+
+    def _provenance(self, publication: Publication, digest: str) -> Provenance:
+        from shared.compress.manifest import Provenance
+
+        training = [record for record in publication.rounds if record.phase == "train"]
+        return Provenance(
+            federation=self._config.name,
+            run=publication.run,
+            rounds=publication.state.facts.version,
+            void_rounds=sum(record.status == "void" for record in publication.rounds),
+            cohort_sizes=tuple(len(record.survivors) for record in training if record.status == "closed"),
+            roster_digest=publication.roster_digest.hex(),
+            train_records=_train_records(publication.rounds),
+            student_parameters=publication.state.vector.size,
+            teacher_parameters=self._teacher_parameters(publication),
+            student_digest=digest,
+        )
+
+    def _teacher_parameters(self, publication: Publication) -> int | None:
+        # What federation.toml proposes; an institution may have brought a teacher of its own.
+        if self._config.distillation.teacher == "none":
+            return None
+        from shared.models import build, count_parameters
+
+        config = self._config
+        return count_parameters(build(config.teacher, config.task, publication.state.facts.normalisation, seed=config.seed))
+
+    def _float(self, student: Student) -> bytes:
+        from shared.compress.export import export_float
+
+        return export_float(self._model(student), self._config.task)
+
+    def _model(self, student: Student) -> Any:
+        from shared.models import build, load_vector
+
+        config = self._config
+        model = build(config.student, config.task, student.normalisation, seed=config.seed)
+        load_vector(model, student.vector)
+        return model
+
+
+def _train_records(rounds: Sequence[RoundRecord]) -> int | None:
+    counted = [record.weight for record in rounds if record.phase == "statistics-moments" and record.status == "closed"]
+    return counted[-1] if counted else None

@@ -1,0 +1,117 @@
+"""The toolbox of real runs: the same student from the same seed, and a signed artifact that verifies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from server.phases import PHASES, Kit, Sums, first_state
+from server.records import RoundRecord
+from server.site import CoordinatorSite
+from server.state import RunState
+from server.toolbox import FLOAT, Publication, Student
+from server.tools import InstalledToolbox
+from shared.compress.calibrate import histogram_counts, range_counts
+from shared.compress.gate import gate_counts
+from shared.compress.verify import verify
+from shared.data import Records
+from shared.data.statistics import exponent_counts, moment_counts
+from shared.models import load_model, to_vector
+from shared.work import CalibrateHistogramWork, GateWork, StatisticsMomentsWork, StatisticsRangeWork, Work
+from tests.support.small import make_federation
+
+RANDOM = np.random.default_rng(11)
+RECORDS = Records(RANDOM.normal([50.0, 2.0], [10.0, 0.5], (40, 2)).astype(np.float32), RANDOM.integers(0, 2, 40))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> CoordinatorSite:
+    federation = make_federation(tmp_path_factory.mktemp("federation"), 3, rounds=1, teacher={"width": 16, "depth": 1})
+    return CoordinatorSite(federation.coordinator)
+
+
+def counts(work: Work, toolbox: InstalledToolbox, state: RunState, site: CoordinatorSite) -> dict[str, NDArray[np.int64]]:
+    """What one institution with all records would count."""
+    task, student = site.config.task, Student(state.vector, state.facts.normalisation)
+    match work:
+        case StatisticsRangeWork():
+            return {"exponents": exponent_counts(task, RECORDS)}
+        case StatisticsMomentsWork():
+            return moment_counts(task, RECORDS, work.exponents)
+        case CalibrateHistogramWork():
+            graph = toolbox.candidates(student, dict.fromkeys(work.tensors, (-1.0, 1.0)))[FLOAT]
+            return {"histograms": histogram_counts(graph, work.tensors, work.lows, work.highs, RECORDS.inputs)}
+        case GateWork():
+            files = toolbox.candidates(student, state.facts.ranges)
+            return gate_counts(files.pop(FLOAT), files, RECORDS)
+        case _:
+            named = {"eval_records": np.array([40]), "eval_loss": np.array([0]), "eval_confusion": np.array([20, 0, 0, 20])}
+            if work.kind == "calibrate-range":
+                graph = toolbox.candidates(student, dict.fromkeys(work.tensors, (-1.0, 1.0)))[FLOAT]
+                return named | {"ranges": range_counts(graph, work.tensors, RECORDS.inputs)}
+            return named | {"train_records": np.array([40]), "train_loss": np.array([0])}
+
+
+@pytest.fixture(scope="module")
+def final(site: CoordinatorSite) -> RunState:
+    toolbox = InstalledToolbox(site)
+    kit, state = Kit(site.config, toolbox), first_state(site.config)
+    while state.facts.phase in PHASES:
+        phase = PHASES[state.facts.phase]
+        asked = phase.ask(state, kit)
+        mean = np.full(asked.update_words, 0.01)
+        state = phase.apply(state, Sums(("ash",), 40, counts(asked.work, toolbox, state, site), mean), kit)
+    return state
+
+
+def publication(site: CoordinatorSite, state: RunState, folder: Path) -> Publication:
+    records = [
+        RoundRecord(number=1, phase="statistics-moments", status="closed", weight=40, survivors=("ash", "elm")),
+        RoundRecord(number=2, phase="train", status="void"),
+        RoundRecord(number=3, phase="train", status="closed", survivors=("ash", "elm", "fir")),
+    ]
+    return Publication("trial", folder, state, records, site.roster.digest)
+
+
+def test_the_student_is_made_from_seed_and_normalisation(site: CoordinatorSite, final: RunState) -> None:
+    toolbox = InstalledToolbox(site)
+    first = toolbox.initial(final.facts.normalisation)
+    np.testing.assert_array_equal(first, toolbox.initial(final.facts.normalisation))
+    np.testing.assert_allclose(final.vector, first + np.float32(0.01), atol=1e-6)
+    assert final.facts.normalisation.means == pytest.approx(RECORDS.inputs.mean(axis=0).tolist(), rel=1e-4)
+
+
+def test_an_artifact_is_signed_by_the_coordinator_and_says_where_it_comes_from(
+    site: CoordinatorSite, final: RunState, tmp_path: Path
+) -> None:
+    folder = InstalledToolbox(site).publish(publication(site, final, tmp_path))
+    verify(folder, site.roster.coordinator)
+    provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
+    assert provenance["run"] == "trial"
+    assert (provenance["rounds"], provenance["void_rounds"], provenance["cohort_sizes"]) == (1, 1, [3])
+    assert provenance["train_records"] == 40
+    assert provenance["student_parameters"] == final.vector.size
+    assert provenance["roster_digest"] == site.roster.digest.hex()
+    np.testing.assert_array_equal(to_vector(load_model(tmp_path / "student.safetensors")), final.vector)
+
+
+def test_publishing_again_gives_the_same_bytes(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    toolbox = InstalledToolbox(site)
+    first = toolbox.publish(publication(site, final, tmp_path / "first"))
+    second = toolbox.publish(publication(site, final, tmp_path / "second"))
+    for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_gate_without_records_signs_nothing(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    from shared.errors import ArtifactError
+
+    gate = {name: (0,) * len(counted) for name, counted in final.facts.gate.items()}
+    blind = replace(final, facts=final.facts.model_copy(update={"gate": gate}))
+    with pytest.raises(ArtifactError, match="no held-out records"):
+        InstalledToolbox(site).publish(publication(site, blind, tmp_path))
