@@ -1,17 +1,21 @@
 """The coordinator's side of one round: it adds masked vectors as they arrive and learns their sum, or nothing.
 
 Memory is O(d + n·m): one running sum, and the sealed shares and commitments of the cohort; no institution's vector is kept.
-Whatever an institution sends that is wrong raises a typed error that names it, and the round goes on without it.
+Whatever an institution sends that is wrong raises a typed error that names it, changes nothing, and the round goes on without it.
+
+What the coordinator can find out about a liar: a wrong share (against the commitment), a commitment that its peers contradict, a
+weight or a sum out of range. What nobody can find out behind masks: whether an update within its range was honestly trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.secagg.encoding import DTYPES, centred
+from shared.secagg.dealing import SELF
+from shared.secagg.encoding import CONTROL_WORDS, DTYPES, centred, level_of, prove_headroom
 from shared.secagg.errors import (
     EquivocatedSet,
     ForgedMessage,
@@ -22,30 +26,37 @@ from shared.secagg.errors import (
     WrongRoster,
     WrongShare,
 )
-from shared.secagg.masks import add_mask
-from shared.secagg.messages import Aggregate, Agreement, AgreeRequest, EpochKey, Masked, Plan, Shares, UnmaskRequest
-from shared.secagg.plans import check_plan
-from shared.secagg.recovery import Recovery
+from shared.secagg.keys import KEY_BYTES
+from shared.secagg.masks import Mask, apply, inverse, pair_mask
+from shared.secagg.messages import Aggregate, Agreement, AgreeRequest, EpochKey, Masked, Plan, Shares, UnmaskRequest, Words
+from shared.secagg.recovery import Secret, culprits, recover
 from shared.secagg.roster import Roster
-from shared.secagg.signing import agreement_bytes, epoch_key_bytes, masked_bytes, round_context, shares_bytes, verify
+from shared.secagg.rules import check_cohort
+from shared.secagg.seals import COMMITMENT_BYTES, OVERHEAD_BYTES
+from shared.secagg.signing import agreement_bytes, masked_bytes, round_context, shares_bytes, verify_epoch_keys, verify_member
 
 __all__ = ["CoordinatorRound"]
 
 
 class CoordinatorRound:
-    """The coordinator's state machine: ``add`` each answer, ``close``, perhaps agree, collect shares, ``finish``."""
+    """The coordinator's state machine: :meth:`add` each answer, :meth:`close`, perhaps agree, :meth:`add_shares`, :meth:`finish`."""
 
     def __init__(self, plan: Plan, keys: Sequence[EpochKey], roster: Roster) -> None:
         """Raises the same typed errors for an illegal plan or key that an institution would."""
-        check_plan(plan, roster, plan.collusion)
-        self._plan = plan
-        self._roster = roster
-        self._check_keys(keys)
-        self._context = round_context(plan)
-        self._update = np.zeros(plan.layout.update_words, DTYPES[plan.layout.width])
-        self._counters = np.zeros(plan.layout.counters + 2, np.uint64)
-        self._sealed: dict[str, dict[str, bytes]] = {}
-        self._commitments: dict[str, dict[str, bytes]] = {}
+        if plan.roster_digest != roster.digest:
+            raise WrongRoster(f"round {plan.round} is planned for another roster than the coordinator's own")
+        check_cohort(plan, roster)
+        prove_headroom(plan)
+        verify_epoch_keys(keys, roster)
+        missing = sorted(set(plan.cohort) - {key.institution for key in keys if (key.run, key.epoch) == (plan.run, plan.epoch)})
+        if missing:
+            raise WrongRoster(f"round {plan.round} plans members without a key of epoch {plan.epoch}: {', '.join(missing)}")
+        self._plan, self._roster, self._context = plan, roster, round_context(plan)
+        self._update: Words = np.zeros(plan.layout.update_words, DTYPES[plan.layout.width])
+        self._counters = np.zeros(CONTROL_WORDS + plan.layout.counters, np.uint64)
+        self._sealed: dict[str, Mapping[str, bytes]] = {}
+        self._commitments: dict[str, Mapping[str, bytes]] = {}
+        self._contradictions: set[tuple[str, str]] = set()
         self._whole: dict[str, bytes] = {}
         self._agreements: dict[str, bytes] = {}
         self._answers: dict[str, Shares] = {}
@@ -56,30 +67,34 @@ class CoordinatorRound:
     def add(self, masked: Masked) -> None:
         """Adds an institution's masked answer to the running sum.
 
-        Raises :class:`WrongRoster`, :class:`ForgedMessage`, :class:`ReplayedRound` or :class:`IllegalVector`, naming it.
+        Raises :class:`WrongRoster`, :class:`ForgedMessage`, :class:`ReplayedRound`, :class:`IllegalVector`, or :class:`WrongShare`
+        if more peers contradict its commitments than may be lying; it is left out then.
         """
         who, plan = masked.institution, self._plan
         self._check_sender(who, masked.context)
-        if self._survivors:
-            raise ReplayedRound(f"'{who}' answered round {plan.round} after its surviving set was closed")
-        if who in self._sealed:
-            raise ReplayedRound(f"'{who}' answered round {plan.round} twice")
-        verify(self._roster.members[who], masked.signature, masked_bytes(masked), f"the answer of '{who}' to round {plan.round}")
-        self._check_shape(masked)
-        verify(self._roster.members[who], masked.agreement, agreement_bytes(self._context, plan.cohort), f"the agreement of '{who}'")
-        self._update += masked.update
-        self._counters += masked.counters
-        self._sealed[who] = dict(masked.shares)
-        self._commitments[who] = dict(masked.commitments)
+        if self._survivors or who in self._sealed:
+            raise ReplayedRound(
+                f"'{who}' answered round {plan.round} {'after its surviving set was closed' if self._survivors else 'twice'}"
+            )
+        self._check_vectors(masked)
+        self._check_parts(masked)
+        verify_member(self._roster, who, masked.signature, masked_bytes(masked), f"the masked answer to round {plan.round}")
+        verify_member(self._roster, who, masked.agreement, agreement_bytes(self._context, plan.cohort), "the agreement on the whole cohort")
+        contradicted = self._contradicted(masked)
+        np.add(self._update, masked.update, out=self._update)
+        np.add(self._counters, masked.counters, out=self._counters)
+        self._contradictions |= contradicted
+        self._sealed[who], self._commitments[who] = dict(masked.shares), dict(masked.commitments)
         self._whole[who] = masked.agreement
 
     def close(self) -> tuple[str, ...]:
         """No more answers: the surviving set. Raises :class:`VoidRound` if it is smaller than the threshold."""
-        survivors = tuple(sorted(self._sealed))
-        if len(survivors) < max(self._plan.threshold, 2):
-            lost = ", ".join(sorted(set(self._plan.cohort) - set(survivors)))
-            found, size, number = len(survivors), len(self._plan.cohort), self._plan.round
-            raise VoidRound(f"{found} of {size} answered round {number}, {self._plan.threshold} are needed; lost: {lost}")
+        survivors, plan = tuple(sorted(self._sealed)), self._plan
+        if len(survivors) < max(plan.threshold, 2):
+            lost = ", ".join(sorted(set(plan.cohort) - set(survivors)))
+            raise VoidRound(
+                f"{len(survivors)} of {len(plan.cohort)} answered round {plan.round}, {plan.threshold} are needed; lost: {lost}"
+            )
         self._survivors = survivors
         return survivors
 
@@ -101,7 +116,7 @@ class CoordinatorRound:
         if agreement.survivors != self._survivors or who not in self._survivors:
             raise EquivocatedSet(f"'{who}' signed another surviving set of round {self._plan.round} than the one it was asked for")
         content = agreement_bytes(self._context, self._survivors)
-        verify(self._roster.members[who], agreement.signature, content, f"the agreement of '{who}' on round {self._plan.round}")
+        verify_member(self._roster, who, agreement.signature, content, f"the agreement on round {self._plan.round}")
         self._agreements[who] = agreement.signature
 
     # Unmask
@@ -117,63 +132,61 @@ class CoordinatorRound:
         return UnmaskRequest(self._plan, self._survivors, dict(sorted(proofs.items())), shares)
 
     def add_shares(self, shares: Shares) -> None:
-        """Takes a survivor's opened shares. Raises :class:`ForgedMessage` or :class:`WrongShare`, naming it."""
-        who = shares.institution
+        """Takes a survivor's opened shares. Raises :class:`ForgedMessage`, :class:`ReplayedRound` or :class:`WrongShare`, naming it."""
+        who, number = shares.institution, self._plan.round
         self._check_sender(who, shares.context)
         if who not in self._survivors or who in self._answers:
-            raise ReplayedRound(f"'{who}' gave shares of round {self._plan.round} unasked or twice")
-        verify(self._roster.members[who], shares.signature, shares_bytes(shares), f"the shares of '{who}' of round {self._plan.round}")
-        lost = set(self._plan.cohort) - set(self._survivors)
-        pairs = {(survivor, gone) for survivor in self._survivors for gone in lost}
+            raise ReplayedRound(f"'{who}' gave shares of round {number} unasked or twice")
+        verify_member(self._roster, who, shares.signature, shares_bytes(shares), f"the answer to Unmask of round {number}")
+        pairs = {(survivor, gone) for survivor in self._survivors for gone in self._lost}
         if set(shares.self_shares) != set(self._survivors) or set(shares.pair_shares) != pairs:
-            raise WrongShare(f"'{who}' gave shares of round {self._plan.round} for others than it was asked for")
+            raise WrongShare(f"'{who}' gave shares of round {number} for others than it was asked for")
+        if any(len(share) != KEY_BYTES for share in (*shares.self_shares.values(), *shares.pair_shares.values())):
+            raise WrongShare(f"'{who}' gave a share of round {number} that has not {KEY_BYTES} bytes")
         self._answers[who] = shares
 
     @property
     def enough(self) -> bool:
-        """Whether the threshold of shares is there; more only help to name a wrong one."""
+        """Whether the threshold of shares is there; more help to find and name a wrong one."""
         return len(self._answers) >= self._plan.threshold
 
     def finish(self) -> Aggregate:
-        """Takes the masks off the sum. Raises :class:`VoidRound` if that cannot be done, or if the control sums are wrong."""
+        """Takes the masks off the sum; may be called again when more shares have come.
+
+        Raises :class:`VoidRound` if that cannot be done, or if the control coordinates or the sum are not what they must be.
+        """
         if not self.enough:
             raise VoidRound(f"{len(self._answers)} gave shares of round {self._plan.round}, {self._plan.threshold} are needed")
-        recovery = Recovery(self._plan, self._context, self._answers)
+        secrets = [(dealer, peer) for dealer in self._survivors for peer in (SELF, *self._lost)]
+        committed = {(dealer, peer): self._commitments[dealer][peer] for dealer, peer in secrets}
+        recovered = recover(self._plan, self._context, self._answers, committed)
         update, counters = self._update.copy(), self._counters.copy()
-        for survivor in self._survivors:
-            seed = recovery.seed(survivor, "", self._commitments[survivor][""])
-            add_mask(update, counters, seed, sign=-1)
-            for gone in set(self._plan.cohort) - set(self._survivors):
-                seed = recovery.seed(survivor, gone, self._commitments[survivor][gone])
-                add_mask(update, counters, seed, sign=-1 if gone > survivor else 1)
-        return self._checked(update, counters, recovery.blamed)
+        apply(update, counters, [inverse(_mask(secret, seed)) for secret, seed in recovered.seeds.items()])
+        blamed = tuple(sorted({*recovered.blamed, *culprits(self._contradictions)}))
+        return self._checked(update, counters, blamed)
 
-    def _checked(self, update: NDArray[np.unsignedinteger], counters: NDArray[np.uint64], blamed: tuple[str, ...]) -> Aggregate:
+    def _checked(self, update: Words, counters: NDArray[np.uint64], blamed: tuple[str, ...]) -> Aggregate:
         # The control coordinates: a wrong mask, a wrong weight or a forgotten vector shows here, never in the student.
-        survivors, weight, number = len(self._survivors), int(counters[1]), self._plan.round
+        plan, survivors, weight = self._plan, len(self._survivors), int(counters[1])
+        suspects = f"; suspected: {', '.join(blamed)}" if blamed else ""
         if int(counters[0]) != survivors:
             raise VoidRound(
-                f"the control sum of round {number} does not count its {survivors} survivors; somebody's masks or vector were wrong"
+                f"the control sum of round {plan.round} does not count its {survivors} survivors: a vector or mask was wrong{suspects}"
             )
-        if not survivors <= weight <= survivors * self._plan.weight_cap:
+        if not survivors <= weight <= survivors * plan.weight_cap:
             raise VoidRound(
-                f"the sum of weights of round {number} is outside its legal range; somebody claimed a weight that is not allowed"
+                f"the weights of round {plan.round} sum to {weight}, outside their legal range: somebody claimed a wrong weight{suspects}"
             )
-        return Aggregate(self._survivors, weight, centred(update), counters[2:], blamed)
+        sums = centred(update)
+        if sums.size and max(int(sums.max()), -int(sums.min())) > survivors * level_of(plan):
+            raise VoidRound(f"the sum of round {plan.round} is beyond what clipped updates can reach: somebody's was not clipped{suspects}")
+        return Aggregate(self._survivors, weight, sums, counters[CONTROL_WORDS:], blamed)
 
     # Checks
 
-    def _check_keys(self, keys: Sequence[EpochKey]) -> None:
-        plan = self._plan
-        for key in keys:
-            if key.institution not in self._roster.members:
-                raise WrongRoster(f"an epoch key is of '{key.institution}', who is not on the roster")
-            if (key.run, key.epoch, key.roster_digest) != (plan.run, plan.epoch, plan.roster_digest):
-                raise WrongRoster(f"the epoch key of '{key.institution}' is of another run, epoch or roster")
-            verify(self._roster.members[key.institution], key.signature, epoch_key_bytes(key), f"the epoch key of '{key.institution}'")
-        missing = sorted(set(plan.cohort) - {key.institution for key in keys})
-        if missing:
-            raise WrongRoster(f"round {plan.round} plans members without an epoch key: {', '.join(missing)}")
+    @property
+    def _lost(self) -> tuple[str, ...]:
+        return tuple(name for name in self._plan.cohort if name not in self._survivors)
 
     def _check_sender(self, who: str, context: bytes) -> None:
         if who not in self._plan.cohort:
@@ -181,14 +194,36 @@ class CoordinatorRound:
         if context != self._context:
             raise ForgedMessage(f"the answer of '{who}' is not to this plan of round {self._plan.round}")
 
-    def _check_shape(self, masked: Masked) -> None:
-        who, plan = masked.institution, self._plan
-        if masked.update.dtype != self._update.dtype or masked.update.shape != self._update.shape:
-            raise IllegalVector(
-                f"'{who}' sent {masked.update.size} words of {masked.update.dtype} in round {plan.round}, planned are {self._update.size}"
+    def _check_vectors(self, masked: Masked) -> None:
+        for what, sent, planned in (("update", masked.update, self._update), ("counter", masked.counters, self._counters)):
+            if sent.dtype != planned.dtype or sent.shape != planned.shape:
+                raise IllegalVector(
+                    f"'{masked.institution}' sent {sent.size} {what} words of {sent.dtype} in round {self._plan.round}; "
+                    f"planned are {planned.size} of {planned.dtype}"
+                )
+
+    def _check_parts(self, masked: Masked) -> None:
+        who, number = masked.institution, self._plan.round
+        others = set(self._plan.cohort) - {who}
+        if set(masked.shares) != others or set(masked.commitments) != others | {SELF}:
+            raise IllegalVector(f"'{who}' sent shares or commitments for others than the cohort of round {number}")
+        sealed = len(self._plan.cohort) * KEY_BYTES + OVERHEAD_BYTES
+        if any(len(share) != sealed for share in masked.shares.values()):
+            raise IllegalVector(f"'{who}' sent a sealed share of round {number} that has not {sealed} bytes")
+        if any(len(commitment) != COMMITMENT_BYTES for commitment in masked.commitments.values()):
+            raise IllegalVector(f"'{who}' sent a commitment of round {number} that has not {COMMITMENT_BYTES} bytes")
+
+    def _contradicted(self, masked: Masked) -> set[tuple[str, str]]:
+        # Both ends commit to the same pair seed in the same way. Up to c others may lie; if more disagree, it is the newcomer.
+        who = masked.institution
+        against = {peer for peer, commitments in self._commitments.items() if commitments[who] != masked.commitments[peer]}
+        if len(against) > self._plan.collusion:
+            raise WrongShare(
+                f"'{who}' committed to other pair seeds in round {self._plan.round} than {', '.join(sorted(against))} did; it is left out"
             )
-        if masked.counters.dtype != np.uint64 or masked.counters.shape != self._counters.shape:
-            raise IllegalVector(f"'{who}' sent {masked.counters.size} counters in round {plan.round}, planned are {self._counters.size}")
-        others = set(plan.cohort) - {who}
-        if set(masked.shares) != others or set(masked.commitments) != others | {""}:
-            raise IllegalVector(f"'{who}' sent shares or commitments for others than the cohort of round {plan.round}")
+        return {(peer, who) for peer in against}
+
+
+def _mask(secret: Secret, seed: bytes) -> Mask:
+    dealer, peer = secret
+    return Mask(seed, True) if peer == SELF else pair_mask(dealer, peer, seed)

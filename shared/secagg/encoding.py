@@ -1,12 +1,15 @@
-"""From a real update to ring words and back: clip, weigh, scale, round stochastically, with the headroom proven first.
+"""From an update to ring words and back, and the proof that a cohort's sum cannot overflow.
 
-``x = round(scale · (weight / weight_cap) · clip(Δ))`` with ``clip(Δ) = Δ · min(1, clip_norm / ‖Δ‖₂)``. One coordinate of a
-clipped update is at most ``clip_norm`` in size, so after rounding ``|x| ≤ scale · clip_norm + 1``; the scale is chosen such
-that the whole cohort's sum stays below ``2^(width − 1)``: nothing wraps around, ever. Rounding is unbiased
-(``E[x]`` is the exact value), so its errors average out over institutions and rounds.
+An update ``x`` is clipped as a whole to ``‖x‖₂ ≤ clip_norm``, multiplied by ``weight / weight_cap ≤ 1``, scaled so that
+``clip_norm`` is ``level`` steps, and rounded at random to one of its two neighbours, with the probability that makes
+the expectation exact. With ``level = (2^(width−1) − 1) // m`` no sum of ``m`` words leaves the ring's signed range.
+Each coordinate of the mean is off by less than one step, ``clip_norm / level``, times ``weight_cap`` over the mean weight.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,74 +17,98 @@ from numpy.typing import NDArray
 from shared.secagg.errors import IllegalPlan, IllegalVector
 from shared.secagg.messages import Aggregate, Plan, Words
 
-DTYPES: dict[int, type[np.unsignedinteger]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
-"""Ring widths and the words that hold them."""
-MOST_COUNTER = 2**62
-"""Counters and weights of a whole cohort must stay below this, so that a 64-bit sum never wraps."""
+DTYPES: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+"""Ring widths in bits with the type of their words."""
+LARGEST_COUNTER_SUM = 2**63 - 1
+"""A sum of counters never reaches the sign bit, so that it can be read as ``int64`` too."""
+CONTROL_WORDS = 2
+"""Words before the counters: a 1, whose sum counts the survivors, and the sample weight."""
+MOST_WORDS = 2**31
+"""Most words of an update or of the counters that a plan may ask for."""
+_CHUNK = 1 << 16
 
 
 def threshold_for(cohort_size: int, collusion: int) -> int:
-    """The smallest ``t`` with ``2t > m + c``: how many must answer for a round to be unmasked."""
+    """The smallest ``t`` with ``2t > m + c``: how many must answer, and how many shares give a seed."""
     return (cohort_size + collusion) // 2 + 1
 
 
-def levels(plan: Plan) -> int:
-    """Ring steps that one coordinate of one institution may take in each direction, rounding included."""
-    return ((1 << (plan.layout.width - 1)) - 1) // len(plan.cohort)
+def level_of(plan: Plan) -> int:
+    """Steps between 0 and ``clip_norm``: the largest magnitude of one institution's word. Needs a proven plan."""
+    return _level(plan.layout.width, len(plan.cohort))
+
+
+def largest_counter(plan: Plan) -> int:
+    """The largest counter that one institution may report."""
+    return LARGEST_COUNTER_SUM // len(plan.cohort)
 
 
 def prove_headroom(plan: Plan) -> None:
-    """Raises :class:`IllegalPlan` unless no sum over the whole cohort can leave the ring."""
-    if plan.layout.width not in DTYPES:
-        raise IllegalPlan(f"round {plan.round} plans a ring of {plan.layout.width} bits; there are {', '.join(map(str, DTYPES))}")
-    if plan.layout.update_words and levels(plan) < 2:
-        raise IllegalPlan(f"a ring of {plan.layout.width} bits has no room for a cohort of {len(plan.cohort)}; use a wider ring")
-    if not np.isfinite(plan.clip_norm) or plan.clip_norm <= 0:
-        raise IllegalPlan(f"round {plan.round} plans a clip norm of {plan.clip_norm}; it must be a positive number")
-    if plan.weight_cap < 1 or plan.weight_cap * len(plan.cohort) >= MOST_COUNTER:
-        raise IllegalPlan(f"round {plan.round} plans a largest weight of {plan.weight_cap}; a cohort's sum of weights must stay below 2^62")
+    """Raises :class:`IllegalPlan` if the sum over the whole cohort could leave the ring, or the layout is none."""
+    for complaint in _complaints(plan):
+        raise IllegalPlan(f"round {plan.round} cannot be encoded: {complaint}")
 
 
 def quantise(update: NDArray[np.float32], weight: int, plan: Plan, rng: np.random.Generator) -> Words:
-    """The update ``(update_words,)`` of an institution with ``weight`` as ring words, modulo 2^width.
+    """The ring words ``(d,)`` of ``update: float32 (d,)`` of an institution with sample ``weight`` (1 to ``weight_cap``).
 
-    Raises :class:`IllegalVector` for a wrong size, a NaN or infinity, or a weight outside 1 … ``weight_cap``.
+    The same generator state gives the same words. Raises :class:`IllegalVector` for NaN, infinity, another size, or a
+    weight out of range. The norm is that of the whole vector, so ``d`` zeros stay zeros whatever the clip.
     """
-    check_update(update, weight, plan)
-    dtype = DTYPES[plan.layout.width]
-    if not update.size:
-        return np.zeros(0, dtype)
-    exact = update.astype(np.float64)
-    # A norm of zero leaves the update as it is.
-    factor = min(1.0, plan.clip_norm / max(float(np.linalg.norm(exact)), plan.clip_norm))
-    exact *= factor * _scale(plan) * (weight / plan.weight_cap)
-    rounded = np.floor(exact + rng.random(exact.size))
-    return rounded.astype(np.int64).astype(dtype)
-
-
-def check_update(update: NDArray[np.float32], weight: int, plan: Plan) -> None:
-    """Raises :class:`IllegalVector` for what :func:`quantise` cannot encode."""
-    if update.shape != (plan.layout.update_words,):
-        raise IllegalVector(f"round {plan.round} plans {plan.layout.update_words} update words, the update has shape {update.shape}")
-    if not np.isfinite(update).all():
-        raise IllegalVector(f"the update of round {plan.round} holds a NaN or an infinity; training has diverged, lower the learning rate")
+    size = plan.layout.update_words
+    if update.shape != (size,):
+        raise IllegalVector(f"an update of shape {update.shape} does not go into round {plan.round}, which has {size} words")
     if not 1 <= weight <= plan.weight_cap:
-        raise IllegalVector(f"a weight of {weight} is outside 1 to {plan.weight_cap} in round {plan.round}")
+        raise IllegalVector(f"a sample weight of {weight} is not between 1 and the cap {plan.weight_cap} of round {plan.round}")
+    norm = _norm(update)
+    if not math.isfinite(norm):
+        raise IllegalVector(f"the update for round {plan.round} holds a NaN or an infinity; the training has diverged")
+    level = level_of(plan)
+    factor = min(1.0, plan.clip_norm / norm if norm else 1.0) * (weight / plan.weight_cap) * (level / plan.clip_norm)
+    dtype = DTYPES[plan.layout.width]
+    words = np.empty(size, dtype)
+    for start in range(0, size, _CHUNK):
+        exact = update[start : start + _CHUNK].astype(np.float64) * factor
+        rounded = np.floor(exact + rng.random(exact.size, np.float64))
+        # Rounding errors of the factor itself could reach level + 1; the headroom may not depend on them.
+        words[start : start + exact.size] = np.clip(rounded, -level, level).astype(np.int64).astype(dtype)
+    return words
 
 
 def centred(words: Words) -> NDArray[np.int64]:
-    """Ring words as the integers of least size that they stand for, ``int64``."""
-    signed = words.view(np.dtype(f"i{words.itemsize}"))
-    return signed.astype(np.int64)
+    """Ring words as signed integers."""
+    return words.view(np.dtype(f"i{words.dtype.itemsize}")).astype(np.int64)
 
 
 def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
-    """The weighted mean of the clipped updates: decoded sum divided by the sum of ``weight / weight_cap``."""
-    share: float = aggregate.weight / plan.weight_cap
-    mean: NDArray[np.float64] = aggregate.update.astype(np.float64) / (_scale(plan) * share)
+    """The survivors' mean update ``float64 (d,)``, weighted by their sample weights."""
+    step = plan.clip_norm / level_of(plan)
+    mean: NDArray[np.float64] = aggregate.update.astype(np.float64) * (step * plan.weight_cap / aggregate.weight)
     return mean
 
 
-def _scale(plan: Plan) -> float:
-    # One step is kept for rounding up.
-    return float(levels(plan) - 1) / plan.clip_norm
+def _level(width: int, members: int) -> int:
+    return ((1 << (width - 1)) - 1) // members
+
+
+def _norm(update: NDArray[np.float32]) -> float:
+    # Squares of float32 cannot overflow float64: the norm is finite exactly if every coordinate is. Pieces in order and
+    # no BLAS: the same bits whatever the number of threads.
+    pieces = (update[start : start + _CHUNK].astype(np.float64) for start in range(0, update.size, _CHUNK))
+    return math.sqrt(math.fsum(float(np.square(piece).sum()) for piece in pieces))
+
+
+def _complaints(plan: Plan) -> list[str]:
+    layout, members = plan.layout, max(1, len(plan.cohort))
+    found = []
+    if layout.width not in DTYPES:
+        found.append(f"a ring of {layout.width} bits is none of {', '.join(map(str, DTYPES))}")
+    elif _level(layout.width, members) < 1:
+        found.append(f"{layout.width} bits have no headroom for {members} institutions; take a wider ring")
+    if not (0 <= layout.update_words <= MOST_WORDS and 0 <= layout.counters <= MOST_WORDS):
+        found.append(f"{layout.update_words} update words and {layout.counters} counters are not within 0 and {MOST_WORDS}")
+    if not (math.isfinite(plan.clip_norm) and plan.clip_norm > 0):
+        found.append(f"a clip norm of {plan.clip_norm:g} is not a positive number")
+    if not 1 <= plan.weight_cap <= LARGEST_COUNTER_SUM // members:
+        found.append(f"a weight cap of {plan.weight_cap} leaves no headroom for the sum of {members} weights")
+    return found

@@ -1,71 +1,81 @@
-"""Keys between two institutions: one X25519 exchange an epoch, a ratchet by round, and what a round derives from it.
+"""Keys: X25519 for an epoch, a ratcheted key for each pair, and what is derived from it for one round and purpose.
 
-``K_uv = HKDF(X25519(u, v), epoch ‖ ordered pair)``. Round r uses the r-th key of the chain ``K ← HKDF(K, "next")``; older
-keys are erased, so a key that leaks later opens no earlier round. The round's mask seed and seal keys are derived from
-the chain key with the round's whole context, so that a round with another plan has other masks and other seals.
+``K_0 = HKDF(X25519(u, v), run ‖ epoch ‖ roster digest ‖ the two names and public keys in order of names)``. For round
+``r`` the key is stepped ``r`` times, ``K ← HKDF(K, "next")``, so institutions that missed rounds meet again. The key
+before a step is dropped: whoever reads an institution's state later cannot derive the seeds of an earlier round.
+(Python cannot promise that dropped bytes leave the process's memory; they do leave the state that is stored.)
+
+HKDF is RFC 5869 with SHA-256; each derivation binds a purpose and the round's context (``signing.py``).
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from shared.secagg.errors import ForgedMessage, WrongShare
+from shared.secagg.errors import ForgedMessage
+from shared.secagg.messages import EpochKey
 from shared.secagg.signing import pack
 
 KEY_BYTES = 32
-_NONCE = bytes(12)  # A seal key is derived for one message of one sender in one round: it never meets a second plaintext.
+"""Length of every key and seed."""
 
 
-def epoch_pair_key(own: X25519PrivateKey, peer: bytes, run: str, epoch: int, pair: tuple[str, str]) -> bytes:
-    """The chain's key for round 0 between an ordered pair. Raises :class:`ForgedMessage` for a key of low order."""
+def ordered(one: str, other: str) -> tuple[str, str]:
+    """A pair of institutions in order of names: both ends derive the same."""
+    return (one, other) if one < other else (other, one)
+
+
+def public_key(private: bytes) -> bytes:
+    """The raw X25519 public key of a raw private one."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def first_pair_key(private: bytes, own: EpochKey, peer: EpochKey) -> bytes:
+    """The pair's key before any step; raises :class:`ForgedMessage` for a public key of small order."""
     try:
-        secret = own.exchange(X25519PublicKey.from_public_bytes(peer))
+        secret = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer.public_key))
     except ValueError as error:
-        raise ForgedMessage(f"the epoch key of one of {' and '.join(pair)} is no usable X25519 key") from error
-    return _derive(secret, "fedstill/pair/v1", run, epoch, *sorted(pair))
+        raise ForgedMessage(f"the epoch key of '{peer.institution}' is not a usable X25519 key") from error
+    low, high = (own, peer) if own.institution < peer.institution else (peer, own)
+    info = pack(
+        "pair-key",
+        *(own.run, own.epoch, own.roster_digest),
+        *(low.institution, low.public_key, high.institution, high.public_key),
+    )
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(secret)
 
 
-def ratchet(key: bytes, steps: int) -> bytes:
-    """The chain's key ``steps`` rounds later; there is no way back."""
-    for _ in range(steps):
-        key = _derive(key, "fedstill/next/v1")
-    return key
+def pair_seed(key: bytes, context: bytes, one: str, other: str) -> bytes:
+    """The seed of the mask that two institutions share in one round; the same from both ends."""
+    return _derive(key, pack("mask", context, *ordered(one, other)))
 
 
-def mask_seed(key: bytes, context: bytes, pair: tuple[str, str]) -> bytes:
-    """The pair's mask seed of the round with ``context``; both ends derive the same."""
-    return _derive(key, "fedstill/mask/v1", context, *sorted(pair))
+def seal_key(key: bytes, context: bytes, sender: str, receiver: str) -> bytes:
+    """The key under which ``sender`` seals its shares to ``receiver`` in one round."""
+    return _derive(key, pack("seal-key", context, sender, receiver))
 
 
-def commitment(context: bytes, dealer: str, peer: str, seed: bytes) -> bytes:
-    """A commitment to a uniform 32-byte seed: SHA-256 hides it, since nobody can try 2^256 seeds. ``peer`` "" is the self-mask."""
-    return hashlib.sha256(pack("fedstill/commitment/v1", context, dealer, peer, seed)).digest()
+@dataclass(frozen=True)
+class Ratchet:
+    """The pair keys of one institution by peer, all stepped to ``round``."""
+
+    round: int
+    keys: Mapping[str, bytes]
+
+    def at(self, round_number: int) -> Ratchet:
+        """The same keys stepped forward to a later round. There is no way back."""
+        if round_number < self.round:
+            raise ValueError(f"keys of round {self.round} cannot be turned back to round {round_number}")
+        keys = dict(self.keys)
+        for _ in range(round_number - self.round):
+            keys = {peer: _derive(key, pack("next")) for peer, key in keys.items()}
+        return Ratchet(round_number, keys)
 
 
-def seal(key: bytes, context: bytes, sender: str, receiver: str, content: bytes) -> bytes:
-    """``content`` for ``receiver`` alone, bound to the round, the sender and the receiver (AES-256-GCM)."""
-    return AESGCM(_seal_key(key, context, sender, receiver)).encrypt(_NONCE, content, pack("seal", context, sender, receiver))
-
-
-def unseal(key: bytes, context: bytes, sender: str, receiver: str, sealed: bytes) -> bytes:
-    """What :func:`seal` closed. Raises :class:`WrongShare` if anything about it is not as it was sealed."""
-    try:
-        return AESGCM(_seal_key(key, context, sender, receiver)).decrypt(_NONCE, sealed, pack("seal", context, sender, receiver))
-    except (InvalidTag, ValueError) as error:
-        raise WrongShare(
-            f"the share that '{sender}' sealed for '{receiver}' does not open; it was changed, moved or is another round's"
-        ) from error
-
-
-def _seal_key(key: bytes, context: bytes, sender: str, receiver: str) -> bytes:
-    return _derive(key, "fedstill/seal/v1", context, sender, receiver)
-
-
-def _derive(secret: bytes, label: str, *parts: bytes | str | int) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=pack(label, *parts)).derive(secret)
+def _derive(key: bytes, info: bytes) -> bytes:
+    return HKDFExpand(SHA256(), KEY_BYTES, info).derive(key)

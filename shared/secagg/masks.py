@@ -1,55 +1,58 @@
-"""Masks: an AES-256-CTR keystream read as little-endian ring words, so that every ring value is equally likely.
+"""Masks: AES-256-CTR keystreams added to a vector in its ring.
 
-The keystream of a 32-byte seed covers the update's words first, then the 64-bit counters. It is expanded and added chunk
-by chunk, small enough to stay in cache; no array of a whole keystream is ever made. The counter block starts at zero:
-a seed is used for one vector only (fresh per round and per pair), so key and counter never repeat.
+A mask's keystream (key: the 32-byte seed; counter block: zero) is read as little-endian words: first one 64-bit word
+for each counter word, then the update words of the ring's width. Keystream bytes are uniform, so every ring value is
+equally likely. Keystreams are made and added piece by piece in a cache-sized buffer; a whole one never exists.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from shared.secagg.messages import Words
 
-SEED_BYTES = 32
 CHUNK_BYTES = 1 << 17
-"""Bytes expanded at a time: two such buffers fit a core's second-level cache."""
+"""Bytes of keystream made at a time; with the piece of the vector it is added to, it stays in the second-level cache."""
+_BLOCK = 16
 
-_ZEROS = bytes(CHUNK_BYTES)
+
+class Mask(NamedTuple):
+    """One keystream: the seed (32 bytes) and whether it is added or taken away."""
+
+    seed: bytes
+    added: bool
 
 
-def add_mask(update: Words, counters: NDArray[np.uint64], seed: bytes, *, sign: Literal[1, -1]) -> None:
-    """Adds (``sign`` 1) or subtracts (−1) the mask of ``seed`` in place, modulo 2^width of each array's words.
+def apply(update: Words, counters: NDArray[np.uint64], masks: Sequence[Mask], *, chunk_bytes: int = CHUNK_BYTES) -> None:
+    """Adds every mask to ``counters (k,)`` and ``update (d,)`` in place, modulo 2^64 and 2^width.
 
-    ``update``: (words,) of uint8, uint16 or uint32; ``counters``: (words,) of uint64; both contiguous and writable.
+    ``chunk_bytes``, a multiple of 8, changes the time it takes and nothing else. Both arrays must be contiguous.
     """
-    stream = _keystream(seed)
-    for words in (update, counters):
-        _add_stream(words, stream, sign)
+    streams = [(_encryptor(mask.seed), np.add if mask.added else np.subtract) for mask in masks]
+    zeros, buffer = memoryview(bytes(chunk_bytes)), memoryview(bytearray(chunk_bytes + _BLOCK))
+    for vector in (counters, update):
+        words = np.frombuffer(buffer, vector.dtype.newbyteorder("<"), count=chunk_bytes // vector.dtype.itemsize)
+        for start in range(0, vector.size, words.size):
+            piece = vector[start : start + words.size]
+            for keystream, combine in streams:
+                keystream(zeros[: piece.nbytes], buffer)
+                combine(piece, words[: piece.size], out=piece)
 
 
-def keystream_words(seed: bytes, count: int, dtype: np.dtype[Any]) -> Words:
-    """The first ``count`` words of a seed's keystream as one array: the plain twin of :func:`add_mask`, for tests."""
-    words: Words = np.frombuffer(_keystream(seed).update(bytes(count * dtype.itemsize)), dtype=dtype.newbyteorder("<"))
-    return words
+def pair_mask(own: str, peer: str, seed: bytes) -> Mask:
+    """The mask that ``own`` applies for its pair with ``peer``: added by the lower name, taken away by the higher."""
+    return Mask(seed, added=own < peer)
 
 
-def _keystream(seed: bytes) -> CipherContext:
-    if len(seed) != SEED_BYTES:
-        raise ValueError(f"a mask's seed has {SEED_BYTES} bytes, not {len(seed)}")
-    return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
+def inverse(mask: Mask) -> Mask:
+    """The mask that cancels ``mask``."""
+    return Mask(mask.seed, not mask.added)
 
 
-def _add_stream(words: Words, stream: CipherContext, sign: Literal[1, -1]) -> None:
-    step = CHUNK_BYTES // words.itemsize
-    buffer = bytearray(CHUNK_BYTES + 16)
-    chunk = np.frombuffer(buffer, dtype=words.dtype.newbyteorder("<"), count=step)
-    for start in range(0, words.size, step):
-        part = words[start : start + step]
-        stream.update_into(memoryview(_ZEROS)[: part.nbytes], buffer)
-        combine = np.add if sign == 1 else np.subtract
-        combine(part, chunk[: part.size], out=part)
+def _encryptor(seed: bytes) -> Callable[[memoryview, memoryview], int]:
+    return Cipher(algorithms.AES(seed), modes.CTR(bytes(_BLOCK))).encryptor().update_into

@@ -1,117 +1,136 @@
-"""What an institution must not forget between two messages of an epoch, as one frozen value with an encoding of its own."""
+"""What an institution must remember of an epoch between two messages, and its bytes for the durable ledger.
+
+These bytes hold secrets: the ledger keeps them readable by their owner only. They hold no key of a round that has
+been answered to its end, and none from which an earlier round's seeds could be derived.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from shared.secagg.errors import LostEpoch
-from shared.secagg.keys import ratchet
+from shared.secagg.keys import Ratchet
 from shared.secagg.messages import EpochKey
+
+FORMAT = "fedstill/secagg/epoch/v1"
+"""Names the encoding of :func:`pack`."""
 
 
 @dataclass(frozen=True)
-class OpenRound:
-    """A round that was masked and not yet unmasked: its context, the own shares of the own seeds, and the set agreed on."""
+class RoundSecrets:
+    """One round, from the masked answer to the unmasking one.
+
+    ``own_shares``: this institution's shares of its own secrets; ``seal_keys``: by sender, the key that opens its shares;
+    ``signed``: the smaller surviving set it has signed (empty: none yet); ``answered``: it gave its shares, and kept none.
+    """
 
     context: bytes
     own_shares: bytes
-    agreed: tuple[str, ...] = ()
+    seal_keys: Mapping[str, bytes]
+    signed: tuple[str, ...] = ()
+    answered: bool = False
 
-    def agreeing(self, survivors: tuple[str, ...]) -> OpenRound:
-        """The round with its one smaller surviving set signed."""
-        return replace(self, agreed=survivors)
+    def finished(self) -> RoundSecrets:
+        """The same without secrets, answered."""
+        return replace(self, own_shares=b"", seal_keys={}, answered=True)
 
 
 @dataclass(frozen=True)
 class EpochState:
-    """``private`` is the X25519 key until the peers are met, then empty; ``chains[peer]`` is (round, chain key of that round).
-
-    ``last_round`` is the newest round masked; ``current`` is that round while it can still be unmasked.
-    """
+    """``private_key`` is there until the first masked round, ``ratchet`` from then on; ``peers`` are the pinned keys of the epoch."""
 
     key: EpochKey
-    private: bytes
-    peers: Mapping[str, bytes] = field(default_factory=dict)
-    chains: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    private_key: bytes
+    peers: tuple[EpochKey, ...] = ()
+    ratchet: Ratchet | None = None
     last_round: int = 0
-    current: OpenRound | None = None
-
-    def having_met(self, peers: Mapping[str, bytes], chains: Mapping[str, tuple[int, bytes]]) -> EpochState:
-        """The epoch's other keys are known; the private key is no longer needed."""
-        return replace(self, private=b"", peers=peers, chains=chains)
-
-    def with_round(self, number: int, chains: Mapping[str, bytes], current: OpenRound) -> EpochState:
-        """A round was masked; chain keys of earlier rounds are gone."""
-        return replace(self, last_round=number, chains={name: (number, key) for name, key in chains.items()}, current=current)
-
-    def with_open(self, current: OpenRound) -> EpochState:
-        """The open round changed."""
-        return replace(self, current=current)
-
-    def after_round(self, number: int) -> EpochState:
-        """The round was unmasked: its chain keys are replaced by the next ones, its shares forgotten."""
-        chains = {name: (number + 1, ratchet(key, number + 1 - at)) for name, (at, key) in self.chains.items()}
-        return replace(self, chains=chains, current=None)
-
-    def encode(self) -> bytes:
-        """The state as JSON (bytes in base64)."""
-        key = {**self.key.__dict__, "roster_digest": _text(self.key.roster_digest), "public_key": _text(self.key.public_key)}
-        key["signature"] = _text(self.key.signature)
-        current = self.current and {
-            "context": _text(self.current.context),
-            "own_shares": _text(self.current.own_shares),
-            "agreed": list(self.current.agreed),
-        }
-        table = {
-            "version": 1,
-            "key": key,
-            "private": _text(self.private),
-            "peers": {name: _text(public) for name, public in self.peers.items()},
-            "chains": {name: [at, _text(chain)] for name, (at, chain) in self.chains.items()},
-            "last_round": self.last_round,
-            "current": current,
-        }
-        return json.dumps(table, sort_keys=True).encode()
-
-    @classmethod
-    def decode(cls, content: bytes) -> EpochState:
-        """What :meth:`encode` gave. Raises :class:`LostEpoch` for anything else."""
-        try:
-            return _decode(json.loads(content))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LostEpoch("the stored state of an epoch is damaged; open a new epoch") from error
+    secrets: RoundSecrets | None = None
 
 
-def _decode(table: dict[str, Any]) -> EpochState:
-    if table["version"] != 1:
-        raise ValueError("another version")
-    fields = table["key"]
-    key = EpochKey(
-        institution=str(fields["institution"]),
-        run=str(fields["run"]),
-        epoch=int(fields["epoch"]),
-        roster_digest=_bytes(fields["roster_digest"]),
-        public_key=_bytes(fields["public_key"]),
-        signature=_bytes(fields["signature"]),
-    )
-    current = table["current"]
-    return EpochState(
-        key=key,
-        private=_bytes(table["private"]),
-        peers={name: _bytes(public) for name, public in table["peers"].items()},
-        chains={name: (int(at), _bytes(chain)) for name, (at, chain) in table["chains"].items()},
-        last_round=int(table["last_round"]),
-        current=current and OpenRound(_bytes(current["context"]), _bytes(current["own_shares"]), tuple(current["agreed"])),
+def pack(state: EpochState) -> bytes:
+    """The bytes of a state: canonical JSON, binary values in hexadecimal."""
+    ratchet, secrets = state.ratchet, state.secrets
+    content = {
+        "format": FORMAT,
+        "key": _packed_key(state.key),
+        "private_key": state.private_key.hex(),
+        "peers": [_packed_key(key) for key in state.peers],
+        "ratchet": None if ratchet is None else {"round": ratchet.round, "keys": _packed(ratchet.keys)},
+        "last_round": state.last_round,
+        "secrets": None
+        if secrets is None
+        else {
+            "context": secrets.context.hex(),
+            "own_shares": secrets.own_shares.hex(),
+            "seal_keys": _packed(secrets.seal_keys),
+            "signed": list(secrets.signed),
+            "answered": secrets.answered,
+        },
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def unpack(content: bytes) -> EpochState:
+    """The state that :func:`pack` wrote; raises :class:`LostEpoch` if it cannot be read."""
+    try:
+        fields = json.loads(content)
+        if fields["format"] != FORMAT:
+            raise ValueError("another format")
+        ratchet, secrets = fields["ratchet"], fields["secrets"]
+        return EpochState(
+            key=_key(fields["key"]),
+            private_key=bytes.fromhex(fields["private_key"]),
+            peers=tuple(_key(peer) for peer in fields["peers"]),
+            ratchet=None if ratchet is None else Ratchet(int(ratchet["round"]), _mapping(ratchet["keys"])),
+            last_round=int(fields["last_round"]),
+            secrets=None if secrets is None else _secrets(secrets),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LostEpoch("the stored state of the epoch cannot be read; a new epoch must be opened") from error
+
+
+def _secrets(fields: Mapping[str, object]) -> RoundSecrets:
+    return RoundSecrets(
+        context=bytes.fromhex(str(fields["context"])),
+        own_shares=bytes.fromhex(str(fields["own_shares"])),
+        seal_keys=_mapping(fields["seal_keys"]),
+        signed=_names(fields["signed"]),
+        answered=bool(fields["answered"]),
     )
 
 
-def _text(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def _packed_key(key: EpochKey) -> dict[str, object]:
+    return {
+        "institution": key.institution,
+        "run": key.run,
+        "epoch": key.epoch,
+        "roster_digest": key.roster_digest.hex(),
+        "public_key": key.public_key.hex(),
+        "signature": key.signature.hex(),
+    }
 
 
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
+def _key(fields: Mapping[str, object]) -> EpochKey:
+    binary = {name: bytes.fromhex(str(fields[name])) for name in ("roster_digest", "public_key", "signature")}
+    epoch = fields["epoch"]
+    if not isinstance(epoch, int):
+        raise TypeError("an epoch is a number")
+    return EpochKey(institution=str(fields["institution"]), run=str(fields["run"]), epoch=epoch, **binary)
+
+
+def _packed(mapping: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: value.hex() for name, value in mapping.items()}
+
+
+def _mapping(fields: object) -> dict[str, bytes]:
+    if not isinstance(fields, dict):
+        raise TypeError("a mapping is expected")
+    return {str(name): bytes.fromhex(value) for name, value in fields.items()}
+
+
+def _names(fields: object) -> tuple[str, ...]:
+    if not isinstance(fields, list):
+        raise TypeError("a list of names is expected")
+    return tuple(str(name) for name in fields)
