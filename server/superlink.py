@@ -12,8 +12,8 @@ from pathlib import Path
 from shared.hosting import LOOPBACK, flower_environment, script
 from shared.processes import Command
 
-EXECUTOR_POLL_S = 0.2
-"""Seconds between two questions of the executor for a new run; Flower's own is 1 s."""
+EXECUTOR_POLL_S = 1.0
+"""Seconds between two questions of the executor for a new run; there is one run, so more would be work for nothing."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 
 from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
-from server.flower import MOST_SENDS, GridExchange
+from server.flower import MOST_SENDS, GridExchange, pause
 from server.stopping import Interrupted, StopSignal
 from shared.exchange import Absent, Answer, MessageKind, Refusal, Reply, Request
 
@@ -183,3 +183,7 @@ def test_a_node_that_is_offline_is_waited_for() -> None:
 
 def test_a_message_is_not_sent_again_for_ever() -> None:
     assert flaky(10**6) == (Absent("its node went away"), MOST_SENDS)
+
+
+def test_looks_become_rarer_the_longer_one_waits() -> None:
+    assert [pause(waited, 0.1) for waited in (0.0, 1.0, 10.0, 30.0, 600.0)] == [0.1, 0.1, 0.2, 0.6, 1.0]
