@@ -7,10 +7,15 @@ import hashlib
 import torch
 
 
-def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A generator of its own for each ``purpose``: SHA-256 over seed and purpose, each part with its length before it."""
+def derive(seed: int, *purpose: str | int) -> int:
+    """A seed of its own (0 to 2^63 - 1) for each ``purpose``: SHA-256 over seed and purpose, each part with its length before it."""
     parts = [str(part).encode() for part in ("fedstill/torch/v1", seed, *purpose)]
     text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A generator of its own for each ``purpose``."""
     made = torch.Generator()
-    made.manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1)
+    made.manual_seed(derive(seed, *purpose))
     return made

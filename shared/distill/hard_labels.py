@@ -1,0 +1,22 @@
+"""What the records say: cross-entropy with their labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from shared.distill.term import Term
+from shared.models.features import Features
+
+
+class HardLabels(Term):
+    """``mean_b -log softmax(logits_b)[label_b]``, with ``smoothing`` s in 0..1: the target is 1 - s + s / labels
+    for the label and s / labels for the others (Szegedy et al. 2016)."""
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
+        """``student.logits``: ``(batch, labels)``."""
+        return functional.cross_entropy(student.logits, labels, label_smoothing=self.smoothing)

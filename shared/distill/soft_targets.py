@@ -1,0 +1,27 @@
+"""What the teacher thinks of each record: soft targets (Hinton, Vinyals & Dean 2015)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from shared.distill.term import Term, known
+from shared.models.features import Features
+
+
+class SoftTargets(Term):
+    """``T² * mean_b KL(softmax(teacher_b / T) || softmax(student_b / T))``, ``T`` > 0 the temperature.
+
+    The factor T² keeps the gradient's size as T changes (section 2.1 of the paper).
+    """
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
+        """Both logits: ``(batch, labels)``."""
+        found = functional.log_softmax(student.logits / self.temperature, dim=-1)
+        wanted = functional.log_softmax(known(teacher).logits / self.temperature, dim=-1)
+        divergence = functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+        return self.temperature**2 * divergence
