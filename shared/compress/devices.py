@@ -51,10 +51,11 @@ RECIPES = MappingProxyType(
         "u8u8": Recipe(_UNSIGNED),
         "u8s8": Recipe(_SIGNED),
         "u8s8-7bit-float-attention": Recipe(_SIGNED_7, attention_in_float=True),
+        "u8u8-float-attention": Recipe(_UNSIGNED, attention_in_float=True),
         "u8s8-float-attention": Recipe(_SIGNED, attention_in_float=True),
     }
 )
-_NEVER_SATURATE = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention")
+_NEVER_SATURATE = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
 DEVICES = MappingProxyType(
     {
         device.name: device
@@ -78,6 +79,11 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ArtifactError(f"unknown grid '{name}'; known are {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def saturates_here(name: str) -> bool:
+    """Whether a file of that name would overflow 16 bits on this CPU, though not on the devices it is meant for."""
+    return name in RECIPES and RECIPES[name].grid.saturates and has_vnni() is not True
 
 
 def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:

@@ -1,6 +1,8 @@
 """The last question before signing, asked where the held-out records are: is the INT8 file as right as the float one?
 
-Institutions run the very candidates on their own arithmetic and count; only masked sums reach the coordinator.
+Institutions run the very candidates on their own arithmetic and count; only masked sums reach the coordinator. A file
+for devices that do not saturate is run node by node where this CPU would (``devices.saturates_here``), so that the gate
+sees the device's arithmetic and not this one's.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.compress import runtime
+from shared.compress.devices import saturates_here
 from shared.compress.manifest import CandidateResult, GateResult
 from shared.errors import ArtifactError
 
@@ -36,7 +39,7 @@ class LabelledRecords(Protocol):
 def gate_counts(float_onnx: bytes, candidates: Mapping[str, bytes], records: LabelledRecords) -> dict[str, NDArray[np.int64]]:
     """The counters of ``shared.work.GateWork`` over these records: pure sums, candidates in the mapping's order."""
     expected = _answers(float_onnx, records.inputs)
-    found = [_answers(content, records.inputs) for content in candidates.values()]
+    found = [_answers(content, records.inputs, exact=saturates_here(name)) for name, content in candidates.items()]
     return {
         "gate_records": np.array([len(records.labels)], np.int64),
         "gate_float_right": np.array([(expected == records.labels).sum()], np.int64),
@@ -83,8 +86,8 @@ def results(candidates: Mapping[str, bytes], sums: Mapping[str, NDArray[Any]], m
     )
 
 
-def _answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.int64]:
+def _answers(content: bytes, inputs: NDArray[Any], *, exact: bool = False) -> NDArray[np.int64]:
     if not len(inputs):
         return np.zeros(0, np.int64)
-    answers: NDArray[np.int64] = runtime.logits(runtime.session(content), inputs).argmax(axis=1)
+    answers: NDArray[np.int64] = runtime.logits(runtime.session(content, exact=exact), inputs).argmax(axis=1)
     return answers

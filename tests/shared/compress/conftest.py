@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,13 +135,18 @@ def image_onnx(image_net: ImageNet, image_task: ImageTask, images: NDArray[np.ui
     return export_float(image_net, image_task, images)
 
 
-def make_graph(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[np.generic]], shape: list[int | str], labels: int) -> bytes:
+def hand_made(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[np.generic]], shape: list[int | str], labels: int) -> bytes:
     """ONNX bytes of a graph over float ``inputs`` of the given shape."""
     inputs = [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, shape)]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])]
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "hand-made", inputs, outputs, tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def make_graph() -> Callable[..., bytes]:
+    return hand_made
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +163,7 @@ def dense_onnx() -> bytes:
         helper.make_node("Relu", ["h"], ["r"], "relu"),
         helper.make_node("Gemm", ["r", "v", "b"], ["logits"], "second", transB=1),
     ]
-    return make_graph(nodes, constants, ["batch", 4], 3)
+    return hand_made(nodes, constants, ["batch", 4], 3)
 
 
 IDENTITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

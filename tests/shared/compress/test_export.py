@@ -102,16 +102,17 @@ def test_training_mode_is_given_back(table_net, table_task):
     table_net.eval()
 
 
-def test_a_constant_hidden_from_the_digest_is_noticed():
+@pytest.mark.parametrize("step", [1.0, 0.0])
+def test_a_constant_hidden_from_the_digest_is_noticed(step):
     first, second = Tiny(0.0).eval(), Tiny(5.0).eval()
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
-        second.linear.weight += 1.0
+        second.linear.weight += step
     export_float(first, TINY)
     rows = np.array([[np.nan, 1.0]], np.float32)
     with torch.no_grad():
         expected = second(torch.from_numpy(rows)).numpy()
-    np.testing.assert_allclose(runtime.logits(runtime.session(export_float(second, TINY)), rows), expected, atol=1e-5)
+    np.testing.assert_allclose(runtime.logits(runtime.session(export_float(second, TINY, rows)), rows), expected, atol=1e-5)
 
 
 def test_a_student_that_cannot_be_traced_is_an_artifact_error():

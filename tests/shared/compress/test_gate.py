@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from shared.compress import runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges
 from shared.compress.calibrate import range_counts as count_ranges
+from shared.compress.devices import DEVICES, saturates_here
 from shared.compress.gate import choose, gate_counts, results
 from shared.compress.quantise import quantise
 from shared.errors import ArtifactError
@@ -85,3 +87,17 @@ def test_results_hold_decision_and_figures():
     assert found.winner == "b"
     assert (found.won.right, found.won.agree, found.won.size) == (80, 100, 3)
     assert [entry.name for entry in found.candidates] == ["a", "b"]
+
+
+def test_a_file_for_vnni_is_judged_by_vnnis_arithmetic(make_graph):
+    weights = np.stack([np.linspace(1.0, 0.92, 64), np.full(64, 0.98), np.full(64, 1.0)], axis=1).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["inputs", "w"], ["logits"], "product")]
+    content = make_graph(nodes, {"w": weights}, ["batch", 64], 3)
+    inputs = np.random.default_rng(4).uniform(0.9, 1.0, (100, 64)).astype(np.float32)
+    records = SimpleNamespace(inputs=inputs, labels=np.zeros(100, np.int64))
+    files = {"u8s8": quantise(content, {"inputs": (0.0, 1.0)}, "u8s8")}
+    assert gate_counts(content, files, records)["gate_agree"].tolist() == [100]
+
+
+def test_no_portable_file_is_emulated():
+    assert not any(saturates_here(name) for name in (*DEVICES["portable"].grids, *DEVICES["x86-avx2"].grids, "float"))
