@@ -6,10 +6,12 @@ processes. Each part leaves its result in the run's folder, so that ``--resume``
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -66,12 +68,24 @@ def _finish(
     from fedstill.summarise import summarise
 
     with watch.part("measure"):
+        artifact = _hand_over(result.artifact, plan.folder / "artifact")
+        result = replace(result, artifact=artifact)
         measured = measure_models(plan.federation, workspace, result)
     # The plots are the report's own time, so the summary that they show is made before they are drawn.
     summary = summarise(plan, workspace, result, {**figures, **measured.figures}, measured.agreement, watch)
     write_report(summary, plan.folder)
     print_summary(summary, console)
     return summary
+
+
+def _hand_over(signed: Path, target: Path) -> Path:
+    # What a user looks for lies at the top of the run's folder; copied beside and renamed, so that it is whole or not there.
+    if not target.exists():
+        beside = target.with_name(f".{target.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(signed, beside)
+        beside.rename(target)
+    return target
 
 
 def make_workspace(plan: ExperimentPlan) -> Workspace:

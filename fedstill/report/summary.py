@@ -11,12 +11,12 @@ from shared.frozen import Frozen
 ModelName = Literal["teacher", "local", "federated", "fedstill", "int8", "pooled"]
 
 TITLES: dict[str, str] = {
-    "teacher": "teacher (own, stays)",
+    "teacher": "own teacher",
     "local": "student alone",
     "federated": "federated, no teacher",
     "fedstill": "fedstill student",
     "int8": "fedstill INT8",
-    "pooled": "student, pooled records",
+    "pooled": "on pooled records",
 }
 """How a model is called in tables and plots, in the order in which they stand."""
 

@@ -28,10 +28,10 @@ def accuracy_table(summary: Summary) -> Table:
     """Held-out accuracy in per cent: a row a model, a column an institution (at most eight), then all records."""
     shown = list(summary.records)[:8]
     table = Table(title=f"{summary.name}: held-out accuracy, %")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for name in shown:
-        table.add_column(name, justify="right")
-    table.add_column("all records", justify="right", style="bold")
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("all", justify="right", style="bold")
     for key in TITLES:
         if (figures := summary.metrics.get(key)) is not None:
             cells = [f"{100 * figures.accuracy[name]:.1f}" if name in figures.accuracy else "" for name in shown]
