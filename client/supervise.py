@@ -19,7 +19,7 @@ from shared.errors import DeploymentError, IdentityError
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.hosting import LOOPBACK, flower_environment, make_secret
 from shared.identity import read_private
-from shared.processes import Command, Ended, StopSignals, Supervisor, free_port, only_one, tail
+from shared.processes import Command, Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, tail
 from shared.service import write_status
 
 LOOK_S = 0.5
@@ -115,7 +115,7 @@ class InstitutionService:
         read_private(self._home.node_key)
         self._say = say
         self._patience_s = patience_s
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(mark=str(self._home.folder))
         self._written = 0.0
         self._connected = False
 
@@ -126,6 +126,7 @@ class InstitutionService:
         :class:`DeploymentError` if patience ends.
         """
         with only_one(self._home.flower / "lock", what=f"the service of {self._config.name}"), StopSignals() as stop, self._supervisor:
+            end_leftovers(str(self._home.folder))
             if not probe(self._connection, self._home.ca):
                 self._say(f"{self._connection.address} does not answer yet; trying on")
             self._start()

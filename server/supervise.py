@@ -21,7 +21,7 @@ from shared.certificates import load_certificate
 from shared.errors import DeploymentError, RunError
 from shared.hosting import LOOPBACK, make_secret
 from shared.identity import read_private
-from shared.processes import Ended, StopSignals, Supervisor, free_port, only_one, refuse_taken_port, tail
+from shared.processes import Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, refuse_taken_port, tail
 from shared.secagg.roster import Roster
 from shared.service import write_status
 
@@ -81,7 +81,7 @@ class CoordinatorService:
         self._nodes = read_nodes(self._home.nodes, self._site.roster, self._least)
         _check_keys(self._site, self._home)
         self._trust = ssl.create_default_context(cafile=str(self._home.ca))
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(mark=str(self._home.folder))
         self._ports = {"superlink": 0, "gateway": options.port}
         self._seen = 0
 
@@ -93,6 +93,7 @@ class CoordinatorService:
         """
         started = time.monotonic()
         with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, self._supervisor:
+            end_leftovers(str(self._home.folder))
             refuse_taken_port(self._options.host, self._options.port)
             store = self._site.store
             run = choose_run(store, self._site.config.name, self._options)
@@ -148,6 +149,7 @@ class CoordinatorService:
             if details.startswith(_FAILED_INSIDE):
                 raise RunError(f"run '{run}' failed: {details.removeprefix(_FAILED_INSIDE)}")
             self._say(f"Flower lost the run ({details}); going on from the last closed round")
+            self._supervisor.restart("executor")  # and with it a ServerApp that does not know yet that it is lost
         raise RunError(f"run '{run}' was lost {MOST_RESTARTS} times; see the logs, then run again to go on from the last closed round")
 
     def _follow(self, control: Control, run: str, number: int, stop: StopSignals) -> str | None:

@@ -21,6 +21,8 @@ from shared.errors import DeploymentError
 
 LARGEST_LOG = 16 * 2**20
 """Bytes after which a log is moved aside (one older log is kept) the next time that its process starts."""
+MARK_VARIABLE = "FEDSTILL_SERVICE"
+"""Names, in the environment of a supervised process and of all that it starts, the service that it belongs to."""
 _STEADY_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
@@ -72,8 +74,10 @@ class Supervisor:
     so that even a killed supervisor leaves nothing behind.
     """
 
-    def __init__(self, backoff: Backoff = Backoff(), *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, backoff: Backoff = Backoff(), *, mark: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        """``mark`` is put into every child's environment; by it :func:`end_leftovers` knows them."""
         self._backoff = backoff
+        self._mark = mark
         self._clock = clock
         self._children: dict[str, _Child] = {}
 
@@ -140,7 +144,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **command.environment},
+                    env={**os.environ, **command.environment, MARK_VARIABLE: self._mark},
                     start_new_session=True,
                     preexec_fn=_end_with_parent if sys.platform == "linux" else None,
                 )
@@ -176,6 +180,23 @@ class StopSignals:
     def _receive(self, number: int, _: FrameType | None) -> None:
         self.received = number
         self._event.set()
+
+
+def end_leftovers(mark: str, *, grace_s: float = 8.0) -> int:
+    """Ends every process of this user that a supervisor with this ``mark`` left behind; returns how many there were.
+
+    A killed supervisor's children end with it, but not always what those had started. Call it only while holding the
+    lock (:func:`only_one`) that says that no such supervisor runs. Without ``/proc`` (not Linux) it does nothing.
+    """
+    left = _marked(mark)
+    for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 2.0)):
+        deadline = time.monotonic() + patience_s
+        for pid in _marked(mark):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        while _marked(mark) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    return len(left)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -216,6 +237,17 @@ def tail(log: Path, lines: int = 3) -> str:
     except OSError:
         return ""
     return " | ".join([line.strip() for line in content.splitlines() if line.strip()][-lines:])
+
+
+def _marked(mark: str) -> list[int]:
+    if not mark:
+        return []
+    wanted, found = f"{MARK_VARIABLE}={mark}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(entry.name) != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
 def _open_log(path: Path) -> IO[bytes]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import DeploymentError
-from shared.processes import Backoff, Command, Ended, StopSignals, Supervisor, free_port, only_one, refuse_taken_port, tail
+from shared.processes import Backoff, Command, Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, refuse_taken_port, tail
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -119,6 +119,20 @@ time.sleep(60)
         assert alive(child)
         parent.kill()
     wait_for(lambda: not alive(child))
+
+
+def test_what_a_killed_supervisor_left_behind_is_ended(tmp_path: Path) -> None:
+    family = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True).pid, flush=True)"
+    log = tmp_path / "logs" / "child.log"
+    with Supervisor(mark=str(tmp_path)) as supervisor:
+        supervisor.start(command(tmp_path, family))
+        wait_for(lambda: log.exists() and log.read_text().strip().isdigit())
+    orphan = int(log.read_text())
+    assert alive(orphan)
+    assert end_leftovers("another service", grace_s=1.0) == 0
+    assert alive(orphan)
+    assert end_leftovers(str(tmp_path)) == 1
+    assert not alive(orphan)
 
 
 def test_restart_starts_at_once(tmp_path: Path) -> None:
