@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,13 @@ def make_federation(
 
 def final_vector(result: RunResult) -> NDArray[np.float32]:
     return load(result.student.read_bytes())["vector"]
+
+
+@cache
+def undisturbed(count: int, rounds: int) -> str:
+    """The student's digest of a run to which nothing happens; keys are fresh each time and do not matter to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return digest_of(make_federation(Path(folder), count, rounds=rounds).run())
 
 
 def digest_of(result: RunResult) -> str:
