@@ -22,6 +22,7 @@ from shared.work import EXPONENTS, HISTOGRAM_BINS
 GRID = 255
 """Steps of the 8-bit grid of activations."""
 _BATCH = 64
+_MOST_VALUES = 2**24
 _LOWEST_EXPONENT = -32
 
 
@@ -98,7 +99,7 @@ def _clip(counts: NDArray[np.integer], low: float, high: float) -> tuple[float, 
 
 
 def _best_end(candidates: Sequence[float], other: float, which: int, centres: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    ends = np.asarray(candidates[:HISTOGRAM_BINS], np.float64)
+    ends = np.asarray(candidates, np.float64)
     fixed = np.full_like(ends, other)
     lows, highs = (ends, fixed) if which == 0 else (fixed, ends)
     clipped = np.clip(centres[None, :], lows[:, None], highs[:, None]) - centres[None, :]
@@ -119,9 +120,13 @@ def _activations(content: bytes, tensors: Sequence[str], inputs: NDArray[Any]) -
     inner = list(dict.fromkeys((*(name for name in tensors if name != given), "logits")))
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner if name not in ends)
     loaded = runtime.session(model.SerializeToString(), exact=True)
-    for start in range(0, len(inputs), _BATCH):
-        batch = inputs[start : start + _BATCH]
+    start, size = 0, 1
+    while start < len(inputs):
+        batch = inputs[start : start + size]
         found = {given: batch} | dict(zip(inner, loaded.run(inner, {given: batch}), strict=True))
+        start += size
+        # The first record alone tells how many fit into memory together.
+        size = max(1, min(_BATCH, _MOST_VALUES * len(batch) // sum(values.size for values in found.values())))
         if not all(np.isfinite(found[name]).all() for name in tensors):
             raise ArtifactError("an activation of the student is not finite on the calibration records; the student must not be compressed")
         yield found

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from shared.errors import ArtifactError
 
 BATCH = 256
-"""Most records that one call of the runtime gets, so that memory stays bounded."""
+"""Most records that one call of the runtime gets; fewer of large ones, so that memory stays bounded."""
+_MOST_BYTES = 2**22
 
 
 def session(content: bytes, *, threads: int = 1, exact: bool = False) -> ort.InferenceSession:
@@ -34,16 +35,17 @@ def session(content: bytes, *, threads: int = 1, exact: bool = False) -> ort.Inf
         raise ArtifactError("onnxruntime cannot load the ONNX file; it is damaged or needs a newer onnxruntime") from error
 
 
-def logits(runtime: ort.InferenceSession, inputs: NDArray[Any], *, batch: int = BATCH) -> NDArray[np.float32]:
+def logits(runtime: ort.InferenceSession, inputs: NDArray[Any], *, batch: int | None = None) -> NDArray[np.float32]:
     """Runs the model over all records in bounded batches: ``(records, ...)`` -> float32 ``(records, labels)``.
 
     Raises :class:`ArtifactError` where the inputs do not have the shape or type that the graph takes.
     """
     name = runtime.get_inputs()[0].name
     parts = []
-    for start in range(0, max(len(inputs), 1), batch):
+    size = batch or max(1, min(BATCH, _MOST_BYTES * len(inputs) // max(inputs.nbytes, 1)))
+    for start in range(0, max(len(inputs), 1), size):
         try:
-            parts.append(runtime.run(["logits"], {name: inputs[start : start + batch]})[0])
+            parts.append(runtime.run(["logits"], {name: inputs[start : start + size]})[0])
         except Exception as error:
             shape, kind = runtime.get_inputs()[0].shape, runtime.get_inputs()[0].type
             taken, given = f"{kind} of shape {shape}", f"{inputs.dtype} of shape {list(inputs.shape)}"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.compress import graph
+from shared.compress import calibrate, graph
 from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
 from shared.compress.scope import scope
 from shared.errors import ArtifactError
@@ -99,3 +99,11 @@ def test_clipping_has_no_larger_error_than_the_full_range():
         return float(np.mean((np.clip(np.rint((values - lowest) / step), 0, 255) * step + lowest - values) ** 2))
 
     assert error(*chosen) < error(low, high)
+
+
+def test_large_activations_come_in_small_batches(dense_onnx, monkeypatch):
+    inputs = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
+    tensors = calibrated_tensors(dense_onnx)
+    whole = range_counts(dense_onnx, tensors, inputs)
+    monkeypatch.setattr(calibrate, "_MOST_VALUES", 70)
+    assert (range_counts(dense_onnx, tensors, inputs) == whole).all()
