@@ -34,9 +34,10 @@ def apply(update: Words, counters: NDArray[np.uint64], masks: Sequence[Mask], *,
     ``chunk_bytes``, a multiple of 8, changes the time it takes and nothing else. Both arrays must be contiguous.
     """
     streams = [(_encryptor(mask.seed), np.add if mask.added else np.subtract) for mask in masks]
-    zeros, buffer = memoryview(bytes(chunk_bytes)), memoryview(bytearray(chunk_bytes + _BLOCK))
+    chunk = min(chunk_bytes, max(update.nbytes, counters.nbytes) // 8 * 8 + 8)
+    zeros, buffer = memoryview(bytes(chunk)), memoryview(bytearray(chunk + _BLOCK))
     for vector in (counters, update):
-        words = np.frombuffer(buffer, vector.dtype.newbyteorder("<"), count=chunk_bytes // vector.dtype.itemsize)
+        words = np.frombuffer(buffer, vector.dtype.newbyteorder("<"), count=chunk // vector.dtype.itemsize)
         for start in range(0, vector.size, words.size):
             piece = vector[start : start + words.size]
             for keystream, combine in streams:

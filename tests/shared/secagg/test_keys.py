@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from shared.secagg.errors import ForgedMessage
+from shared.secagg.keys import Ratchet, first_pair_key, ordered, pair_seed, public_key, seal_key
+from shared.secagg.messages import EpochKey
+from tests.support.secagg import Stream
+
+PRIVATE = {name: Stream(name)(32) for name in ("ash", "birch")}
+ASH, BIRCH = (EpochKey(name, "trial", 1, bytes(32), public_key(key), b"") for name, key in PRIVATE.items())
+
+
+def test_both_ends_derive_the_same() -> None:
+    one, other = first_pair_key(PRIVATE["ash"], ASH, BIRCH), first_pair_key(PRIVATE["birch"], BIRCH, ASH)
+    assert one == other
+    assert pair_seed(one, b"context", "ash", "birch") == pair_seed(other, b"context", "birch", "ash")
+
+
+@pytest.mark.parametrize("changed", [{"run": "other"}, {"epoch": 2}, {"roster_digest": bytes(31) + b"\1"}])
+def test_a_pair_key_belongs_to_one_epoch_of_one_run(changed: dict[str, object]) -> None:
+    other = first_pair_key(PRIVATE["ash"], replace(ASH, **changed), BIRCH)  # type: ignore[arg-type]
+    assert other != first_pair_key(PRIVATE["ash"], ASH, BIRCH)
+
+
+def test_a_key_of_small_order_is_refused_and_named() -> None:
+    with pytest.raises(ForgedMessage, match="'birch' is not a usable"):
+        first_pair_key(PRIVATE["ash"], ASH, replace(BIRCH, public_key=bytes(32)))
+
+
+def test_purposes_directions_and_contexts_have_their_own_keys() -> None:
+    key = Stream("key")(32)
+    derived = {
+        pair_seed(key, b"one", "ash", "birch"),
+        pair_seed(key, b"two", "ash", "birch"),
+        seal_key(key, b"one", "ash", "birch"),
+        seal_key(key, b"one", "birch", "ash"),
+        seal_key(key, b"two", "birch", "ash"),
+        Ratchet(0, {"birch": key}).at(1).keys["birch"],
+        key,
+    }
+    assert len(derived) == 7
+
+
+def test_missed_rounds_are_stepped_over_together() -> None:
+    start = Ratchet(0, {"ash": bytes(32), "birch": b"\1" * 32})
+    step = start
+    for number in range(1, 6):
+        step = step.at(number)
+    assert step == start.at(5)
+    assert start.at(0) == start
+
+
+def test_there_is_no_way_back() -> None:
+    with pytest.raises(ValueError, match="cannot be turned back"):
+        Ratchet(3, {}).at(2)
+
+
+def test_pairs_are_ordered_by_name() -> None:
+    assert ordered("b", "a") == ordered("a", "b") == ("a", "b")
+    assert X25519PrivateKey.from_private_bytes(PRIVATE["ash"]).public_key().public_bytes_raw() == ASH.public_key
