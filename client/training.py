@@ -106,6 +106,7 @@ class Workbench:
             work.distillation,
             seed=derive(self._config.seed, self._config.name, work.seed, round_number, "train"),
             alignment=self._alignment.load(work.version),
+            label_shares=work.label_shares,
         )
         self._alignment.save(work.version, outcome.alignment)
         records = len(self._split.train)

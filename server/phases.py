@@ -145,6 +145,7 @@ class Train:
             normalisation=facts.normalisation,
             training=config.training,
             distillation=config.distillation,
+            label_shares=facts.label_shares,
         )
         return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap)
 
@@ -154,7 +155,9 @@ class Train:
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
         following: PhaseName = "train" if version < kit.config.rounds else "calibrate-range"
-        return replace(_after(state, following, metrics, version=version), vector=vector, moments=dict(moments))
+        shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
+        after = _after(state, following, metrics, version=version, label_shares=shares)
+        return replace(after, vector=vector, moments=dict(moments))
 
 
 class CalibrateRange:
@@ -249,6 +252,13 @@ def _evaluation(counters: Counters, task: Task, version: int) -> dict[str, float
         "accuracy": float(np.trace(confusion)) / records,
         "loss": float(counters["eval_loss"][0]) / FIXED_POINT / records,
     }
+
+
+def _label_shares(counters: Counters, task: Task) -> tuple[float, ...]:
+    # Of the held-out records, which are held out of every label alike. One half more of each, so that none is at zero.
+    labels = len(task.labels)
+    counts = counters["eval_confusion"].reshape(labels, labels).sum(axis=1)
+    return tuple(float(share) for share in (counts + 0.5) / (counts.sum() + labels / 2)) if counts.sum() else ()
 
 
 def _train_loss(counters: Counters) -> dict[str, float]:

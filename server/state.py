@@ -36,6 +36,7 @@ class Facts(Frozen):
     weight_cap: int = COUNT_WEIGHT_CAP
     exponents: tuple[int, ...] = ()
     normalisation: Normalisation = Normalisation()
+    label_shares: tuple[float, ...] = ()
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
     highs: tuple[float, ...] = ()

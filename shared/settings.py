@@ -36,7 +36,9 @@ class DistillationSettings(Frozen):
 
     ``soft_weight`` weighs the soft targets at ``temperature`` against the hard labels (``1 - soft_weight``);
     ``hidden_weight`` and ``attention_weight`` scale the alignment terms, whose depth weights are
-    ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention maps.
+    ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention maps. ``label_correction`` is how much
+    of the difference between an institution's label shares and the federation's is taken out of its lessons
+    (``shared/distill/label_shift.py``): 1 where institutions see other labels of the same kind of record.
     """
 
     teacher: Literal["own", "none"] = "own"
@@ -45,3 +47,4 @@ class DistillationSettings(Frozen):
     hidden_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
     attention_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
     depth_decay: float = Field(default=0.5, gt=0.0, le=1.0)
+    label_correction: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -58,7 +58,8 @@ class TrainWork(Frozen):
     """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
 
     ``version`` counts the updates already applied to the student (0 at first). Blob: safetensors
-    ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order.
+    ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order. ``label_shares``
+    are the federation's, from the masked confusion counts of the last round; empty while none is known.
     """
 
     kind: Literal["train"] = "train"
@@ -67,6 +68,7 @@ class TrainWork(Frozen):
     normalisation: Normalisation
     training: TrainingSettings
     distillation: DistillationSettings
+    label_shares: tuple[float, ...] = ()
 
 
 class CalibrateRangeWork(Frozen):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.label_shift import label_offset, shifted
 from shared.distill.loop import epochs
 from shared.distill.objective import Objective, declare
 from shared.distill.targets import Targets
@@ -40,18 +41,21 @@ def distil(
     *,
     seed: int,
     alignment: AlignmentState | None = None,
+    label_shares: Sequence[float] = (),
 ) -> Outcome:
     """Trains ``student`` in place on ``records``; ``targets`` are the teacher's, in the records' order (``None``: hard labels alone).
 
     ``seed`` decides the batches, the dropout and, where ``alignment`` is ``None`` or empty, the projections' first weights.
+    With ``label_shares`` of the federation, ``distillation.label_correction`` is applied (:mod:`shared.distill.label_shift`).
     Equal arguments give bit-identical students. Raises :class:`NotFiniteError` where training diverges and
     :class:`CheckpointError` for an alignment of other shapes.
     """
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
     objective = _objective(student, targets, inputs, distillation, seed, alignment)
+    offset = label_offset(labels, label_shares, distillation.label_correction)
 
     def loss(rows: Tensor) -> Tensor:
-        found = features(student, inputs.index_select(0, rows))
+        found = shifted(features(student, inputs.index_select(0, rows)), offset)
         value: Tensor = objective(found, targets.take(rows) if targets is not None else None, labels.index_select(0, rows))
         return value
 

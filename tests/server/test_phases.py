@@ -93,6 +93,23 @@ def test_no_evaluation_gives_no_figures() -> None:
     assert after.facts.metrics == {"version": 0.0}
 
 
+def test_label_shares_are_learnt_from_the_masked_confusion_and_kept() -> None:
+    used = kit()
+    state = next(state for phase, state in play(used) if phase == "statistics-moments")
+    first = PHASES["train"].ask(state, used).work
+    assert isinstance(first, TrainWork)
+    assert first.label_shares == ()
+    sums = sums_for(state, used)
+    confusion = sums.counters["eval_confusion"]
+    confusion[:] = [5, 1, 1, 2]
+    after = PHASES["train"].apply(state, sums, used)
+    second = PHASES["train"].ask(after, used).work
+    assert isinstance(second, TrainWork)
+    assert second.label_shares == pytest.approx((0.65, 0.35))
+    blind = PHASES["train"].apply(after, sums_for(after, used, value=0), used)
+    assert blind.facts.label_shares == second.label_shares
+
+
 def test_the_gate_runs_the_candidates_and_keeps_their_counts() -> None:
     used = kit()
     history = play(used)
