@@ -144,10 +144,10 @@ class Coordinator:
         return self._close(run, folder, stored, journal.record, outcome, state, kit)
 
     def _asked(self, run: str, folder: Path, state: RunState, kit: Kit) -> tuple[StoredRound, bool]:
-        left_open = self._site.store.rounds(run, "open")
-        if left_open:
-            return left_open[-1], True
-        number = self._site.store.last_round(run) + 1
+        last = self._site.store.newest_round(run)
+        if last is not None and last.record.status == "open":
+            return last, True
+        number = last.record.number + 1 if last is not None else 1
         gathering = Gathering(self._exchange, self._site.roster, self._site.config.aggregation, self._stop)
         gathering.wait(everyone=number == 1)
         epoch = self._keeper(run).current(number, self._site.config.aggregation.smallest_cohort)

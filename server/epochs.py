@@ -58,8 +58,8 @@ class EpochKeeper:
         return self._collect(self._begin(len(epochs) + 1, next_round))
 
     def _stale(self, epochs: Sequence[Epoch], next_round: int) -> bool:
-        epoch, rounds = epochs[-1], self.store.rounds(self.run)
-        if rounds and rounds[-1].record.epoch == epoch.number and rounds[-1].record.lost_epoch:
+        epoch, last = epochs[-1], self.store.newest_round(self.run)
+        if last is not None and last.record.epoch == epoch.number and last.record.lost_epoch:
             return True
         # Who did not answer at the last opening is asked again after 1, 2, 4, … rounds: each opening costs everyone a message.
         missing = self.exchange.institutions() & set(self.roster.members) - set(epoch.keys) - set(epoch.refused)

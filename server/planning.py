@@ -71,12 +71,8 @@ class RoundPlanner:
         )
 
     def _attempt(self) -> int:
-        count = 0
-        for stored in reversed(self.site.store.rounds(self.run)):
-            if stored.record.status != "void":
-                break
-            count += 1
-        return count
+        last = self.site.store.newest_round(self.run)
+        return last.record.attempt + 1 if last is not None and last.record.status == "void" else 0
 
 
 def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:

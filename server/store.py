@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.events import Event, parse_event
@@ -166,12 +166,14 @@ class Store:
         chosen = select(ROUNDS).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number)
         with self._begin() as connection:
             rows = connection.execute(chosen if status is None else chosen.where(ROUNDS.c.status == status)).all()
-        return tuple(StoredRound(RoundRecord.model_validate(row.record), row.version, row.plan, row.blob, row.checkpoint) for row in rows)
+        return tuple(_stored_round(row) for row in rows)
 
-    def last_round(self, run: str) -> int:
-        """The highest round number ever used in a run; 0 if none."""
+    def newest_round(self, run: str) -> StoredRound | None:
+        """The round with the highest number; ``None`` if the run has none yet."""
+        chosen = select(ROUNDS).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number.desc()).limit(1)
         with self._begin() as connection:
-            return connection.scalar(select(func.max(ROUNDS.c.number)).where(ROUNDS.c.run == run)) or 0
+            row = connection.execute(chosen).first()
+        return None if row is None else _stored_round(row)
 
     # Events
 
@@ -190,6 +192,10 @@ class Store:
     def _begin(self) -> Iterator[Connection]:
         with _explained(self._shown), self._engine.begin() as connection:
             yield connection
+
+
+def _stored_round(row: Any) -> StoredRound:
+    return StoredRound(RoundRecord.model_validate(row.record), row.version, row.plan, row.blob, row.checkpoint)
 
 
 def _the_epoch(statement: Any, run: str, number: int) -> Any:

@@ -14,7 +14,7 @@ from shared.errors import RunError
 from shared.exchange import Answer, Request
 from shared.secagg.roster import Roster
 
-ROSTER = Roster(members={name: b"" for name in ("ash", "birch", "cedar", "elm")}, coordinator=b"")
+ROSTER = Roster(members=dict.fromkeys(("ash", "birch", "cedar", "elm"), b""), coordinator=b"")
 
 
 class Clock(StopSignal):
@@ -74,7 +74,7 @@ def test_waiting_ends_when_the_run_is_asked_to_stop() -> None:
 
 def test_the_cohort_is_the_epoch_s_members_who_can_be_reached() -> None:
     here = gathering(Clock(), {"ash": 0, "birch": 0, "cedar": 0, "elm": 0})
-    epoch = Epoch(1, 1, ("ash",), "open", {name: b"" for name in ("elm", "cedar", "birch")})
+    epoch = Epoch(1, 1, ("ash",), "open", dict.fromkeys(("elm", "cedar", "birch"), b""))
     assert here.cohort(epoch) == ("birch", "cedar", "elm")
 
 

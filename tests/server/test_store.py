@@ -69,8 +69,8 @@ def test_a_settled_round_keeps_its_record_and_drops_its_requests(url: str) -> No
     assert closed.checkpoint == "state-r000001.safetensors"
     assert store.requests("trial", 1, 1, "train") == {}
     assert store.rounds("trial", "open") == ()
-    assert store.last_round("trial") == 1
-    assert store.last_round("other") == 0
+    assert store.newest_round("trial") == closed
+    assert store.newest_round("other") is None
 
 
 def test_requests_and_surviving_set_are_one_transaction(url: str) -> None:

@@ -1,0 +1,101 @@
+"""Epochs: a key counts only if its owner signed it, and who stays silent is asked ever more seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from server.epochs import EpochKeeper, misses
+from server.events import Event
+from server.records import Epoch
+from server.site import CoordinatorSite
+from shared.exchange import Absent, Answer, Refusal, Reply, Request
+from shared.identity import load_identity
+from shared.rpc.codec import to_wire
+from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
+from shared.secagg.messages import EpochKey
+from tests.support.small import NAMES, SmallFederation, make_federation
+
+
+def key_of(federation: SmallFederation, name: str, epoch: int = 1) -> EpochKey:
+    roster = CoordinatorSite(federation.coordinator).roster
+    opened = InstitutionEpoch.open(
+        institution=name,
+        identity=load_identity(federation.institutions[name] / "keys" / "identity.key"),
+        roster=roster,
+        run="trial",
+        epoch=epoch,
+        roster_digest=roster.digest,
+        policy=SecaggPolicy(smallest_cohort=3, collusion=1, longest_clip_norm=10.0, most_rounds=100),
+    )
+    return opened.key
+
+
+class Scripted:
+    """An exchange that answers Open with what was written down for it."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        self.answers = answers
+        self.asked: list[frozenset[str]] = []
+
+    def institutions(self) -> frozenset[str]:
+        return frozenset(self.answers)
+
+    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+        self.asked.append(frozenset(requests))
+        yield from ((name, self.answers[name]) for name in requests)
+
+
+def keeper(federation: SmallFederation, exchange: Scripted, events: list[Event]) -> EpochKeeper:
+    site = CoordinatorSite(federation.coordinator)
+    return EpochKeeper("trial", exchange, site.store, site.identity, site.roster, 10.0, events.append)
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> SmallFederation:
+    return make_federation(tmp_path, 5)
+
+
+def test_only_a_key_signed_by_its_owner_for_this_epoch_counts(federation: SmallFederation) -> None:
+    answers = {
+        "ash": Reply(to_wire(key_of(federation, "ash"))),
+        "birch": Reply(to_wire(replace(key_of(federation, "ash"), institution="birch"))),
+        "cedar": Reply(to_wire(key_of(federation, "ash"))),
+        "elm": Reply(to_wire(key_of(federation, "elm", epoch=7))),
+        "fir": Reply(b"garbage"),
+    }
+    epoch = keeper(federation, Scripted(answers), []).current(1, least=1)
+    assert set(epoch.keys) == {"ash"}
+
+
+def test_absences_and_refusals_are_told_apart(federation: SmallFederation) -> None:
+    answers = {name: Reply(to_wire(key_of(federation, name))) for name in NAMES[:3]}
+    exchange = Scripted(answers | {"elm": Absent("asleep"), "fir": Refusal("WrongRoster", "another roster")})
+    events: list[Event] = []
+    epoch = keeper(federation, exchange, events).current(1, least=3)
+    assert epoch.refused == {"fir": "another roster"}
+    assert events[0].model_dump()["absent"] == ("elm",)
+    assert len(exchange.asked) == 1
+
+
+def test_the_silent_are_asked_again_after_one_two_and_four_rounds_and_the_refusing_never(federation: SmallFederation) -> None:
+    answers = {name: Reply(to_wire(key_of(federation, name))) for name in NAMES[:3]}
+    openings: list[int] = []
+    for number in range(1, 9):
+        current = {name: Reply(to_wire(key_of(federation, name, epoch=len(openings) + 1))) for name in answers}
+        exchange = Scripted(current | {"elm": Absent("asleep"), "fir": Refusal("WrongRoster", "another roster")})
+        keeper(federation, exchange, []).current(number, least=3)
+        openings += [number] * len(exchange.asked)
+    assert openings == [1, 3, 7]
+
+
+def test_misses_are_counted_from_the_last_epoch_backwards() -> None:
+    epochs = [
+        Epoch(1, 1, ("ash", "elm"), "open", {"ash": b"", "elm": b""}),
+        Epoch(2, 3, ("ash", "elm"), "open", {"ash": b""}),
+        Epoch(3, 5, ("ash", "elm"), "open", {"ash": b""}),
+    ]
+    assert [misses(epochs, name) for name in ("ash", "elm", "fir")] == [0, 2, 0]
