@@ -91,5 +91,6 @@ def _keep(benchmark: str, claims: Sequence[Claim]) -> None:
     head = path.read_text() if path.exists() else f"# {benchmark}\n"
     rows = "\n".join("| " + " | ".join(_cells(entry)) + " |" for entry in claims)
     command = " ".join(["python -m", f"benchmarks.{benchmark}", *(a for a in sys.argv[1:] if "/" not in a)])
-    section = f"\n## {time.strftime('%Y-%m-%d')}, `{command}`\n\n{describe_machine()}\n\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n{rows}\n"
+    lines = [f"## {time.strftime('%Y-%m-%d')}, `{command}`", "", describe_machine(), "", f"| {' | '.join(COLUMNS)} |"]
+    section = "\n" + "\n".join([*lines, "|" + " --- |" * len(COLUMNS), rows]) + "\n"
     write_atomic(path, (head + section).encode())

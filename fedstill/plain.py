@@ -34,7 +34,8 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
 
     scales = pooled_normalisation(config, homes)
     student = build(config.student, config.task, scales, seed=config.seed)
-    vector, moments = to_vector(student), {}
+    vector = to_vector(student)
+    moments: Moments = {}
     with tempfile.TemporaryDirectory() as scratch:
         benches = {name: Workbench(_site(home), Path(scratch) / name) for name, home in homes.items()}
         for version in range(config.rounds):

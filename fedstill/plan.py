@@ -50,7 +50,7 @@ def plan_experiment(
     for drop in drops:
         parse_drop(drop)
     federation = load_config(FederationConfig, config) if config is not None else builtin_federation(data)
-    changes = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
+    changes: dict[str, object] = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     if institutions is not None and federation.data is not None and federation.split.sites is not None:
         changes["split"] = federation.split.model_copy(update={"sites": institutions})
     federation = _revalidated(federation, changes)
