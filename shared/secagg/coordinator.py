@@ -9,6 +9,7 @@ weight or a sum out of range. What nobody can find out behind masks: whether an 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -56,7 +57,7 @@ class CoordinatorRound:
         self._counters = np.zeros(CONTROL_WORDS + plan.layout.counters, np.uint64)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
         self._commitments: dict[str, Mapping[str, bytes]] = {}
-        self._contradictions: set[tuple[str, str]] = set()
+        self._contradictions: frozenset[tuple[str, str]] = frozenset()
         self._whole: dict[str, bytes] = {}
         self._agreements: dict[str, bytes] = {}
         self._answers: dict[str, Shares] = {}
@@ -162,13 +163,13 @@ class CoordinatorRound:
         recovered = recover(self._plan, self._context, self._answers, committed)
         update, counters = self._update.copy(), self._counters.copy()
         apply(update, counters, [inverse(_mask(secret, seed)) for secret, seed in recovered.seeds.items()])
-        blamed = tuple(sorted({*recovered.blamed, *culprits(self._contradictions)}))
-        return self._checked(update, counters, blamed)
+        return self._checked(update, counters, recovered.wrong | self._contradictions)
 
-    def _checked(self, update: Words, counters: NDArray[np.uint64], blamed: tuple[str, ...]) -> Aggregate:
+    def _checked(self, update: Words, counters: NDArray[np.uint64], at_odds: frozenset[tuple[str, str]]) -> Aggregate:
         # The control coordinates: a wrong mask, a wrong weight or a forgotten vector shows here, never in the student.
         plan, survivors, weight = self._plan, len(self._survivors), int(counters[1])
-        suspects = f"; suspected: {', '.join(blamed)}" if blamed else ""
+        blamed, doubted = culprits(at_odds, plan.collusion)
+        suspects = f"; suspected: {', '.join(sorted({*blamed, *itertools.chain(*doubted)}))}" if at_odds else ""
         if int(counters[0]) != survivors:
             raise VoidRound(
                 f"the control sum of round {plan.round} does not count its {survivors} survivors: a vector or mask was wrong{suspects}"
@@ -180,7 +181,7 @@ class CoordinatorRound:
         sums = centred(update)
         if sums.size and max(int(sums.max()), -int(sums.min())) > survivors * level_of(plan):
             raise VoidRound(f"the sum of round {plan.round} is beyond what clipped updates can reach: somebody's was not clipped{suspects}")
-        return Aggregate(self._survivors, weight, sums, counters[CONTROL_WORDS:], blamed)
+        return Aggregate(self._survivors, weight, sums, counters[CONTROL_WORDS:], blamed, doubted)
 
     # Checks
 
@@ -213,7 +214,7 @@ class CoordinatorRound:
         if any(len(commitment) != COMMITMENT_BYTES for commitment in masked.commitments.values()):
             raise IllegalVector(f"'{who}' sent a commitment of round {number} that has not {COMMITMENT_BYTES} bytes")
 
-    def _contradicted(self, masked: Masked) -> set[tuple[str, str]]:
+    def _contradicted(self, masked: Masked) -> frozenset[tuple[str, str]]:
         # Both ends commit to the same pair seed in the same way. Up to c others may lie; if more disagree, it is the newcomer.
         who = masked.institution
         against = {peer for peer, commitments in self._commitments.items() if commitments[who] != masked.commitments[peer]}
@@ -221,7 +222,7 @@ class CoordinatorRound:
             raise WrongShare(
                 f"'{who}' committed to other pair seeds in round {self._plan.round} than {', '.join(sorted(against))} did; it is left out"
             )
-        return {(peer, who) for peer in against}
+        return frozenset((peer, who) for peer in against)
 
 
 def _mask(secret: Secret, seed: bytes) -> Mask:

@@ -27,7 +27,7 @@ def _tables() -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(powers), tuple(logarithms)
 
 
-_POWERS, _LOGARITHMS = _tables()
+_POWERS, _LOGARITHMS = _tables()  # of 0 there is none; it is written as 0
 
 
 def multiply(one: int, other: int) -> int:
@@ -53,18 +53,19 @@ def combine(matrix: Bytes, secrets: Bytes) -> Bytes:
 def lagrange(places: Sequence[int], targets: Sequence[int]) -> Bytes:
     """The matrix ``(targets, places)`` that takes values at distinct ``places`` to the values at ``targets``.
 
-    Shamir, *How to share a secret*, 1979: the polynomial of degree below ``len(places)`` through them, evaluated.
+    Shamir, *How to share a secret*, 1979: the polynomial of degree below ``len(places)`` through them, evaluated. All is
+    public, so products go by logarithms.
     """
-    return np.array([[_weight(places, place, target) for place in places] for target in targets], np.uint8)
-
-
-def _weight(places: Sequence[int], place: int, target: int) -> int:
-    above, below = 1, 1
-    for other in places:
-        if other != place:
-            above = multiply(above, target ^ other)
-            below = multiply(below, place ^ other)
-    return divide(above, below)
+    powers, logarithms = np.array(_POWERS, np.uint8), np.array(_LOGARITHMS)
+    at, to = np.array(places), np.array(targets)
+    distances = to[:, None] ^ at[None, :]
+    # Π (target − other) over the other places; a factor of 0 has no logarithm and is counted apart.
+    logs, zeros = logarithms[distances], distances == 0
+    above = logs.sum(axis=1, keepdims=True) - logs
+    vanishes = zeros.sum(axis=1, keepdims=True) - zeros > 0
+    below = logarithms[at[:, None] ^ at[None, :]].sum(axis=1)
+    weights: Bytes = np.where(vanishes, np.uint8(0), powers[(above - below) % 255])
+    return weights
 
 
 def _doublings(secrets: Bytes) -> Bytes:

@@ -143,7 +143,8 @@ class Aggregate:
     """What the coordinator learns: sums over the surviving cohort.
 
     ``update`` is the centred integer sum ``int64 (update_words,)``; ``counters`` are ``uint64 (counters,)``;
-    ``blamed`` names institutions whose shares were wrong and left out.
+    ``blamed`` names institutions whose shares or commitments were wrong, for certain; ``doubted`` are pairs of which one was
+    at fault and nobody can tell which. What was wrong was left out.
     """
 
     survivors: tuple[str, ...]
@@ -151,3 +152,4 @@ class Aggregate:
     update: NDArray[np.int64]
     counters: NDArray[np.uint64]
     blamed: tuple[str, ...] = ()
+    doubted: tuple[tuple[str, str], ...] = ()

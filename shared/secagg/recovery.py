@@ -1,9 +1,13 @@
 """Seeds from shares, each checked against its commitment, with wrong shares found, left out and their givers named.
 
-Some ``t`` of the shares give a seed. If it matches the commitment, the polynomial through them is the right one, and any
-other share that is not on it is wrong. If it does not match, other choices are tried, those first that avoid holders who
-were wrong before: all choices where there are few, else random ones. With ``n`` answers and ``k`` liars a random
-choice avoids them with probability ``C(n−k, t) / C(n, t)``: of 64 answers and ``t = 34`` for instance ten liars are found.
+Some ``t`` of the shares give a seed. If it does not match the commitment, other choices are tried, those first that avoid
+holders who were wrong before: all choices where there are few, else random ones. With ``n`` answers and ``k`` liars a
+random choice avoids them with probability ``C(n−k, t) / C(n, t)``; of 64 answers and ``t = 34`` ten liars are avoided.
+
+A seed that matches is the right one. That the shares it came from are right does not follow: liars who know the choice can
+make errors that cancel at 0 and leave the polynomial wrong elsewhere, where honest holders then seem to lie. Such a
+polynomial agrees with at most ``t − 2`` honest holders (it meets the right one at 0 too) and the at most ``c`` liars. So holders
+are blamed only for a polynomial with more than ``t − 2 + c`` of ``n`` on it; if there is none, nobody is.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from shared.secagg.shamir import predict, reconstruct
 
 MOST_TRIES = 4096
 """Choices of shares tried in one round before it is given up."""
+CHOICES_FOR_BLAME = 64
+"""Further choices tried for a seed that is known already, to find out who lied."""
 
 Secret = tuple[str, str]
 """A dealer, and the peer it shares the seed with (``SELF``: its self-mask seed)."""
@@ -34,10 +40,10 @@ Secret = tuple[str, str]
 
 @dataclass(frozen=True)
 class Recovered:
-    """Seeds by secret, and who gave or dealt shares that were wrong."""
+    """Seeds by secret, and the pairs ``(dealer, holder)`` of which one dealt or gave a wrong share."""
 
     seeds: Mapping[Secret, bytes]
-    blamed: tuple[str, ...]
+    wrong: frozenset[tuple[str, str]]
 
 
 def recover(plan: Plan, context: bytes, answers: Mapping[str, Shares], commitments: Mapping[Secret, bytes]) -> Recovered:
@@ -48,22 +54,25 @@ def recover(plan: Plan, context: bytes, answers: Mapping[str, Shares], commitmen
     search = _Search(plan, context, answers, commitments)
     while search.missing:
         search.step()
-    return Recovered(search.seeds, culprits(search.wrong_pairs()))
+    return Recovered(search.seeds, search.wrong_pairs())
 
 
-def culprits(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Fewest names, chosen greedily, that explain pairs ``(dealer, holder)`` of which one is at fault; the holder where it is even.
+def culprits(pairs: Iterable[tuple[str, str]], collusion: int) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Who is at fault for certain, and the pairs that leave it open, both sorted.
 
-    A share that does not fit was given wrong or dealt wrong, and nobody else can tell which. Who does not fit with many is at fault.
+    Of each pair one is at fault: a share was dealt wrong or given wrong, a commitment is the one's or the other's lie. Who
+    stands against more than ``collusion`` others is: if it were honest, all of these would have to be liars. What the worst
+    explains counts for nobody else.
     """
-    left, found = set(pairs), []
+    left, certain = set(pairs), []
     while left:
-        counts = Counter(itertools.chain.from_iterable(left))
-        holders = {holder for _, holder in left}
-        worst = max(counts, key=lambda name: (counts[name], name in holders, name))
-        found.append(worst)
+        counts = Counter(name for pair in {frozenset(pair) for pair in left} for name in pair)
+        worst = max(sorted(counts), key=lambda name: counts[name])
+        if counts[worst] <= collusion:
+            break
+        certain.append(worst)
         left = {pair for pair in left if worst not in pair}
-    return tuple(sorted(found))
+    return tuple(sorted(certain)), tuple(sorted(left))
 
 
 class _Search:
@@ -85,28 +94,30 @@ class _Search:
 
     def step(self) -> None:
         """Finds a choice of holders that opens the first missing secret, and opens every other secret it can with it."""
-        missing = self.missing
+        first, more = self.missing[0], CHOICES_FOR_BLAME
         for chosen in self._choices():
             self._tries += 1
-            if self._fits(missing[0], self._reconstruct(chosen, [missing[0]])[0]):
-                self._accept(chosen, missing)
+            if self._fits(first, self._reconstruct(chosen, [first])[0]) and self._accept(chosen, first):
                 return
-            if self._tries >= MOST_TRIES:
+            more -= self._secrets[first] in self.seeds
+            if self._tries >= MOST_TRIES or not more:
                 break
-        self._give_up(missing[0])
+        if self._secrets[first] not in self.seeds:
+            self._give_up(first)
 
-    def wrong_pairs(self) -> set[tuple[str, str]]:
-        return {(self._secrets[secret][0], self._holders[holder]) for holder, secret in zip(*np.nonzero(self._wrong), strict=True)}
+    def wrong_pairs(self) -> frozenset[tuple[str, str]]:
+        places = zip(*np.nonzero(self._wrong), strict=True)
+        return frozenset((self._secrets[secret][0], self._holders[holder]) for holder, secret in places)
 
     def _choices(self) -> Iterator[list[int]]:
         size, threshold = len(self._holders), self._plan.threshold
         trusted = sorted(range(size), key=lambda holder: int(self._wrong[holder].sum()))
-        if math.comb(size, threshold) <= MOST_TRIES:
-            yield from map(list, itertools.combinations(trusted, threshold))
-            return
         yield trusted[:threshold]
-        # The context is nobody's choice alone, so liars cannot arrange to be in every choice.
+        # Any order would do; this one no liar can arrange itself into before the plan is made.
         rng = np.random.default_rng(int.from_bytes(self._context, "big"))
+        if math.comb(size, threshold) <= MOST_TRIES:
+            yield from rng.permutation([*itertools.combinations(range(size), threshold)]).tolist()
+            return
         while True:
             yield rng.permutation(size)[:threshold].tolist()
 
@@ -118,13 +129,17 @@ class _Search:
         made = commit_self(self._context, dealer, content) if peer == SELF else commit_pair(self._context, dealer, peer, content)
         return made == self._commitments[dealer, peer]
 
-    def _accept(self, chosen: Sequence[int], missing: Sequence[int]) -> None:
-        seeds = self._reconstruct(chosen, missing)
-        fitting = [position for position, secret in enumerate(missing) if self._fits(secret, seeds[position])]
-        opened = [missing[position] for position in fitting]
-        for position, secret in zip(fitting, opened, strict=True):
-            self.seeds[self._secrets[secret]] = seeds[position].tobytes()
-        self._wrong[:, opened] |= self._deviating(chosen, opened)
+    def _accept(self, chosen: Sequence[int], first: int) -> bool:
+        """Takes every seed that the choice opens; whether it also shows who is wrong about the ``first``."""
+        everything = range(len(self._secrets))
+        seeds = self._reconstruct(chosen, everything)
+        opened = [(secret, seed) for secret, seed in zip(everything, seeds, strict=True) if self._fits(secret, seed)]
+        self.seeds.update({self._secrets[secret]: seed.tobytes() for secret, seed in opened})
+        columns = [secret for secret, _ in opened]
+        deviating = self._deviating(chosen, columns)
+        sure = len(self._holders) - deviating.sum(axis=0) > self._plan.threshold - 2 + self._plan.collusion
+        self._wrong[:, columns] |= deviating & sure
+        return bool(sure[columns.index(first)])
 
     def _deviating(self, chosen: Sequence[int], secrets: Sequence[int]) -> NDArray[np.bool_]:
         expected = predict([self._places[holder] for holder in chosen], self._shares[np.ix_(chosen, secrets)], self._places)

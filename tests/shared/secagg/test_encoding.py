@@ -107,7 +107,9 @@ def test_no_update_at_all_and_a_zero_update_stay_zero(size: int) -> None:
     assert words.tolist() == [0] * size
 
 
-@pytest.mark.parametrize(("size", "weight", "sentence"), [(6, 1, "shape"), (7, 0, "weight of 0"), (7, 101, "weight of 101"), (7, -1, "weight")])
+@pytest.mark.parametrize(
+    ("size", "weight", "sentence"), [(6, 1, "shape"), (7, 0, "weight of 0"), (7, 101, "weight of 101"), (7, -1, "weight")]
+)
 def test_wrong_sizes_and_weights_are_refused(size: int, weight: int, sentence: str) -> None:
     with pytest.raises(IllegalVector, match=sentence):
         quantise(np.zeros(size, np.float32), weight, PLAN, rng())

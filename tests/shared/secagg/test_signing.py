@@ -58,7 +58,12 @@ def test_a_signature_holds_for_its_key_and_content_only() -> None:
     key = identity("ash")
     public, signature = key.public_key().public_bytes_raw(), sign(key, b"content")
     verify(public, signature, b"content", "this")
-    for wrong in ((public, signature, b"other"), (public, b"", b"content"), (b"", signature, b"content"), (bytes(32), signature, b"content")):
+    for wrong in (
+        (public, signature, b"other"),
+        (public, b"", b"content"),
+        (b"", signature, b"content"),
+        (bytes(32), signature, b"content"),
+    ):
         with pytest.raises(ForgedMessage, match="this does not carry"):
             verify(*wrong, "this")
 
