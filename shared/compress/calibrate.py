@@ -61,7 +61,10 @@ def histogram_counts(
     """Pass 2: int64 ``(len(tensors) * HISTOGRAM_BINS,)`` over the agreed ranges; values beyond fall in the end bins.
 
     Exact zeros are not counted: zero is on every grid and costs nothing, and after a Relu it would drown the rest.
+    Raises :class:`ArtifactError` for a range that is none or an activation that is not finite.
     """
+    if not all(np.isfinite([low, high]).all() and low < high for low, high in zip(lows, highs, strict=True)):
+        raise ArtifactError("a range to count in is empty or not finite; the ranges of pass 1 must be agreed on first")
     counts = np.zeros((len(tensors), HISTOGRAM_BINS), np.int64)
     for values in _activations(content, tensors, inputs):
         for index, name in enumerate(tensors):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.compress import runtime
+from shared.compress import graph, runtime
 from shared.compress.devices import saturates_here
 from shared.compress.manifest import CandidateResult, GateResult
 from shared.errors import ArtifactError
@@ -37,7 +37,12 @@ class LabelledRecords(Protocol):
 
 
 def gate_counts(float_onnx: bytes, candidates: Mapping[str, bytes], records: LabelledRecords) -> dict[str, NDArray[np.int64]]:
-    """The counters of ``shared.work.GateWork`` over these records: pure sums, candidates in the mapping's order."""
+    """The counters of ``shared.work.GateWork`` over these records: pure sums, candidates in the mapping's order.
+
+    The files come from the coordinator: raises :class:`ArtifactError` for one that is not ONNX or points at other files.
+    """
+    for content in (float_onnx, *candidates.values()):
+        graph.parse(content)
     expected = _answers(float_onnx, records.inputs)
     found = [_answers(content, records.inputs, exact=saturates_here(name)) for name, content in candidates.items()]
     return {

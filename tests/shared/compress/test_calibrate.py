@@ -107,3 +107,9 @@ def test_large_activations_come_in_small_batches(dense_onnx, monkeypatch):
     whole = range_counts(dense_onnx, tensors, inputs)
     monkeypatch.setattr(calibrate, "_MOST_VALUES", 70)
     assert (range_counts(dense_onnx, tensors, inputs) == whole).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (1.0, -1.0), (float("-inf"), 1.0), (0.0, float("nan"))])
+def test_a_range_that_is_none_is_refused(dense_onnx, low, high):
+    with pytest.raises(ArtifactError, match="empty or not finite"):
+        histogram_counts(dense_onnx, ("inputs",), (low,), (high,), np.ones((1, 4), np.float32))

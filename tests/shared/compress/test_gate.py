@@ -101,3 +101,9 @@ def test_a_file_for_vnni_is_judged_by_vnnis_arithmetic(make_graph):
 
 def test_no_portable_file_is_emulated():
     assert not any(saturates_here(name) for name in (*DEVICES["portable"].grids, *DEVICES["x86-avx2"].grids, "float"))
+
+
+def test_files_that_are_no_models_are_refused(dense_onnx, dense):
+    _, records = dense
+    with pytest.raises(ArtifactError, match="damaged or not ONNX"):
+        gate_counts(dense_onnx, {"u8u8": b"noise"}, records)

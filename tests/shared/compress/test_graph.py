@@ -60,3 +60,14 @@ def test_unused_constants_are_dropped(dense_onnx):
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(3, np.float32), "spare"))
     graph.drop_unused(model)
     assert set(graph.initialisers(model)) == {"w", "v", "b"}
+
+
+def test_weights_in_other_files_are_refused(dense_onnx):
+    model = onnx.load_model_from_string(dense_onnx)
+    tensor = model.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../secret"
+    tensor.ClearField("raw_data")
+    with pytest.raises(ArtifactError, match="points at other files"):
+        graph.parse(model.SerializeToString())
