@@ -106,7 +106,8 @@ class CoordinatorService:
                 control.close()
                 store.close()
             write_status(self._home.status, "coordinator", "finished", run=run)
-            return Outcome(run, finished_artifact(store, run), flower_runs, time.monotonic() - started)
+            artifact = self._site.run_folder(run) / finished_artifact(store, run)
+            return Outcome(run, str(artifact), flower_runs, time.monotonic() - started)
 
     def _start(self, stop: StopSignals) -> Control:
         make_secret(self._home.secret)
@@ -241,7 +242,7 @@ def choose_run(store: Store, federation: str, options: ServiceOptions) -> str:
 
 
 def finished_artifact(store: Store, run: str) -> str:
-    """The folder of a finished run's artifact; raises :class:`RunError` if the run is not finished after all."""
+    """A finished run's artifact, within the run's folder; raises :class:`RunError` if the run is not finished after all."""
     status = store.run_status(run)
     if status is None or status[0] != "finished":
         raise RunError(f"Flower says that run '{run}' is over and the store does not: run again with --resume")
