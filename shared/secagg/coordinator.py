@@ -77,9 +77,10 @@ class CoordinatorRound:
             raise ReplayedRound(
                 f"'{who}' answered round {plan.round} {'after its surviving set was closed' if self._survivors else 'twice'}"
             )
+        # Signature first: nobody is blamed for what it did not send.
+        verify_member(self._roster, who, masked.signature, masked_bytes(masked), f"the masked answer to round {plan.round}")
         self._check_vectors(masked)
         self._check_parts(masked)
-        verify_member(self._roster, who, masked.signature, masked_bytes(masked), f"the masked answer to round {plan.round}")
         verify_member(self._roster, who, masked.agreement, agreement_bytes(self._context, plan.cohort), "the agreement on the whole cohort")
         contradicted = self._contradicted(masked)
         np.add(self._update, masked.update, out=self._update)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.encoding import DTYPES, level_of, threshold_for
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
-from shared.secagg.messages import Aggregate, EpochKey, Layout, Masked, Plan, Words
+from shared.secagg.messages import Aggregate, EpochKey, Layout, Masked, Plan, Shares, Words
 from shared.secagg.roster import Roster
+from shared.secagg.signing import masked_bytes, shares_bytes, sign
 
 POLICY = SecaggPolicy(smallest_cohort=3, collusion=1, longest_clip_norm=10.0, most_rounds=1000)
 NAMES = ("ash", "birch", "cedar", "dogwood", "elm")
@@ -186,6 +187,13 @@ def flipped(content: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def changed_share(shares: Mapping[str, bytes], name: str) -> dict[str, bytes]:
-    """``shares`` with one bit of one of them turned over."""
-    return {**shares, name: flipped(shares[name], 3)}
+def resigned(masked: Masked, **changed: Any) -> Masked:
+    """A masked answer with other content, signed by its sender."""
+    unsigned = replace(masked, **changed)
+    return replace(unsigned, signature=sign(identity(masked.institution), masked_bytes(unsigned)))
+
+
+def resigned_shares(shares: Shares, **changed: Any) -> Shares:
+    """An answer to Unmask with other content, signed by its sender."""
+    unsigned = replace(shares, **changed)
+    return replace(unsigned, signature=sign(identity(shares.institution), shares_bytes(unsigned)))

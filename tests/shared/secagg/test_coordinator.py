@@ -20,9 +20,8 @@ from shared.secagg.errors import (
     WrongRoster,
     WrongShare,
 )
-from shared.secagg.messages import Layout, Shares
-from shared.secagg.signing import shares_bytes, sign
-from tests.support.secagg import NAMES, Federation, assert_sum, flipped, vector_of
+from shared.secagg.messages import Layout
+from tests.support.secagg import NAMES, Federation, assert_sum, flipped, resigned, resigned_shares, vector_of
 
 
 @st.composite
@@ -164,7 +163,7 @@ def test_vectors_of_another_shape_are_refused_before_they_are_added() -> None:
         {"counters": np.zeros(5, np.int64)},
     ):
         with pytest.raises(IllegalVector, match="'ash' sent"):
-            made.add(replace(masked, **changed))
+            made.add(resigned(masked, **changed))
     made.add(masked)
 
 
@@ -182,7 +181,7 @@ def test_parts_for_others_or_of_other_lengths_are_refused() -> None:
         {"commitments": {**masked.commitments, "zebra": bytes(32)}},
     ):
         with pytest.raises(IllegalVector, match="'ash' sent"):
-            made.add(replace(masked, **changed))  # type: ignore[arg-type]
+            made.add(resigned(masked, **changed))
 
 
 def test_agreements_are_checked() -> None:
@@ -205,15 +204,11 @@ def test_shares_for_others_than_asked_or_of_other_lengths_are_refused() -> None:
     federation.agree(made)
     shares = federation.institutions["ash"].unmask(made.unmask_request("ash"))
 
-    def resigned(**changed: Any) -> Shares:
-        unsigned = replace(shares, **changed)
-        return replace(unsigned, signature=sign(federation.identities["ash"], shares_bytes(unsigned)))
-
     fewer = {name: share for name, share in shares.self_shares.items() if name != "birch"}
     wrong: list[dict[str, Any]] = [{"self_shares": fewer}, {"pair_shares": {}}, {"self_shares": {**shares.self_shares, "birch": b"short"}}]
     for changed in wrong:
         with pytest.raises(WrongShare, match="'ash' gave"):
-            made.add_shares(resigned(**changed))
+            made.add_shares(resigned_shares(shares, **changed))
     with pytest.raises(ForgedMessage, match="of 'ash'"):
         made.add_shares(replace(shares, self_shares={**shares.self_shares, "birch": bytes(32)}))
 
