@@ -23,6 +23,8 @@ from shared.exchange import MessageKind
 
 BUSY_TIMEOUT_S = 30
 """Longest wait for another process that writes to the same SQLite file."""
+OPENINGS = 3
+"""Tries to open a store before its error is raised."""
 
 
 class Store:
@@ -35,7 +37,19 @@ class Store:
         """
         self._engine = _engine(url)
         self._shown = self._engine.url.render_as_string(hide_password=True)
+        for attempt in reversed(range(OPENINGS)):
+            # Two processes that open a new store at once both make its tables; the one that comes second finds them made.
+            try:
+                self._make_tables()
+                break
+            except ResourceError:
+                if attempt == 0:
+                    raise
+
+    def _make_tables(self) -> None:
         with self._begin() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             METADATA.create_all(connection)
             found = connection.scalar(select(SCHEMA.c.version))
             if found is None:
@@ -227,7 +241,7 @@ def _engine(url: str) -> Engine:
 
 def _durable(connection: Any, _record: Any) -> None:
     # A closed round must survive a power cut: FULL waits for the disk at every commit; WAL lets a console read meanwhile.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,13 @@ def test_a_store_of_another_version_is_refused(url: str, tmp_path: Path) -> None
     connection.close()
     with pytest.raises(RunError, match="has schema 99"):
         Store(url)
+
+
+def test_a_store_may_be_made_by_several_at_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(Store, [url] * 8))
+    stores[0].start_run("trial", b"", b"")
+    assert all(store.runs() == ("trial",) for store in stores)
 
 
 def test_an_error_does_not_show_the_database_password() -> None:
