@@ -36,7 +36,7 @@ def epochs(
         for rows in torch.randperm(records, generator=generator).tensor_split(batches):
             value = loss(rows)
             value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(training.learning_rate * _cosine(step / steps))
+            optimizer.step(training.learning_rate * rate_at(step / steps))
             total += float(value.detach()) * len(rows)
             step += 1
         if not math.isfinite(total):
@@ -44,5 +44,6 @@ def epochs(
         yield total / records
 
 
-def _cosine(done: float) -> float:
+def rate_at(done: float) -> float:
+    """The share of the learning rate that is left when ``done`` (0 to 1) of the steps are."""
     return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done)) / 2

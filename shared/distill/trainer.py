@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
-from shared.distill.label_shift import label_offset, shifted
+from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.loop import epochs
 from shared.distill.objective import Objective, declare
 from shared.distill.targets import Targets
 from shared.errors import CheckpointError
-from shared.models.features import features
+from shared.models.features import Features, features
 from shared.models.layers import use_dropout
+from shared.models.network import BATCH
 from shared.models.seeds import generator
 from shared.models.vector import parameters_in_order
 from shared.settings import DistillationSettings, TrainingSettings
@@ -53,6 +54,8 @@ def distil(
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
     objective = _objective(student, targets, inputs, distillation, seed, alignment)
     offset = label_offset(labels, label_shares, distillation.label_correction)
+    if targets is not None and offset is not None:
+        targets = _levelled(targets, labels, distillation.label_correction)
 
     def loss(rows: Tensor) -> Tensor:
         found = shifted(features(student, inputs.index_select(0, rows)), offset)
@@ -66,6 +69,22 @@ def distil(
     student.eval()
     use_dropout(student, None)
     return Outcome(last, {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class _Levelled:
+    """Targets whose mean answer is that of the labels."""
+
+    targets: Targets
+    offset: Tensor
+
+    def take(self, rows: Tensor) -> Features:
+        return shifted(self.targets.take(rows), self.offset)
+
+
+def _levelled(targets: Targets, labels: Tensor, strength: float) -> Targets:
+    parts = [targets.take(rows).logits.softmax(dim=-1) for rows in torch.arange(len(labels)).split(BATCH)]  # type: ignore[no-untyped-call]
+    return _Levelled(targets, teacher_offset(labels, torch.cat(parts), strength))
 
 
 def _objective(

@@ -1,0 +1,229 @@
+"""The workbench: every kind of work, in the counters' order, repeatable to the bit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from client.training import Contribution, Workbench
+from shared.config import ArrayData, InstitutionConfig
+from shared.data import Split, save_arrays
+from shared.distill import evaluate
+from shared.distill.teacher import save_teacher
+from shared.errors import CheckpointError, NotFiniteError, ProtocolError
+from shared.models import Network, load_vector, to_vector
+from shared.settings import DistillationSettings, TrainingSettings
+from shared.task import Task
+from shared.work import (
+    FIXED_POINT,
+    CalibrateHistogramWork,
+    CalibrateRangeWork,
+    GateWork,
+    StatisticsMomentsWork,
+    StatisticsRangeWork,
+    TrainWork,
+    Work,
+    counter_fields,
+)
+from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, normalisation, records
+
+NO_TEACHER = DistillationSettings(teacher="none")
+
+
+def home(folder: Path, task: Task = TABLE, *, name: str = "ash", teacher: bool = True) -> Workbench:
+    """A workbench over an institution's folder that is made if it is missing."""
+    if not folder.exists():
+        save_arrays(folder / "records.npz", Split(records(task, 40, seed=1), records(task, 21, seed=2)))
+        if teacher:
+            save_teacher(folder / "teacher", network(task, LARGE, seed=9))
+    data = ArrayData(source="arrays", path=folder / "records.npz")
+    return Workbench(InstitutionConfig(name=name, task=task, data=data, student=SMALL), folder)
+
+
+def train_work(task: Task = TABLE, version: int = 0, distillation: DistillationSettings | None = None) -> TrainWork:
+    return TrainWork(
+        version=version,
+        seed=7,
+        normalisation=normalisation(task),
+        training=TrainingSettings(epochs=2, batch_size=16),
+        distillation=distillation or DistillationSettings(),
+    )
+
+
+def student_blob(task: Task = TABLE, seed: int = 1) -> bytes:
+    content: bytes = save({"vector": to_vector(network(task, seed=seed))})
+    return content
+
+
+def named(work: Work, task: Task, counters: NDArray[np.int64]) -> Mapping[str, NDArray[np.int64]]:
+    fields = counter_fields(work, task)
+    assert len(counters) == sum(field.length for field in fields)
+    ends = np.cumsum([field.length for field in fields])[:-1]
+    return dict(zip([field.name for field in fields], np.split(counters, ends), strict=True))
+
+
+def same(one: Contribution, other: Contribution) -> bool:
+    assert one.update is not None
+    assert other.update is not None
+    return one.update.tobytes() == other.update.tobytes() and one.counters.tobytes() == other.counters.tobytes()
+
+
+# Training
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_a_round_evaluates_the_student_that_came_and_then_trains_it(tmp_path: Path, task: Task) -> None:
+    found = home(tmp_path / "a", task).perform(train_work(task), student_blob(task), 3)
+    counters = named(train_work(task), task, found.counters)
+    before = evaluate(network(task, seed=1), records(task, 21, seed=2), len(task.labels))
+    assert counters["eval_records"].tolist() == [21]
+    assert (counters["eval_confusion"] == before.confusion.reshape(-1)).all()
+    assert counters["eval_loss"][0] == round(before.loss * 21 * FIXED_POINT)
+    assert counters["train_records"].tolist() == [40]
+    assert counters["train_loss"][0] > 0
+    assert (found.counters >= 0).all()
+    assert found.weight == 40
+    assert found.update is not None
+    assert found.update.dtype == np.float32
+    assert np.abs(found.update).max() > 0
+
+
+def test_the_update_leads_to_a_better_student(tmp_path: Path) -> None:
+    student, work = network(), train_work(distillation=NO_TEACHER).model_copy(update={"training": TrainingSettings(epochs=30)})
+    found = home(tmp_path / "a").perform(work, student_blob(), 1)
+    assert found.update is not None
+    before = evaluate(student, records(TABLE, 40, seed=1), 2).loss
+    load_vector(student, to_vector(student) + found.update)
+    assert evaluate(student, records(TABLE, 40, seed=1), 2).loss < before
+
+
+def test_the_same_round_gives_the_same_bits_after_a_restart(tmp_path: Path) -> None:
+    one = home(tmp_path / "a")
+    first = one.perform(train_work(), student_blob(), 1)
+    second = one.perform(train_work(version=1), student_blob(seed=2), 2)
+    # The second round again: by the same process, and by a new one that finds only the folder.
+    assert same(one.perform(train_work(version=1), student_blob(seed=2), 2), second)
+    assert same(home(tmp_path / "a").perform(train_work(version=1), student_blob(seed=2), 2), second)
+    assert same(home(tmp_path / "b").perform(train_work(), student_blob(), 1), first)
+
+
+def test_rounds_seeds_and_names_draw_other_batches(tmp_path: Path) -> None:
+    work = train_work(distillation=NO_TEACHER)
+    first = home(tmp_path / "a").perform(work, student_blob(), 1)
+    assert not same(first, home(tmp_path / "a").perform(work, student_blob(), 2))
+    assert not same(first, home(tmp_path / "a", name="elm").perform(work, student_blob(), 1))
+    assert not same(first, home(tmp_path / "a").perform(work.model_copy(update={"seed": 8}), student_blob(), 1))
+
+
+def test_the_alignment_of_earlier_rounds_counts_and_is_private(tmp_path: Path) -> None:
+    one = home(tmp_path / "a")
+    one.perform(train_work(), student_blob(), 1)
+    kept = sorted((tmp_path / "a" / "state").glob("*.safetensors"))
+    assert [path.name.split("-")[0] for path in kept] == ["alignment", "targets"]
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b" / "state" / "alignment-v00001.safetensors").unlink()
+    work = train_work(version=1)
+    assert not same(one.perform(work, student_blob(), 2), home(tmp_path / "b").perform(work, student_blob(), 2))
+
+
+def test_two_institutions_in_two_threads_do_not_meet(tmp_path: Path) -> None:
+    def rounds(folder: Path, name: str) -> list[Contribution]:
+        bench = home(folder, name=name)
+        return [bench.perform(train_work(version=version), student_blob(seed=version), version) for version in range(3)]
+
+    expected = [rounds(tmp_path / f"alone-{name}", name) for name in ("ash", "elm")]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda name: rounds(tmp_path / f"together-{name}", name), ("ash", "elm")))
+    assert all(same(a, b) for one, other in zip(found, expected, strict=True) for a, b in zip(one, other, strict=True))
+
+
+def test_without_teaching_no_teacher_is_needed_and_nothing_is_kept(tmp_path: Path) -> None:
+    bench = home(tmp_path / "a", teacher=False)
+    bench.perform(train_work(distillation=NO_TEACHER), student_blob(), 1)
+    assert not (tmp_path / "a" / "state").exists()
+    with pytest.raises(CheckpointError, match="fedstill teacher fit"):
+        bench.perform(train_work(), student_blob(), 1)
+
+
+@pytest.mark.parametrize("blob", [b"", b"nonsense", save({"other": np.zeros(3, np.float32)}), save({"vector": np.zeros(3, np.float32)})])
+def test_a_blob_that_is_no_student_is_refused(tmp_path: Path, blob: bytes) -> None:
+    with pytest.raises(CheckpointError):
+        home(tmp_path / "a").perform(train_work(), blob, 1)
+
+
+def test_a_student_with_a_nan_is_refused(tmp_path: Path) -> None:
+    vector = to_vector(network())
+    vector[3] = np.nan
+    with pytest.raises(NotFiniteError):
+        home(tmp_path / "a").perform(train_work(), save({"vector": vector}), 1)
+
+
+# Counting
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_statistics_count_the_training_records_alone(tmp_path: Path, task: Task) -> None:
+    bench = home(tmp_path / "a", task)
+    ranges = bench.perform(StatisticsRangeWork(), b"", 1)
+    work = StatisticsMomentsWork(exponents=(8,) if task.family == "image" else (7, 3))
+    moments = named(work, task, bench.perform(work, b"", 2).counters)
+    assert ranges.update is None
+    assert ranges.weight == 40
+    expected = 40 if task.family == "image" else int((~np.isnan(records(TABLE, 40, seed=1).inputs[:, 0])).sum())
+    assert moments["count"][0] == expected
+    assert named(StatisticsRangeWork(), task, ranges.counters)["exponents"][:64].sum() == expected
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_calibration_and_gate_go_over_the_student_that_came(tmp_path: Path, task: Task) -> None:
+    from shared.compress.calibrate import calibrated_tensors
+    from shared.compress.export import export_float
+
+    bench, student = home(tmp_path / "a", task), network(task, seed=1)
+    graph = export_float(student, task)
+    tensors = calibrated_tensors(graph)
+    range_work = CalibrateRangeWork(normalisation=normalisation(task), tensors=tensors)
+    ranges = named(range_work, task, bench.perform(range_work, student_blob(task), 5).counters)
+    assert ranges["eval_records"].tolist() == [21]
+    assert ranges["ranges"].reshape(len(tensors), -1).sum(axis=1).min() > 0
+    histogram_work = CalibrateHistogramWork(
+        normalisation=normalisation(task), tensors=tensors, lows=(-8.0,) * len(tensors), highs=(8.0,) * len(tensors)
+    )
+    histograms = named(histogram_work, task, bench.perform(histogram_work, student_blob(task), 6).counters)
+    assert histograms["histograms"].sum() > 0
+    gate_work = GateWork(candidates=("same", "again"))
+    files = {name: np.frombuffer(graph, np.uint8) for name in ("float", "same", "again")}
+    gate = named(gate_work, task, bench.perform(gate_work, save(files), 7).counters)
+    right = int(np.trace(evaluate(student, records(task, 21, seed=2), len(task.labels)).confusion))
+    assert gate["gate_records"].tolist() == [21]
+    assert gate["gate_agree"].tolist() == [21, 21]
+    assert gate["gate_float_right"].tolist() == [right]
+
+
+def test_tensors_that_the_graph_has_not_are_refused(tmp_path: Path) -> None:
+    work = CalibrateRangeWork(normalisation=normalisation(TABLE), tensors=("nowhere",))
+    with pytest.raises(ProtocolError, match="same release"):
+        home(tmp_path / "a").perform(work, student_blob(), 1)
+
+
+def test_a_candidate_that_was_not_sent_is_named(tmp_path: Path) -> None:
+    files: dict[str, NDArray[Any]] = {"float": np.zeros(3, np.uint8)}
+    with pytest.raises(ProtocolError, match="'u8u8'"):
+        home(tmp_path / "a").perform(GateWork(candidates=("u8u8",)), save(files), 1)
+
+
+def test_the_student_is_the_one_that_the_coordinator_has() -> None:
+    # Both sides read the vector in one order, whatever they built it with.
+    one, other = network(seed=1), network(seed=2)
+    load_vector(other, to_vector(one))
+    assert isinstance(other, Network)
+    assert all((a == b).all() for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))

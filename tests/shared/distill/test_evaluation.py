@@ -1,0 +1,56 @@
+"""Figures that add up: evaluations of parts are the evaluation of the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shared.data.records import Records
+from shared.distill import evaluate
+from shared.distill.evaluation import LARGEST_LOSS
+from tests.support.networks import TABLE, network, records
+
+
+class Says(nn.Module):
+    """Gives its inputs back as logits."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+
+def test_by_hand() -> None:
+    logits = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]], np.float32))
+    found = evaluate(Says(), Records(logits, np.array([0, 1, 1])), 2)
+    assert found.records == 3
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.confusion.tolist() == [[1, 0], [1, 1]]
+    assert found.loss == pytest.approx(-np.log([0.9, 0.6, 0.2]).mean(), rel=1e-5)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    model, whole = network(), records(TABLE, 50)
+    parts = [evaluate(model, whole.take(rows), 2) for rows in np.array_split(np.arange(50), 3)]
+    found = evaluate(model, whole, 2)
+    assert (sum(part.confusion for part in parts) == found.confusion).all()
+    assert sum(part.loss * part.records for part in parts) == pytest.approx(found.loss * found.records)
+
+
+def test_no_records_give_no_figures() -> None:
+    found = evaluate(network(), records(TABLE, 5).take(np.array([], np.int64)), 2)
+    assert (found.records, found.loss, found.accuracy) == (0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_record_cannot_overflow_a_counter(value: float) -> None:
+    found = evaluate(Says(), Records(np.array([[value, 0.0]], np.float32), np.array([1])), 2)
+    assert 0 <= found.loss <= LARGEST_LOSS
+
+
+def test_dropout_does_not_show_in_an_evaluation() -> None:
+    model = network()
+    model.train()
+    assert evaluate(model, records(), 2).loss == evaluate(model, records(), 2).loss
+    assert model.training
+    assert torch.is_grad_enabled()
