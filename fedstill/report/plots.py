@@ -48,6 +48,7 @@ def write_plots(summary: Summary, folder: Path) -> dict[str, Path]:
 
 
 def _rounds(summary: Summary, axes: Axes) -> None:
+    # The accuracy that a round reports is that of the model it started from.
     seen = [(entry.number, entry.accuracy) for entry in summary.history if entry.accuracy is not None]
     axes.plot([n for n, _ in seen], [100 * a for _, a in seen], marker="o", color=COLOURS["fedstill"])
     for entry in summary.history:
@@ -67,7 +68,7 @@ def _institutions(summary: Summary, axes: Axes) -> None:
         axes.bar(np.arange(len(names)) + (offset - len(models) / 2) * width, heights, width, label=TITLES[key], color=COLOURS[key])
     axes.set_xticks(np.arange(len(names)), names)
     axes.set_ylabel("accuracy, %")
-    axes.legend(fontsize=7, ncols=3, loc="lower right")
+    axes.legend(fontsize=7, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
 
 
 def _bytes(summary: Summary, axes: Axes) -> None:
