@@ -24,7 +24,7 @@ def follower(console: Console) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
         line = describe(event)
         if line:
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return listen
 

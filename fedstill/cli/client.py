@@ -84,7 +84,9 @@ def run(
     from client.supervise import InstitutionService
 
     console = make_console()
-    InstitutionService(folder, say=lambda line: console.print(line, highlight=False), patience_s=give_up_after).serve()
+    InstitutionService(
+        folder, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), patience_s=give_up_after
+    ).serve()
 
 
 @app.command()

@@ -103,7 +103,9 @@ def run(
 
     console = make_console()
     options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least)
-    service = CoordinatorService(folder, options, say=lambda line: console.print(line, highlight=False), on_event=follower(console))
+    service = CoordinatorService(
+        folder, options, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), on_event=follower(console)
+    )
     outcome = service.serve()
     _result(
         as_json,
