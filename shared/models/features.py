@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class Features:
         """The features of some of the batch's records."""
         return self.map(lambda tensor: tensor.index_select(0, rows))
 
-    def map(self, change: Any) -> Features:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Features:
         """The same features, each tensor changed by ``change``."""
         return Features(
             change(self.logits), tuple(change(state) for state in self.hidden_states), tuple(change(one) for one in self.attentions)
