@@ -72,6 +72,8 @@ def _notes(record: RoundRecord) -> list[str]:
     where = f"training round {record.training_round}" if record.training_round is not None else f"round {record.number} ({record.phase})"
     lost = sorted({*record.absent, *record.refused})
     notes = [f"{', '.join(lost)} vanished in {where}"] if lost else []
+    notes += [f"{name} gave wrong shares or commitments in {where}; they were left out" for name in record.blamed]
+    notes += [f"{a} or {b} committed to a wrong seed in {where}; nobody can tell which" for a, b in record.doubted]
     if record.status == "void":
         notes.append(f"{where} was void ({record.reason}) and was trained anew")
     return notes

@@ -29,6 +29,8 @@ class Teller:
                 self._bar.describe(_name(event.phase, event.training_round))
             case RoundClosed():
                 self._bar.advance()
+                for line in _suspicions(event):
+                    self._bar.say(line)
             case _:
                 line = _line(event)
                 if line is not None:
@@ -52,6 +54,12 @@ def _line(event: Event) -> str | None:
             return f"signed artifact: {event.path}"
         case _:
             return None
+
+
+def _suspicions(event: RoundClosed) -> list[str]:
+    blamed = [f"round {event.number}: {name} gave wrong shares or commitments; they were left out" for name in event.blamed]
+    pairs = [f"round {event.number}: {a} or {b} committed to a wrong seed; nobody can tell which" for a, b in event.doubted]
+    return blamed + pairs
 
 
 def _name(phase: str, training_round: int | None) -> str:

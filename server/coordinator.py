@@ -173,6 +173,8 @@ class Coordinator:
             update={
                 "status": "closed",
                 "survivors": sums.survivors,
+                "blamed": outcome.aggregate.blamed,
+                "doubted": outcome.aggregate.doubted,
                 "weight": sums.weight,
                 "counters": {name: tuple(counts.tolist()) for name, counts in sums.counters.items()},
                 "metrics": after.facts.metrics,
@@ -187,6 +189,8 @@ class Coordinator:
                 number=settled.number,
                 phase=settled.phase,
                 survivors=settled.survivors,
+                blamed=settled.blamed,
+                doubted=settled.doubted,
                 metrics=settled.metrics,
                 seconds=settled.seconds,
             ),

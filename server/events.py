@@ -85,12 +85,17 @@ class InstitutionRefused(Frozen):
 
 
 class RoundClosed(Frozen):
-    """A round's sum is applied and safe on disk. ``metrics`` are figures of the cohort's sums; ``seconds`` by stage."""
+    """A round's sum is applied and safe on disk. ``metrics`` are figures of the cohort's sums; ``seconds`` by stage.
+
+    ``blamed`` gave wrong shares or commitments, which were left out; of a ``doubted`` pair one did, nobody can tell which.
+    """
 
     kind: Literal["round-closed"] = "round-closed"
     number: int
     phase: str
     survivors: tuple[str, ...]
+    blamed: tuple[str, ...] = ()
+    doubted: tuple[tuple[str, str], ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
 

@@ -34,6 +34,8 @@ class RoundRecord(Frozen):
     absent: dict[str, str] = Field(default_factory=dict)
     refused: dict[str, str] = Field(default_factory=dict)
     lost_epoch: tuple[str, ...] = ()
+    blamed: tuple[str, ...] = ()
+    doubted: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     weight: int = 0
     bytes_up: dict[str, int] = Field(default_factory=dict)
