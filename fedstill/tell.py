@@ -29,8 +29,8 @@ class Teller:
                 self._bar.describe(_name(event.phase, event.training_round))
             case RoundClosed():
                 self._bar.advance()
-                for line in _suspicions(event):
-                    self._bar.say(line)
+                for suspicion in _suspicions(event):
+                    self._bar.say(suspicion)
             case _:
                 line = _line(event)
                 if line is not None:
