@@ -1,6 +1,6 @@
 """``python -m fedstill`` is the ``fedstill`` command."""
 
-from fedstill.cli import main
+from fedstill.entry import main
 
 if __name__ == "__main__":
     main()
