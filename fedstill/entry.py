@@ -31,8 +31,6 @@ def edge(arguments: list[str]) -> None:
     rooms = parser.add_subparsers(dest="room", required=True)
     artifact = rooms.add_parser("artifact", help="verify, show and try a signed INT8 artifact")
     commands = artifact.add_subparsers(dest="command", required=True)
-        dest="command", required=True
-    )
     for name, text in (("verify", "check everything"), ("show", "and print the manifest"), ("serve-once", "and predict records")):
         command = commands.add_parser(name, help=text)
         command.add_argument("artifact", type=Path)
