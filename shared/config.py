@@ -109,8 +109,8 @@ class FederationConfig(Frozen):
     task: Task
     data: DataSource | None = None
     split: SplitSettings = SplitSettings()
-    teacher: NetworkSettings
-    student: NetworkSettings
+    teacher: NetworkSettings = NetworkSettings(width=48, depth=3)
+    student: NetworkSettings = NetworkSettings(width=12, depth=2)
     teacher_training: TrainingSettings = TrainingSettings(epochs=30)
     training: TrainingSettings = TrainingSettings()
     distillation: DistillationSettings = DistillationSettings()
@@ -139,7 +139,7 @@ class InstitutionConfig(Frozen):
     data: DataSource
     split: SplitSettings = SplitSettings()
     teacher_path: Path | None = None
-    student: NetworkSettings
+    student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
     threads: int = Field(default=1, ge=1, le=256)
 
