@@ -69,3 +69,15 @@ def halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _records(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Records:
     return Records(np.ascontiguousarray(images, np.uint8), labels.reshape(-1).astype(np.int64))
+
+
+def synthetic(size: int = 12) -> Photographs:
+    """Invented photographs that are brighter the higher the grade, for a quick trial without data."""
+    random = np.random.default_rng(0)
+
+    def part(count: int) -> Records:
+        labels = random.integers(0, len(GRADES), count)
+        images = random.integers(0, 120, (count, size, size, 3)) + 30 * labels[:, None, None, None]
+        return Records(images.astype(np.uint8), labels.astype(np.int64))
+
+    return Photographs(part(150), part(30), part(40))
