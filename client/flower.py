@@ -18,10 +18,11 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 from flwr.app import Context, Error, Message
-from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.constant import ErrorCode, Status, SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
@@ -31,6 +32,7 @@ from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVers
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.nodestate import NodeState
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from client.pace import Pace
@@ -44,6 +46,8 @@ WORKER_POLL_S = 0.1
 """Seconds between two questions of the worker to its SuperNode, over loopback."""
 PULL_BACKOFF_S = 0.05
 """First wait for an object that is announced and not there yet; Flower's own is 1 s."""
+NOT_WANTED = frozenset({401, 403})
+"""What a SuperNode answers to a worker whose task it does not know any more."""
 _RETRY_S = 45.0
 
 _log = logging.getLogger("fedstill.worker")
@@ -58,6 +62,30 @@ def poll_at(pace: Pace) -> None:
     import flwr.supernode.start_client_internal as supernode
 
     vars(supernode)["time"] = types.SimpleNamespace(sleep=pace.sleep)
+
+
+def forget_what_did_not_arrive() -> None:
+    """Makes a SuperNode drop the task of a message that could not be fetched because its run had ended meanwhile.
+
+    Flower 1.41 makes the task before it fetches the message and leaves it behind in that case: the worker would take it
+    and wait two hours for a content that nobody will send, and the institution with it.
+    """
+    import flwr.supernode.start_client_internal as supernode
+
+    fetch = vars(supernode)["_pull_and_store_message"]
+
+    def fetch_or_forget(*, state: NodeState, **rest: Any) -> int | None:
+        before = _open_tasks(state)
+        run: int | None = fetch(state=state, **rest)
+        for task in _open_tasks(state) - before if run is None else ():
+            state.finish_task(task, sub_status=SubStatus.FAILED, details="its run ended before the message had arrived")
+        return run
+
+    vars(supernode)["_pull_and_store_message"] = fetch_or_forget
+
+
+def _open_tasks(state: NodeState) -> set[int]:
+    return {task.task_id for task in state.get_tasks(statuses=[Status.PENDING, Status.STARTING, Status.RUNNING])}
 
 
 def pull_quickly() -> None:
@@ -124,21 +152,26 @@ def _acquire(client: RuntimeHttpClient) -> str | None:
 
 
 def _serve(client: RuntimeHttpClient, app: App) -> None:
-    """One task, from its input to its output. A SuperNode lost on the way is no reason to end: the ledger has the answer."""
+    """One task, from its input to its output.
+
+    If the SuperNode does not want the answer any more (it was started again, or the run ended) it is left: the ledger has
+    it, and gives it when asked again. Any other failure is raised and ends the worker; the supervisor then starts both
+    anew, because a SuperNode waits without end for an answer that does not come.
+    """
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()
-    context, failure = None, "the task's input did not arrive"
     try:
         message, context, _, fab = pull_task_input(client)
         started = time.monotonic()
         reply, failure = answer(app, message, context, fab)
         push_message(client, reply, context)
+        push_task_output(client, context, SubStatus.FAILED if failure else SubStatus.COMPLETED, failure)
         _log.info("answered %s in %.1f s", message.metadata.message_type, time.monotonic() - started)
-    except (httpx.HTTPError, RuntimeError) as error:
-        _log.warning("could not hand over an answer (%s); it is kept and given again when asked", type(error).__name__)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code not in NOT_WANTED:
+            raise
+        _log.warning("the SuperNode does not want this answer any more; it is kept and given again when asked")
     finally:
-        status = SubStatus.FAILED if failure else SubStatus.COMPLETED
-        push_task_output(client=client, context=context, sub_status=status, details=failure)
         if heartbeat.is_running:
             heartbeat.stop()
 
@@ -165,6 +198,7 @@ def _run_supernode(arguments: list[str], alive: Path) -> None:
     from flwr.supernode.cli import flower_supernode
 
     poll_at(Pace(alive=alive))
+    forget_what_did_not_arrive()
     pull_quickly()
     sys.argv = ["flower-supernode", *arguments]
     flower_supernode()

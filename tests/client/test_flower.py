@@ -7,12 +7,15 @@ import logging
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.common.constant import ErrorCode
+from flwr.common.constant import ErrorCode, Status
+from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
-from client.flower import PULL_BACKOFF_S, allowed, answer, poll_at, pull_quickly
+from client.flower import PULL_BACKOFF_S, allowed, answer, forget_what_did_not_arrive, poll_at, pull_quickly
 from client.pace import Pace
 from shared.bundle import app_bundle, bundle_hash
 
@@ -81,3 +84,22 @@ def test_the_patches_find_what_they_patch(monkeypatch: pytest.MonkeyPatch) -> No
     poll_at(Pace(sleep=slept.append))
     vars(supernode)["time"].sleep(3)
     assert slept == [0.2]
+
+
+@pytest.mark.parametrize("outcome", [None, 7])
+def test_only_what_did_not_arrive_is_forgotten(monkeypatch: pytest.MonkeyPatch, outcome: int | None) -> None:
+    import flwr.supernode.start_client_internal as supernode
+
+    state = NodeStateFactory(objectstore_factory=ObjectStoreFactory()).state()
+    before = state.create_task(task_type=TaskType.CLIENT_APP, run_id=1, fab_hash="x")
+
+    def fetch(*, state: NodeState, **_: object) -> int | None:
+        state.create_task(task_type=TaskType.CLIENT_APP, run_id=2, fab_hash="x")
+        return outcome
+
+    monkeypatch.setattr(supernode, "_pull_and_store_message", fetch)
+    forget_what_did_not_arrive()
+    assert vars(supernode)["_pull_and_store_message"](state=state, object_store=None) == outcome
+    open_tasks = {task.task_id for task in state.get_tasks(statuses=[Status.PENDING])}
+    assert before in open_tasks
+    assert len(open_tasks) == (1 if outcome is None else 2)
