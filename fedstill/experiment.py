@@ -39,9 +39,12 @@ OTHER_ROUNDS = 5
 """Rounds of a run that do not train: statistics, calibration and gate."""
 
 
-def run_experiment(plan: ExperimentPlan, console: Console) -> Summary:
-    """Runs or resumes a simulation to its report. Raises :class:`FedstillError`; ``KeyboardInterrupt`` leaves a run that can go on."""
-    watch = Stopwatch()
+def run_experiment(plan: ExperimentPlan, console: Console, *, started: float | None = None) -> Summary:
+    """Runs or resumes a simulation to its report; ``started`` as in :class:`Stopwatch`.
+
+    Raises :class:`FedstillError`; ``KeyboardInterrupt`` leaves a run that can go on.
+    """
+    watch = Stopwatch(started)
     with watch.part("prepare"):
         workspace = make_workspace(plan)
     with _workers() as pool:

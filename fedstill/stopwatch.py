@@ -10,9 +10,11 @@ from contextlib import contextmanager
 class Stopwatch:
     """Adds up wall-clock seconds by part; parts must not overlap, so that they add up to the whole."""
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self.parts: dict[str, float] = {}
+    def __init__(self, started: float | None = None) -> None:
+        """``started`` (``time.monotonic()``) is when the user's wait began, if that was before now: it counts as start-up."""
+        now = time.monotonic()
+        self._started = now if started is None else started
+        self.parts: dict[str, float] = {} if started is None else {"start-up": now - started}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def simulate(
 
     Ctrl-C ends cleanly and keeps the closed rounds; the same command with --resume goes on and ends with the same student.
     """
+    started = time.monotonic()
     from fedstill.experiment import run_experiment
     from fedstill.plan import plan_experiment
     from fedstill.progress import make_console
@@ -46,6 +48,6 @@ def simulate(
         resume=resume,
         baselines=baselines,
     )
-    summary = run_experiment(plan, console)
+    summary = run_experiment(plan, console, started=started)
     if as_json:
         sys.stdout.write(summary.model_dump_json() + "\n")
