@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.common.constant import ErrorCode, Status
+from flwr.common.constant import ErrorCode, Status, SubStatus
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable import inflatable_utils
@@ -15,6 +16,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
+import client.flower
 from client.flower import PULL_BACKOFF_S, allowed, answer, forget_what_did_not_arrive, poll_at, pull_quickly
 from client.pace import Pace
 from shared.bundle import app_bundle, bundle_hash
@@ -103,3 +105,48 @@ def test_only_what_did_not_arrive_is_forgotten(monkeypatch: pytest.MonkeyPatch, 
     open_tasks = {task.task_id for task in state.get_tasks(statuses=[Status.PENDING])}
     assert before in open_tasks
     assert len(open_tasks) == (1 if outcome is None else 2)
+
+
+class Line:
+    """Stands in for the worker's connection; ``wrong`` is what happens when the input is fetched or the answer handed over."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, message: Message, context: Context, wrong: Exception | None = None) -> None:
+        self.pushed: list[str] = []
+        self._wrong = wrong
+        monkeypatch.setattr(client.flower, "make_task_heartbeat_fn_http", lambda _: lambda: True)
+        monkeypatch.setattr(client.flower, "pull_task_input", lambda _: (message, context, None, OURS))
+        monkeypatch.setattr(client.flower, "push_message", self._push)
+        monkeypatch.setattr(client.flower, "push_task_output", lambda _client, _context, status, _details: self.pushed.append(status))
+
+    def _push(self, *_: object) -> None:
+        if self._wrong is not None:
+            raise self._wrong
+        self.pushed.append("message")
+
+
+def refused(code: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("POST", "http://127.0.0.1/")
+    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(code, request=request))
+
+
+def test_a_task_is_answered_and_finished(monkeypatch: pytest.MonkeyPatch, message: Message, context: Context) -> None:
+    line = Line(monkeypatch, message, context)
+    client.flower._serve(line, reply)  # type: ignore[arg-type]
+    assert line.pushed == ["message", SubStatus.COMPLETED]
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_an_answer_that_nobody_wants_any_more_is_left(
+    monkeypatch: pytest.MonkeyPatch, message: Message, context: Context, code: int
+) -> None:
+    line = Line(monkeypatch, message, context, refused(code))
+    client.flower._serve(line, reply)  # type: ignore[arg-type]
+    assert line.pushed == []
+
+
+@pytest.mark.parametrize("wrong", [refused(500), httpx.ConnectError("gone"), RuntimeError("odd")])
+def test_any_other_failure_ends_the_worker(monkeypatch: pytest.MonkeyPatch, message: Message, context: Context, wrong: Exception) -> None:
+    line = Line(monkeypatch, message, context, wrong)
+    with pytest.raises(type(wrong)):
+        client.flower._serve(line, reply)  # type: ignore[arg-type]
+    assert line.pushed == []

@@ -1,6 +1,7 @@
 """A whole federation as it is deployed: TLS, node authentication, one process each, on loopback.
 
-The student must be bit for bit that of the same federation in one process; and what must not pass does not pass.
+Killed in the middle and started again, it must still end with the student of the same federation in one process, bit
+for bit; and what must not pass does not pass.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Deployed:
     workspace: Workspace
     port: int
     coordinator: Running
+    words: tuple[str, ...]
     logs: Path
 
     @property
@@ -83,7 +85,7 @@ def deployed(simulated: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     words = ("coordinator", "run", str(workspace.coordinator), "--port", str(port), "--host", "127.0.0.1", "--wait", "240", "--json")
     with command(logs, *words) as coordinator:
         wait_for(lambda: coordinator.said("listening on port") or coordinator.process.poll() is not None, "the coordinator's start")
-        yield Deployed(workspace, port, coordinator, logs)
+        yield Deployed(workspace, port, coordinator, words, logs)
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +163,19 @@ def test_code_that_is_pushed_is_refused_by_every_worker(two_institutions: Deploy
     assert not marker.exists()
 
 
-def test_the_student_is_bit_identical_to_the_simulated_one(simulated: Workspace, two_institutions: Deployed, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_very_student_of_the_simulated_one(
+    simulated: Workspace, two_institutions: Deployed, tmp_path: Path
+) -> None:
     deployed = two_institutions
     here = moved(simulated, tmp_path / "in-process")
     expected = run_in_process(here.coordinator, here.institutions, "trial").student
     with command(deployed.logs, "client", "run", str(list(deployed.workspace.institutions.values())[-1])):
-        assert deployed.coordinator.wait(500) == 0, deployed.coordinator.log.read_text()
-    result = deployed.coordinator.result()
+        wait_for(lambda: deployed.coordinator.said("round 2 "), "the second round's end")
+        deployed.coordinator.process.kill()
+        with command(deployed.logs, *deployed.words, "--resume") as again:
+            assert again.wait(500) == 0, again.log.read_text()
+            result = again.result()
+    assert again.said("goes on")
     student = deployed.workspace.coordinator / "runs" / str(result["run"]) / "student.safetensors"
     assert student.read_bytes() == expected.read_bytes()
     assert (Path(str(result["artifact"])) / "manifest.json").exists()
