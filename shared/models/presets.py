@@ -29,7 +29,15 @@ _DIGITS: dict[str, Any] = {
     "distillation": DistillationSettings(temperature=2.0, soft_weight=0.5, hidden_weight=0.1, attention_weight=0.1, label_correction=1.0),
     "aggregation": AggregationSettings(clip_norm=5.0),
 }
-_FAMILIES: dict[str, dict[str, Any]] = {"tabular": _HEART, "image": _DIGITS}
+_TABLES = _HEART | {
+    "training": TrainingSettings(epochs=4, batch_size=64, learning_rate=3e-3, weight_decay=1e-1),
+    "distillation": DistillationSettings(temperature=2.0, soft_weight=0.7, hidden_weight=0.1, attention_weight=0.1),
+}
+_LARGER_IMAGES = _DIGITS | {
+    "teacher": NetworkSettings(width=26, depth=3, dropout=0.1),
+    "student": NetworkSettings(width=8, depth=3),
+}
+_SMALL_IMAGE = 16
 _BUILTIN = {"heart": _HEART, "digits": _DIGITS}
 
 
@@ -38,4 +46,8 @@ def preset(target: str | Task) -> dict[str, Any]:
 
     Raises ``KeyError`` for a name that is neither.
     """
-    return dict(_BUILTIN[target] if isinstance(target, str) else _FAMILIES[target.family])
+    if isinstance(target, str):
+        return dict(_BUILTIN[target])
+    if target.family == "tabular":
+        return dict(_TABLES)
+    return dict(_DIGITS if target.size <= _SMALL_IMAGE else _LARGER_IMAGES)

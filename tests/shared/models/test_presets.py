@@ -20,6 +20,7 @@ TARGETS: list[tuple[str | Task, Task]] = [
     (TABLE, TABLE),
     (IMAGES, IMAGES),
     (RETINA, RETINA),
+    (RETINA.model_copy(update={"size": 128}), RETINA.model_copy(update={"size": 128})),
 ]
 
 
