@@ -76,10 +76,12 @@ def measure(centres: Mapping[str, Centre], config: FederationConfig) -> dict[str
     """Every method's scores for one seed, named ``METHOD.SCALING``."""
     own, shared = flamby.scaled(centres), flamby.scaled_together(centres)
     # FLamby trains its pooled model on records that are scaled together, and tests it on each centre's own scaling.
-    pooled = logistic.pooled([centre.train for centre in shared.values()], config.seed)
+    epochs = flamby.POOLED_EPOCHS * config.rounds // flamby.ROUNDS
+    pooled = logistic.pooled([centre.train for centre in shared.values()], config.seed, epochs=epochs)
     found = {}
     for scaling, scaled in (("centre", own), ("shared", shared)):
-        found[f"logistic_fedavg.{scaling}"] = score(scaled, logistic.fedavg([centre.train for centre in scaled.values()], config.seed))
+        federated = logistic.fedavg([centre.train for centre in scaled.values()], config.seed, rounds=config.rounds)
+        found[f"logistic_fedavg.{scaling}"] = score(scaled, federated)
         found[f"logistic_pooled.{scaling}"] = score(scaled, pooled)
     # The published server optimisers worked on FLamby's scaling.
     methods = variants(config)

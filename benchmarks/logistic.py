@@ -20,13 +20,13 @@ LEARNING_RATE = 1e-3
 """FLamby's published rate, of both FedAvg (SGD) and the pooled baseline (Adam)."""
 
 
-def fedavg(hospitals: Sequence[Part], seed: int, *, learning_rate: float = LEARNING_RATE) -> nn.Linear:
-    """FedAvg (McMahan et al. 2017): 15 rounds of 100 SGD updates, weighted by records."""
+def fedavg(hospitals: Sequence[Part], seed: int, *, rounds: int = flamby.ROUNDS, learning_rate: float = LEARNING_RATE) -> nn.Linear:
+    """FedAvg (McMahan et al. 2017): rounds of 100 SGD updates, weighted by records."""
     torch.manual_seed(seed)
     model = nn.Linear(hospitals[0].inputs.shape[1], 1)
     supplies = [_batches(part, np.random.default_rng([seed, place])) for place, part in enumerate(hospitals)]
     weights = [len(part.labels) / sum(len(other.labels) for other in hospitals) for part in hospitals]
-    for _ in range(flamby.ROUNDS):
+    for _ in range(rounds):
         local = [_train(copy.deepcopy(model), supply, flamby.UPDATES, torch.optim.SGD, learning_rate) for supply in supplies]
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -35,12 +35,12 @@ def fedavg(hospitals: Sequence[Part], seed: int, *, learning_rate: float = LEARN
     return model
 
 
-def pooled(hospitals: Sequence[Part], seed: int) -> nn.Linear:
-    """The same model on all records in one place: 50 epochs of Adam."""
+def pooled(hospitals: Sequence[Part], seed: int, *, epochs: int = flamby.POOLED_EPOCHS) -> nn.Linear:
+    """The same model on all records in one place: epochs of Adam."""
     torch.manual_seed(seed)
     everyone = flamby.together(hospitals)
     model = nn.Linear(everyone.inputs.shape[1], 1)
-    updates = flamby.POOLED_EPOCHS * -(-len(everyone.labels) // flamby.BATCH)
+    updates = epochs * -(-len(everyone.labels) // flamby.BATCH)
     return _train(model, _batches(everyone, np.random.default_rng(seed)), updates, torch.optim.Adam, LEARNING_RATE)
 
 
