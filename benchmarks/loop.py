@@ -9,10 +9,9 @@ training costs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
 
 import numpy as np
 
@@ -24,13 +23,8 @@ from shared.secagg.encoding import centred, mean_update, prove_headroom, quantis
 from shared.secagg.messages import Aggregate, Layout, Plan
 from shared.work import counter_fields
 
-
-class Watcher(Protocol):
-    """Looks at the state after every phase's round (a progress line, a learning curve)."""
-
-    def __call__(self, state: RunState) -> None:
-        """Called once a closed round."""
-        ...
+Watcher = Callable[[RunState], None]
+"""Sees the state after every closed round (a progress line, a learning curve)."""
 
 
 @dataclass(frozen=True)

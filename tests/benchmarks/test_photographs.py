@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from shared.errors import MissingFileError
 
 def save(path: Path, **parts: int) -> None:
     random = np.random.default_rng(1)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in parts.items():
         arrays[f"{part}_images"] = random.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
         arrays[f"{part}_labels"] = (np.arange(count) % 5).astype(np.uint8)[:, None]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from shared.distill.label_shift import label_offset, shifted
+from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.models.features import Features
 
 LABELS = torch.tensor([0, 0, 0, 1])
@@ -51,3 +51,14 @@ def test_only_logits_are_shifted() -> None:
     moved = shifted(Features(torch.zeros(1, 2), (state,)), torch.tensor([1.0, -1.0]))
     assert moved.logits.tolist() == [[1.0, -1.0]]
     assert moved.hidden_states[0] is state
+
+
+def test_a_teacher_that_leans_less_than_its_labels_is_brought_to_lean_as_they_do() -> None:
+    answers = torch.tensor([[0.5, 0.5], [0.6, 0.4], [0.4, 0.6], [0.5, 0.5]])
+    offset = teacher_offset(LABELS, answers, 1.0)
+    assert offset.tolist() == pytest.approx([math.log(0.7 / 0.5), math.log(0.3 / 0.5)])
+    assert torch.equal(teacher_offset(LABELS, answers, 0.0), torch.zeros(2))
+
+
+def test_an_answer_never_given_is_finite() -> None:
+    assert torch.isfinite(teacher_offset(LABELS, torch.tensor([[1.0, 0.0]] * 4), 1.0)).all()
