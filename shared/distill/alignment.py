@@ -41,13 +41,12 @@ class AlignmentStore:
 
     def save(self, version: int, state: AlignmentState) -> None:
         """Keeps what training ``version`` left. A state without projections needs no file."""
-        if not state:
-            return
-        content: bytes = save(dict(state))
-        write_atomic(self._path(version + 1), content, mode=PRIVATE_MODE)
+        if state:
+            content: bytes = save(dict(state))
+            write_atomic(self._path(version + 1), content, mode=PRIVATE_MODE)
         for number in self._versions():
-            # A new run starts at version 0: what lies above is an earlier run's.
-            if number <= version + 1 - KEPT or number > version + 1:
+            # A new run starts at version 0: what lies above, or beside a state without projections, is an earlier run's.
+            if not state or number <= version + 1 - KEPT or number > version + 1:
                 self._path(number).unlink(missing_ok=True)
 
     def _versions(self) -> list[int]:

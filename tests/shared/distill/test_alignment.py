@@ -67,3 +67,12 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "alignment-v00001.safetensors").write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="alignment-v00001"):
         store.load(1)
+
+
+def test_a_run_without_projections_does_not_meet_those_of_an_earlier_run(tmp_path: Path) -> None:
+    store = AlignmentStore(tmp_path)
+    for version in range(3):
+        store.save(version, {"project": torch.zeros(1)})
+    store.save(0, {})
+    assert store.load(1) == {}
+    assert list(tmp_path.iterdir()) == []
