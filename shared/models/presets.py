@@ -25,7 +25,7 @@ _DIGITS: dict[str, Any] = {
     "teacher": NetworkSettings(width=24, depth=3, dropout=0.1),
     "student": NetworkSettings(width=8, depth=2),
     "teacher_training": TrainingSettings(epochs=15, batch_size=32, learning_rate=3e-3, weight_decay=1e-2),
-    "training": TrainingSettings(epochs=2, batch_size=32, learning_rate=1.5e-2, weight_decay=1e-2),
+    "training": TrainingSettings(epochs=3, batch_size=32, learning_rate=2e-2, weight_decay=1e-2),
     "distillation": DistillationSettings(temperature=2.0, soft_weight=0.5, hidden_weight=0.1, attention_weight=0.1, label_correction=1.0),
     "aggregation": AggregationSettings(clip_norm=5.0),
 }
