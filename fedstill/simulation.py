@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +38,10 @@ Faults = Callable[[str, int, MessageKind], Vanish]
 """(institution, round number, stage) → whether it vanishes. Called when the message is sent."""
 WORKERS = 2
 """Institutions that work at the same time."""
+POLL_S = 0.005
+"""Seconds between two looks for a reply."""
+LONGEST_WAIT_S = 3600.0
+"""Bound of a wait for which nobody gave one."""
 POLL_S = 0.005
 """Seconds between two looks for answers."""
 _KINDS: dict[str, MessageKind] = {message_type: kind for kind, message_type in MESSAGE_TYPES.items()}
@@ -123,8 +128,18 @@ class LocalGrid(Grid):
             return [self._replies.pop(identifier) for identifier in list(message_ids) if identifier in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Not used: fedstill looks for replies by itself (``server.flower.GridExchange``)."""
-        raise NotImplementedError("use server.flower.GridExchange over this grid")
+        """Sends the messages and waits for their replies, at most ``timeout`` seconds (default :data:`LONGEST_WAIT_S`).
+
+        For Flower's own strategies; fedstill looks for replies by itself (``server.flower.GridExchange``).
+        """
+        waiting, replies = set(self.push_messages(messages)), []
+        end = time.monotonic() + (LONGEST_WAIT_S if timeout is None else timeout)
+        while waiting and time.monotonic() < end:
+            arrived = list(self.pull_messages(waiting))
+            replies += arrived
+            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
+            time.sleep(POLL_S if waiting else 0.0)
+        return replies
 
     def _push(self, message: Message) -> str:
         identifier = f"message-{next(self._numbers)}"

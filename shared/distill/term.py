@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from shared.models.features import Features
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """A loss over one batch, written against :class:`Features` alone. Its own parameters are learnt with the student."""
 
+    @abstractmethod
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
         """The mean over the batch, a scalar that is never negative. ``labels``: int64 ``(batch,)``."""
-        raise NotImplementedError
 
 
 def known(teacher: Features | None) -> Features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from shared.task import Task
 from shared.work import Normalisation
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Base of the model families. ``forward(inputs) -> logits (batch, labels)``, ``inputs`` raw as :mod:`shared.task` says."""
 
     def __init__(self, settings: NetworkSettings, task: Task, normalisation: Normalisation) -> None:
@@ -24,9 +25,9 @@ class Network(nn.Module):
         self.task = task
         self.normalisation = normalisation
 
+    @abstractmethod
     def features(self, inputs: Tensor) -> Features:
         """Logits with the states and attention maps on the way to them."""
-        raise NotImplementedError
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """As :meth:`forward`."""

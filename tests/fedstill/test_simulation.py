@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from flwr.app import Array, ArrayRecord, RecordDict
 
 from client.app import make_app
-from fedstill.simulation import Drops, run_in_process
+from fedstill.simulation import Drops, Faults, LocalGrid, run_in_process
 from server.coordinator import RunResult
 from server.events import Event, RoundStarted, RoundVoid, RunFinished
 from server.stopping import Interrupted, StopSignal
@@ -90,3 +91,19 @@ def test_drops_belong_to_a_training_round_and_its_first_attempt_only() -> None:
     assert drops("ash", 5, "train") is None
     drops.observe(RoundStarted(number=1, phase="gate", cohort=cohort))
     assert drops("ash", 1, "train") is None
+
+
+def test_flower_s_own_send_and_receive_waits_for_replies_and_is_bounded(tmp_path: Path) -> None:
+    federation = make_federation(tmp_path / "run", 3, rounds=1)
+    faults: Faults = lambda name, number, stage: "before" if name == NAMES[0] else None  # noqa: E731
+    grid = LocalGrid(make_app(SmallWorkbench), federation.institutions, faults=faults)
+    try:
+        payload = RecordDict({"payload": ArrayRecord({"header": Array(dtype="uint8", shape=(1,), stype="fedstill.bytes", data=b"x")})})
+        sent = [grid.create_message(payload, "query.open", node, "0") for node in grid.get_node_ids()]
+        replies = list(grid.send_and_receive(sent, timeout=60))
+    finally:
+        grid.close()
+    # One vanished, the others refuse what the coordinator did not sign.
+    assert sorted(reply.has_error() for reply in replies) == [False, False, True]
+    assert all("refusal" in reply.content.config_records for reply in replies if not reply.has_error())
+    assert list(grid.send_and_receive([], timeout=0)) == []
