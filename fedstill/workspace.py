@@ -45,7 +45,8 @@ def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) 
             make_node_key(home / "keys" / "node")
         if not (home / "records.npz").exists():
             save_arrays(home / "records.npz", sites[name])
-        _write_config(home / "institution.toml", institution_config(config, name, home / "records.npz"))
+        # Paths are meant from the file's folder, so that the whole folder can be moved.
+        _write_config(home / "institution.toml", institution_config(config, name, Path("records.npz")))
     roster = Roster(members=members, coordinator=coordinator_key)
     for home in (workspace.coordinator, *workspace.institutions.values()):
         if not (home / "roster.json").exists():

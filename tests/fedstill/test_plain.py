@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from fedstill.baselines import load_splits, pool
 from fedstill.plain import pooled_normalisation, train_plainly
 from fedstill.workspace import Workspace, prepare
-from shared.config import FederationConfig
+from shared.config import ArrayData, FederationConfig, InstitutionConfig, load_config
 from shared.data import Records, Split
 from shared.distill import evaluate
 from shared.models import to_vector
@@ -65,3 +66,12 @@ def test_a_workspace_made_again_changes_nothing(workspace: Workspace) -> None:
     prepare(CONFIG, workspace.folder, load_splits(workspace.institutions))
     assert {path: path.read_bytes() for path in workspace.folder.rglob("*") if path.is_file()} == files
     assert all((home / "keys" / "identity.key").stat().st_mode & 0o077 == 0 for home in workspace.institutions.values())
+
+
+def test_a_workspace_can_be_moved(workspace: Workspace, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(workspace.folder, moved)
+    config = load_config(InstitutionConfig, moved / "institutions" / "ash" / "institution.toml")
+    assert isinstance(config.data, ArrayData)
+    assert config.data.path == moved / "institutions" / "ash" / "records.npz"
+    assert config.teacher_path == moved / "institutions" / "ash" / "teacher"
