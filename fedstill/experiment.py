@@ -28,7 +28,7 @@ from fedstill.teachers import fit_institution
 from fedstill.tell import Teller
 from fedstill.workspace import Workspace, prepare
 from server.coordinator import RunResult
-from server.stopping import Interrupted, StopSignal
+from server.stopping import StopSignal
 from shared.config import InstitutionConfig, load_config
 from shared.data import load_sites
 from shared.files import write_atomic
@@ -44,7 +44,16 @@ def run_experiment(plan: ExperimentPlan, console: Console, *, started: float | N
 
     Raises :class:`FedstillError`; ``KeyboardInterrupt`` leaves a run that can go on.
     """
-    watch = Stopwatch(started)
+    try:
+        return _run(plan, console, Stopwatch(started))
+    except KeyboardInterrupt:
+        # Whatever was being done: what is finished lies in the run's folder, and the same run goes on from there.
+        again = f"fedstill simulate --resume --out {plan.folder}"
+        console.print(f"stopped; what is finished is kept. Go on with: {again}", highlight=False, soft_wrap=True)
+        raise
+
+
+def _run(plan: ExperimentPlan, console: Console, watch: Stopwatch) -> Summary:
     with watch.part("prepare"):
         workspace = make_workspace(plan)
     with _workers() as pool:
@@ -155,19 +164,15 @@ def _federate(plan: ExperimentPlan, workspace: Workspace, bar: Bar) -> RunResult
     vanishing = schedule((parse_drop(drop) for drop in plan.drops), names, seed=plan.federation.seed)
     stop = StopSignal()
     with _interruptible(stop, bar):
-        try:
-            return run_in_process(
-                workspace.coordinator,
-                workspace.institutions,
-                plan.run,
-                on_event=Teller(bar),
-                drops=vanishing,
-                vanish="after",
-                stop=stop,
-            )
-        except Interrupted as error:
-            bar.say(f"stopped; closed rounds are kept. Go on with: fedstill simulate --resume --out {plan.folder}")
-            raise KeyboardInterrupt from error
+        return run_in_process(
+            workspace.coordinator,
+            workspace.institutions,
+            plan.run,
+            on_event=Teller(bar),
+            drops=vanishing,
+            vanish="after",
+            stop=stop,
+        )
 
 
 @contextmanager
