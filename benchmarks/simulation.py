@@ -20,6 +20,8 @@ from fedstill.report import Summary
 
 GOAL_SECONDS, GOAL_AGREEMENT = 60.0, 0.995
 LONGEST_RUN_S = 1800
+FRESH_SEED = 10
+"""The presets were chosen by held-out accuracy on seeds 0 to 4 (heart) and 0 to 2 (digits): figures on those flatter them."""
 
 
 def run(data: str, seed: int, rounds: int | None = None) -> Summary:
@@ -54,9 +56,10 @@ def main() -> None:
     """Runs the benchmark."""
     options = parser(__doc__ or "", seeds=5)
     options.add_argument("--data", choices=("heart", "digits"), default="heart")
+    options.add_argument("--first-seed", type=int, default=FRESH_SEED, help=f"default {FRESH_SEED}: presets were tuned on seeds below it")
     options.add_argument("--quick", action="store_true", help="two rounds only, for a test")
     chosen = options.parse_args()
-    runs = [run(chosen.data, seed, 2 if chosen.quick else None) for seed in range(chosen.seeds)]
+    runs = [run(chosen.data, seed, 2 if chosen.quick else None) for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds)]
     report("simulation", claims(chosen.data, runs), chosen)
 
 
