@@ -1,0 +1,30 @@
+"""What is said of a round in the report: who was lost, who was blamed, and what was trained anew."""
+
+from __future__ import annotations
+
+from fedstill.summarise import _notes, _round
+from server.records import RoundRecord
+
+LOST = RoundRecord(number=5, phase="train", training_round=3, status="closed", survivors=("a",), absent={"b": "gone"}, refused={"c": "no"})
+
+
+def test_the_lost_are_named_with_the_training_round_that_a_user_counts() -> None:
+    assert _notes(LOST) == ["b, c vanished in training round 3"]
+
+
+def test_a_void_round_says_why_and_claims_no_survivors() -> None:
+    void = LOST.model_copy(update={"status": "void", "reason": "1 of 3 answered", "refused": {}})
+    assert _notes(void)[-1] == "training round 3 was void (1 of 3 answered) and was trained anew"
+    assert _round(void).survivors == ()
+
+
+def test_wrong_shares_are_said_and_a_quiet_round_is_not() -> None:
+    quiet = RoundRecord(number=1, phase="gate", status="closed", survivors=("a", "b"))
+    assert _notes(quiet) == []
+    told = _notes(quiet.model_copy(update={"blamed": ("b",), "doubted": (("a", "b"),)}))
+    assert told[0].startswith("b gave wrong shares or commitments in round 1 (gate)")
+    assert told[1].startswith("a or b committed to a wrong seed")
+
+
+def test_seconds_of_a_round_are_those_of_its_stages() -> None:
+    assert _round(LOST.model_copy(update={"seconds": {"train": 2.0, "unmask": 0.5}})).seconds == 2.5
