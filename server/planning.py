@@ -13,7 +13,9 @@ from server.state import RunState
 from shared.files import write_atomic
 from shared.rpc.codec import from_wire, seal_request, to_wire
 from shared.secagg.encoding import mean_update, prove_headroom, threshold_for
+from shared.secagg.graph import degree_for, share_threshold_for
 from shared.secagg.messages import Aggregate, EpochKey, Layout, Plan, TrainRequest
+from shared.secagg.signing import keys_digest
 from shared.task import Task
 from shared.work import counter_fields, parse_work
 
@@ -33,9 +35,9 @@ class RoundPlanner:
         Raises :class:`shared.secagg.errors.IllegalPlan` where the vector could overflow.
         """
         asked = PHASES[state.facts.phase].ask(state, self.kit)
-        plan = self._plan(number, epoch, cohort, asked)
-        prove_headroom(plan)
         keys = tuple(from_wire(EpochKey, content) for content in epoch.keys.values())
+        plan = self._plan(number, epoch, keys, cohort, asked)
+        prove_headroom(plan)
         request = to_wire(TrainRequest(plan=plan, keys=keys))
         if asked.blob_name:
             write_atomic(self.folder / asked.blob_name, asked.blob)
@@ -52,22 +54,27 @@ class RoundPlanner:
         self.site.store.open_round(self.run, stored, dict.fromkeys(cohort, sealed))
         return stored
 
-    def _plan(self, number: int, epoch: Epoch, cohort: tuple[str, ...], asked: Asked) -> Plan:
+    def _plan(self, number: int, epoch: Epoch, keys: tuple[EpochKey, ...], cohort: tuple[str, ...], asked: Asked) -> Plan:
         settings = self.site.config.aggregation
+        threshold, degree = threshold_for(len(cohort), settings.collusion), degree_for(len(keys), settings.collusion)
         counters = sum(field.length for field in counter_fields(asked.work, self.site.config.task))
         return Plan(
             run=self.run,
             epoch=epoch.number,
             round=number,
             roster_digest=self.site.roster.digest,
+            keys_digest=keys_digest(keys),
             cohort=cohort,
-            threshold=threshold_for(len(cohort), settings.collusion),
+            threshold=threshold,
+            share_threshold=share_threshold_for(len(keys), degree, settings.collusion) if degree else threshold,
             collusion=settings.collusion,
             layout=Layout(update_words=asked.update_words, counters=counters, width=settings.width),
             clip_norm=settings.clip_norm,
             weight_cap=asked.weight_cap,
             body=asked.work.canonical(),
             blob_digest=hashlib.sha256(asked.blob).digest(),
+            degree=degree,
+            smallest_cohort=settings.smallest_cohort,
         )
 
     def _attempt(self) -> int:

@@ -18,6 +18,7 @@ from shared.secagg.messages import (
     Agreement,
     AgreeRequest,
     EpochKey,
+    Fragment,
     Layout,
     Masked,
     OpenRequest,
@@ -99,12 +100,22 @@ def _plan(plan: Plan) -> pb.Plan:
         weight_cap=plan.weight_cap,
         body=plan.body,
         blob_digest=plan.blob_digest,
+        keys_digest=plan.keys_digest,
+        degree=plan.degree,
+        share_threshold=plan.share_threshold,
+        smallest_cohort=plan.smallest_cohort,
+        rotation=plan.rotation,
+        noise=plan.noise,
+        count_noise=plan.count_noise,
+        fragments=[
+            pb.Fragment(institution=name, edges=[edge for pair in plan.fragments[name] for edge in pair]) for name in sorted(plan.fragments)
+        ],
     )
 
 
 def _read_plan(frame: pb.Plan) -> Plan:
-    if not math.isfinite(frame.clip_norm):
-        raise _UnfitError("a clip norm that is no number")
+    if not all(map(math.isfinite, (frame.clip_norm, frame.noise, frame.count_noise))):
+        raise _UnfitError("a clip norm or a noise that is no number")
     return Plan(
         run=_run(frame.run),
         epoch=frame.epoch,
@@ -118,7 +129,24 @@ def _read_plan(frame: pb.Plan) -> Plan:
         weight_cap=frame.weight_cap,
         body=bytes(frame.body),
         blob_digest=_sized(frame.blob_digest, DIGEST_BYTES, "a blob digest"),
+        keys_digest=_sized(frame.keys_digest, DIGEST_BYTES, "a digest of keys"),
+        degree=frame.degree,
+        share_threshold=frame.share_threshold,
+        smallest_cohort=frame.smallest_cohort,
+        rotation=frame.rotation,
+        noise=frame.noise,
+        count_noise=frame.count_noise,
+        fragments=_fragments(frame.fragments),
     )
+
+
+def _fragments(frames: Iterable[pb.Fragment]) -> dict[str, Fragment]:
+    found: dict[str, Fragment] = {}
+    for frame in frames:
+        if len(frame.edges) % 2 or frame.institution in found:
+            raise _UnfitError("a fragment that is no list of ranges, or two for one institution")
+        found[_name(frame.institution)] = tuple(zip(frame.edges[::2], frame.edges[1::2], strict=True))
+    return found
 
 
 def _epoch_key(key: EpochKey) -> pb.EpochKey:
@@ -147,7 +175,7 @@ def masked(frame: pb.MaskedHeader, update: Words, counters: NDArray[np.uint64]) 
         commitments={
             peer and _name(peer): _sized(frame.commitments[peer], DIGEST_BYTES, "a commitment") for peer in sorted(frame.commitments)
         },
-        agreement=_sized(frame.agreement, SIGNATURE_BYTES, "a signature"),
+        agreement=_sized(frame.agreement, SIGNATURE_BYTES, "a signature") if frame.agreement else b"",
         signature=_sized(frame.signature, SIGNATURE_BYTES, "a signature"),
     )
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0csecagg.proto\x12\x0b\x66\x65\x64still.v1\"0\n\rSealedRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"?\n\x06Layout\x12\x14\n\x0cupdate_words\x18\x01 \x01(\x04\x12\x10\n\x08\x63ounters\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"\xed\x01\n\x04Plan\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\x04\x12\x15\n\rroster_digest\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63ohort\x18\x05 \x03(\t\x12\x11\n\tthreshold\x18\x06 \x01(\r\x12\x11\n\tcollusion\x18\x07 \x01(\r\x12#\n\x06layout\x18\x08 \x01(\x0b\x32\x13.fedstill.v1.Layout\x12\x11\n\tclip_norm\x18\t \x01(\x01\x12\x12\n\nweight_cap\x18\n \x01(\x04\x12\x0c\n\x04\x62ody\x18\x0b \x01(\x0c\x12\x13\n\x0b\x62lob_digest\x18\x0c \x01(\x0c\"@\n\x0bOpenRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rroster_digest\x18\x03 \x01(\x0c\"y\n\x08\x45pochKey\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x15\n\rroster_digest\x18\x04 \x01(\x0c\x12\x12\n\npublic_key\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"T\n\x0cTrainRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12#\n\x04keys\x18\x02 \x03(\x0b\x32\x15.fedstill.v1.EpochKey\"\xec\x02\n\x0cMaskedHeader\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x14\n\x0cupdate_words\x18\x03 \x01(\x04\x12\r\n\x05width\x18\x04 \x01(\r\x12\x10\n\x08\x63ounters\x18\x05 \x01(\x04\x12\x35\n\x06shares\x18\x06 \x03(\x0b\x32%.fedstill.v1.MaskedHeader.SharesEntry\x12?\n\x0b\x63ommitments\x18\x07 \x03(\x0b\x32*.fedstill.v1.MaskedHeader.CommitmentsEntry\x12\x11\n\tagreement\x18\x08 \x01(\x0c\x12\x11\n\tsignature\x18\t \x01(\x0c\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a\x32\n\x10\x43ommitmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"B\n\x0c\x41greeRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12\x11\n\tsurvivors\x18\x02 \x03(\t\"W\n\tAgreement\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x11\n\tsurvivors\x18\x03 \x03(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x9d\x02\n\rUnmaskRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12\x11\n\tsurvivors\x18\x02 \x03(\t\x12>\n\nagreements\x18\x03 \x03(\x0b\x32*.fedstill.v1.UnmaskRequest.AgreementsEntry\x12\x36\n\x06shares\x18\x04 \x03(\x0b\x32&.fedstill.v1.UnmaskRequest.SharesEntry\x1a\x31\n\x0f\x41greementsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\":\n\tPairShare\x12\x10\n\x08survivor\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x0c\"\xdb\x01\n\x06Shares\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x38\n\x0bself_shares\x18\x03 \x03(\x0b\x32#.fedstill.v1.Shares.SelfSharesEntry\x12+\n\x0bpair_shares\x18\x04 \x03(\x0b\x32\x16.fedstill.v1.PairShare\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x1a\x31\n\x0fSelfSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0csecagg.proto\x12\x0b\x66\x65\x64still.v1\"0\n\rSealedRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"?\n\x06Layout\x12\x14\n\x0cupdate_words\x18\x01 \x01(\x04\x12\x10\n\x08\x63ounters\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\".\n\x08\x46ragment\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\r\n\x05\x65\x64ges\x18\x02 \x03(\x04\"\xa4\x03\n\x04Plan\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\x04\x12\x15\n\rroster_digest\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63ohort\x18\x05 \x03(\t\x12\x11\n\tthreshold\x18\x06 \x01(\r\x12\x11\n\tcollusion\x18\x07 \x01(\r\x12#\n\x06layout\x18\x08 \x01(\x0b\x32\x13.fedstill.v1.Layout\x12\x11\n\tclip_norm\x18\t \x01(\x01\x12\x12\n\nweight_cap\x18\n \x01(\x04\x12\x0c\n\x04\x62ody\x18\x0b \x01(\x0c\x12\x13\n\x0b\x62lob_digest\x18\x0c \x01(\x0c\x12\x13\n\x0bkeys_digest\x18\r \x01(\x0c\x12\x0e\n\x06\x64\x65gree\x18\x0e \x01(\r\x12\x17\n\x0fshare_threshold\x18\x0f \x01(\r\x12\x17\n\x0fsmallest_cohort\x18\x10 \x01(\r\x12\x10\n\x08rotation\x18\x11 \x01(\x08\x12\r\n\x05noise\x18\x12 \x01(\x01\x12\x13\n\x0b\x63ount_noise\x18\x13 \x01(\x01\x12(\n\tfragments\x18\x14 \x03(\x0b\x32\x15.fedstill.v1.Fragment\"@\n\x0bOpenRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rroster_digest\x18\x03 \x01(\x0c\"y\n\x08\x45pochKey\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x15\n\rroster_digest\x18\x04 \x01(\x0c\x12\x12\n\npublic_key\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"T\n\x0cTrainRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12#\n\x04keys\x18\x02 \x03(\x0b\x32\x15.fedstill.v1.EpochKey\"\xec\x02\n\x0cMaskedHeader\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x14\n\x0cupdate_words\x18\x03 \x01(\x04\x12\r\n\x05width\x18\x04 \x01(\r\x12\x10\n\x08\x63ounters\x18\x05 \x01(\x04\x12\x35\n\x06shares\x18\x06 \x03(\x0b\x32%.fedstill.v1.MaskedHeader.SharesEntry\x12?\n\x0b\x63ommitments\x18\x07 \x03(\x0b\x32*.fedstill.v1.MaskedHeader.CommitmentsEntry\x12\x11\n\tagreement\x18\x08 \x01(\x0c\x12\x11\n\tsignature\x18\t \x01(\x0c\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a\x32\n\x10\x43ommitmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"B\n\x0c\x41greeRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12\x11\n\tsurvivors\x18\x02 \x03(\t\"W\n\tAgreement\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x11\n\tsurvivors\x18\x03 \x03(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x9d\x02\n\rUnmaskRequest\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.fedstill.v1.Plan\x12\x11\n\tsurvivors\x18\x02 \x03(\t\x12>\n\nagreements\x18\x03 \x03(\x0b\x32*.fedstill.v1.UnmaskRequest.AgreementsEntry\x12\x36\n\x06shares\x18\x04 \x03(\x0b\x32&.fedstill.v1.UnmaskRequest.SharesEntry\x1a\x31\n\x0f\x41greementsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\":\n\tPairShare\x12\x10\n\x08survivor\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x0c\"\xdb\x01\n\x06Shares\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x38\n\x0bself_shares\x18\x03 \x03(\x0b\x32#.fedstill.v1.Shares.SelfSharesEntry\x12+\n\x0bpair_shares\x18\x04 \x03(\x0b\x32\x16.fedstill.v1.PairShare\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x1a\x31\n\x0fSelfSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,34 +45,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEALEDREQUEST']._serialized_end=77
   _globals['_LAYOUT']._serialized_start=79
   _globals['_LAYOUT']._serialized_end=142
-  _globals['_PLAN']._serialized_start=145
-  _globals['_PLAN']._serialized_end=382
-  _globals['_OPENREQUEST']._serialized_start=384
-  _globals['_OPENREQUEST']._serialized_end=448
-  _globals['_EPOCHKEY']._serialized_start=450
-  _globals['_EPOCHKEY']._serialized_end=571
-  _globals['_TRAINREQUEST']._serialized_start=573
-  _globals['_TRAINREQUEST']._serialized_end=657
-  _globals['_MASKEDHEADER']._serialized_start=660
-  _globals['_MASKEDHEADER']._serialized_end=1024
-  _globals['_MASKEDHEADER_SHARESENTRY']._serialized_start=927
-  _globals['_MASKEDHEADER_SHARESENTRY']._serialized_end=972
-  _globals['_MASKEDHEADER_COMMITMENTSENTRY']._serialized_start=974
-  _globals['_MASKEDHEADER_COMMITMENTSENTRY']._serialized_end=1024
-  _globals['_AGREEREQUEST']._serialized_start=1026
-  _globals['_AGREEREQUEST']._serialized_end=1092
-  _globals['_AGREEMENT']._serialized_start=1094
-  _globals['_AGREEMENT']._serialized_end=1181
-  _globals['_UNMASKREQUEST']._serialized_start=1184
-  _globals['_UNMASKREQUEST']._serialized_end=1469
-  _globals['_UNMASKREQUEST_AGREEMENTSENTRY']._serialized_start=1373
-  _globals['_UNMASKREQUEST_AGREEMENTSENTRY']._serialized_end=1422
-  _globals['_UNMASKREQUEST_SHARESENTRY']._serialized_start=927
-  _globals['_UNMASKREQUEST_SHARESENTRY']._serialized_end=972
-  _globals['_PAIRSHARE']._serialized_start=1471
-  _globals['_PAIRSHARE']._serialized_end=1529
-  _globals['_SHARES']._serialized_start=1532
-  _globals['_SHARES']._serialized_end=1751
-  _globals['_SHARES_SELFSHARESENTRY']._serialized_start=1702
-  _globals['_SHARES_SELFSHARESENTRY']._serialized_end=1751
+  _globals['_FRAGMENT']._serialized_start=144
+  _globals['_FRAGMENT']._serialized_end=190
+  _globals['_PLAN']._serialized_start=193
+  _globals['_PLAN']._serialized_end=613
+  _globals['_OPENREQUEST']._serialized_start=615
+  _globals['_OPENREQUEST']._serialized_end=679
+  _globals['_EPOCHKEY']._serialized_start=681
+  _globals['_EPOCHKEY']._serialized_end=802
+  _globals['_TRAINREQUEST']._serialized_start=804
+  _globals['_TRAINREQUEST']._serialized_end=888
+  _globals['_MASKEDHEADER']._serialized_start=891
+  _globals['_MASKEDHEADER']._serialized_end=1255
+  _globals['_MASKEDHEADER_SHARESENTRY']._serialized_start=1158
+  _globals['_MASKEDHEADER_SHARESENTRY']._serialized_end=1203
+  _globals['_MASKEDHEADER_COMMITMENTSENTRY']._serialized_start=1205
+  _globals['_MASKEDHEADER_COMMITMENTSENTRY']._serialized_end=1255
+  _globals['_AGREEREQUEST']._serialized_start=1257
+  _globals['_AGREEREQUEST']._serialized_end=1323
+  _globals['_AGREEMENT']._serialized_start=1325
+  _globals['_AGREEMENT']._serialized_end=1412
+  _globals['_UNMASKREQUEST']._serialized_start=1415
+  _globals['_UNMASKREQUEST']._serialized_end=1700
+  _globals['_UNMASKREQUEST_AGREEMENTSENTRY']._serialized_start=1604
+  _globals['_UNMASKREQUEST_AGREEMENTSENTRY']._serialized_end=1653
+  _globals['_UNMASKREQUEST_SHARESENTRY']._serialized_start=1158
+  _globals['_UNMASKREQUEST_SHARESENTRY']._serialized_end=1203
+  _globals['_PAIRSHARE']._serialized_start=1702
+  _globals['_PAIRSHARE']._serialized_end=1760
+  _globals['_SHARES']._serialized_start=1763
+  _globals['_SHARES']._serialized_end=1982
+  _globals['_SHARES_SELFSHARESENTRY']._serialized_start=1933
+  _globals['_SHARES_SELFSHARESENTRY']._serialized_end=1982
 # @@protoc_insertion_point(module_scope)

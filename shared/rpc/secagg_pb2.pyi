@@ -24,8 +24,16 @@ class Layout(_message.Message):
     width: int
     def __init__(self, update_words: _Optional[int] = ..., counters: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
 
+class Fragment(_message.Message):
+    __slots__ = ("institution", "edges")
+    INSTITUTION_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    institution: str
+    edges: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, institution: _Optional[str] = ..., edges: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class Plan(_message.Message):
-    __slots__ = ("run", "epoch", "round", "roster_digest", "cohort", "threshold", "collusion", "layout", "clip_norm", "weight_cap", "body", "blob_digest")
+    __slots__ = ("run", "epoch", "round", "roster_digest", "cohort", "threshold", "collusion", "layout", "clip_norm", "weight_cap", "body", "blob_digest", "keys_digest", "degree", "share_threshold", "smallest_cohort", "rotation", "noise", "count_noise", "fragments")
     RUN_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +46,14 @@ class Plan(_message.Message):
     WEIGHT_CAP_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     BLOB_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    KEYS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEGREE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SMALLEST_COHORT_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_NOISE_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENTS_FIELD_NUMBER: _ClassVar[int]
     run: str
     epoch: int
     round: int
@@ -50,7 +66,15 @@ class Plan(_message.Message):
     weight_cap: int
     body: bytes
     blob_digest: bytes
-    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., roster_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., threshold: _Optional[int] = ..., collusion: _Optional[int] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ..., clip_norm: _Optional[float] = ..., weight_cap: _Optional[int] = ..., body: _Optional[bytes] = ..., blob_digest: _Optional[bytes] = ...) -> None: ...
+    keys_digest: bytes
+    degree: int
+    share_threshold: int
+    smallest_cohort: int
+    rotation: bool
+    noise: float
+    count_noise: float
+    fragments: _containers.RepeatedCompositeFieldContainer[Fragment]
+    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., roster_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., threshold: _Optional[int] = ..., collusion: _Optional[int] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ..., clip_norm: _Optional[float] = ..., weight_cap: _Optional[int] = ..., body: _Optional[bytes] = ..., blob_digest: _Optional[bytes] = ..., keys_digest: _Optional[bytes] = ..., degree: _Optional[int] = ..., share_threshold: _Optional[int] = ..., smallest_cohort: _Optional[int] = ..., rotation: _Optional[bool] = ..., noise: _Optional[float] = ..., count_noise: _Optional[float] = ..., fragments: _Optional[_Iterable[_Union[Fragment, _Mapping]]] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
     __slots__ = ("run", "epoch", "roster_digest")

@@ -14,9 +14,20 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from shared.secagg.dealing import Secrets, open_bundle
+from shared.secagg.dealing import SELF, Secrets, open_bundle
 from shared.secagg.encoding import DTYPES, largest_counter
-from shared.secagg.errors import EquivocatedSet, ForgedMessage, IllegalVector, LostEpoch, ReplayedRound, WrongRoster, WrongShare
+from shared.secagg.errors import (
+    EquivocatedSet,
+    ForgedMessage,
+    IllegalPlan,
+    IllegalVector,
+    LostEpoch,
+    ReplayedRound,
+    WrongRoster,
+    WrongShare,
+)
+from shared.secagg.fragments import cells
+from shared.secagg.graph import Graph
 from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_key, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply, pair_mask
 from shared.secagg.messages import Agreement, AgreeRequest, EpochKey, Masked, Plan, Shares, UnmaskRequest, Words
@@ -44,6 +55,7 @@ class InstitutionEpoch:
         self._identity = identity
         self._rules = Rules(state.key.institution, roster, policy)
         self._random = random
+        self._drawn: tuple[int, tuple[EpochKey, ...], Graph] | None = None
 
     @classmethod
     def open(
@@ -108,6 +120,13 @@ class InstitutionEpoch:
                 "and masks a round once"
             )
         self._pin(plan, keys)
+        graph = self._graph(plan)
+        self._rules.check_graph(plan, graph, self._state.peers)
+        neighbours = set(graph.neighbourhood(own.institution)) - {own.institution}
+        if self._state.ratchet is not None and set(self._state.ratchet.keys) != neighbours:
+            raise IllegalPlan(
+                f"institution '{own.institution}' refused round {plan.round}: epoch {own.epoch} began on another graph; open a new epoch"
+            )
 
     def mask(self, plan: Plan, update: Words, weight: int, counters: NDArray[np.uint64]) -> Masked:
         """The answer to Train: ``update (d,)`` in ring words and ``counters (k,)``, masked; raises also :class:`IllegalVector`.
@@ -117,17 +136,20 @@ class InstitutionEpoch:
         self.check(plan)
         _check_vectors(plan, update, weight, counters)
         own, context = self._state.key.institution, round_context(plan)
-        ratchet = self._ratchet().at(plan.round)
-        peers = [name for name in plan.cohort if name != own]
+        graph = self._graph(plan)
+        ratchet = self._ratchet(graph).at(plan.round)
+        holders = graph.holders(own, plan.cohort)
+        peers = [name for name in holders if name != own]
         pair_seeds = {peer: pair_seed(ratchet.keys[peer], context, own, peer) for peer in peers}
         secrets = Secrets(own, self._random(KEY_BYTES), pair_seeds)
-        bundles = secrets.bundles(plan.cohort, plan.threshold, self._random)
+        bundles = secrets.bundles(holders, plan.share_threshold, self._random)
         sealed = {
             peer: seal(seal_key(ratchet.keys[peer], context, own, peer), bundles[peer], context, own, peer, self._random) for peer in peers
         }
-        words, sums = update.copy(), np.concatenate([np.array([1, weight], np.uint64), counters])
+        words, sums = update.copy(), np.concatenate([control(plan, own, weight), counters])
         apply(words, sums, [Mask(secrets.self_seed, True), *(pair_mask(own, peer, seed) for peer, seed in pair_seeds.items())])
-        agreement = sign(self._identity, agreement_bytes(context, plan.cohort))
+        # On a sparse graph nothing is agreed on in advance (graph.py, "One view").
+        agreement = b"" if plan.degree else sign(self._identity, agreement_bytes(context, plan.cohort))
         unsigned = Masked(own, context, words, sums, sealed, secrets.commitments(context), agreement, b"")
         masked = replace(unsigned, signature=sign(self._identity, masked_bytes(unsigned)))
         opening = {peer: seal_key(ratchet.keys[peer], context, peer, own) for peer in peers}
@@ -141,11 +163,11 @@ class InstitutionEpoch:
         return masked
 
     def agree(self, request: AgreeRequest) -> Agreement:
-        """The answer to Agree. Signs one set smaller than the cohort a round, ever; the same set again."""
+        """The answer to Agree. Signs one set a round, ever, the same set again; on a complete graph one smaller than the cohort."""
         plan, survivors = request.plan, request.survivors
         secrets = self._current(plan)
-        self._rules.check_survivors(plan, survivors)
-        if survivors == plan.cohort:
+        self._rules.check_survivors(plan, survivors, self._graph(plan))
+        if survivors == plan.cohort and not plan.degree:
             raise EquivocatedSet(f"the whole cohort of round {plan.round} was signed with the masked update; Agree is for a smaller set")
         self._only_set(plan, secrets, survivors)
         own = self._state.key.institution
@@ -156,15 +178,15 @@ class InstitutionEpoch:
         """The answer to Unmask, once a round: for each survivor a share of its self-mask seed, and for each survivor and each
         lost one a share of their pair seed. The round's secrets are gone afterwards."""
         plan, survivors = request.plan, request.survivors
-        secrets = self._current(plan)
-        self._rules.check_survivors(plan, survivors)
+        secrets, graph = self._current(plan), self._graph(plan)
+        self._rules.check_survivors(plan, survivors, graph)
         self._only_set(plan, secrets, survivors)
         self._rules.check_proof(request)
-        lost = [name for name in plan.cohort if name not in survivors]
-        bundles = self._open_bundles(request, secrets)
+        lost = set(plan.cohort) - set(survivors)
+        bundles = self._open_bundles(request, secrets, graph)
         own = self._state.key.institution
-        self_shares = {dealer: bundle[""] for dealer, bundle in bundles.items()}
-        pair_shares = {(dealer, gone): bundle[gone] for dealer, bundle in bundles.items() for gone in lost}
+        self_shares = {dealer: bundle[SELF] for dealer, bundle in bundles.items()}
+        pair_shares = {(dealer, gone): share for dealer, bundle in bundles.items() for gone, share in bundle.items() if gone in lost}
         unsigned = Shares(own, secrets.context, self_shares, pair_shares, b"")
         shares = replace(unsigned, signature=sign(self._identity, shares_bytes(unsigned)))
         self._state = replace(self._state, secrets=secrets.finished())
@@ -184,11 +206,19 @@ class InstitutionEpoch:
         self._rules.check_known(plan, known)
         self._state = replace(self._state, peers=known)
 
-    def _ratchet(self) -> Ratchet:
+    def _graph(self, plan: Plan) -> Graph:
+        drawn = self._drawn
+        if drawn is None or drawn[0] != plan.degree or drawn[1] is not self._state.peers:
+            drawn = self._drawn = (plan.degree, self._state.peers, Graph(self._state.peers, plan.degree))
+        return drawn[2]
+
+    def _ratchet(self, graph: Graph) -> Ratchet:
         state = self._state
         if state.ratchet is not None:
             return state.ratchet
-        others = [peer for peer in state.peers if peer.institution != state.key.institution]
+        own = state.key.institution
+        neighbours = set(graph.neighbourhood(own)) - {own}
+        others = [peer for peer in state.peers if peer.institution in neighbours]
         return Ratchet(0, {peer.institution: first_pair_key(state.private_key, state.key, peer) for peer in others})
 
     def _current(self, plan: Plan) -> RoundSecrets:
@@ -213,16 +243,22 @@ class InstitutionEpoch:
                 f"institution '{own}' has signed the surviving set {', '.join(secrets.signed)} for round {plan.round} and refuses another"
             )
 
-    def _open_bundles(self, request: UnmaskRequest, secrets: RoundSecrets) -> dict[str, dict[str, bytes]]:
-        own, cohort = self._state.key.institution, request.plan.cohort
-        dealers = [name for name in request.survivors if name != own]
+    def _open_bundles(self, request: UnmaskRequest, secrets: RoundSecrets, graph: Graph) -> dict[str, dict[str, bytes]]:
+        own, cohort = self._state.key.institution, frozenset(request.plan.cohort)
+        dealers = [name for name in graph.holders(own, request.survivors) if name != own]
         if sorted(request.shares) != dealers:
-            raise WrongShare(f"the shares for '{own}' in round {request.plan.round} are not those of the other survivors, each once")
-        bundles = {own: open_bundle(secrets.own_shares, own, cohort)}
+            raise WrongShare(f"the shares for '{own}' in round {request.plan.round} are not those of its surviving neighbours, each once")
+        bundles = {own: open_bundle(secrets.own_shares, own, graph.holders(own, cohort))}
         for dealer in dealers:
             content = unseal(secrets.seal_keys[dealer], request.shares[dealer], secrets.context, dealer, own)
-            bundles[dealer] = open_bundle(content, dealer, cohort)
+            bundles[dealer] = open_bundle(content, dealer, graph.holders(dealer, cohort))
         return bundles
+
+
+def control(plan: Plan, institution: str, weight: int) -> NDArray[np.uint64]:
+    """The control words of one institution: a 1, its weight, and with fragments its weight in each cell that it trained."""
+    parts = [weight if cell.trained_by(institution) else 0 for cell in cells(plan)] if plan.fragments else []
+    return np.array([1, weight, *parts], np.uint64)
 
 
 def _check_vectors(plan: Plan, update: Words, weight: int, counters: NDArray[np.uint64]) -> None:

@@ -33,15 +33,15 @@ def apply(update: Words, counters: NDArray[np.uint64], masks: Sequence[Mask], *,
 
     ``chunk_bytes``, a multiple of 8, changes the time it takes and nothing else. Both arrays must be contiguous.
     """
-    streams = [(_encryptor(mask.seed), np.add if mask.added else np.subtract) for mask in masks]
+    streams = [(keystream(mask.seed), np.add if mask.added else np.subtract) for mask in masks]
     chunk = min(chunk_bytes, max(update.nbytes, counters.nbytes) // 8 * 8 + 8)
     zeros, buffer = memoryview(bytes(chunk)), memoryview(bytearray(chunk + _BLOCK))
     for vector in (counters, update):
         words = np.frombuffer(buffer, vector.dtype.newbyteorder("<"), count=chunk // vector.dtype.itemsize)
         for start in range(0, vector.size, words.size):
             piece = vector[start : start + words.size]
-            for keystream, combine in streams:
-                keystream(zeros[: piece.nbytes], buffer)
+            for stream, combine in streams:
+                stream(zeros[: piece.nbytes], buffer)
                 combine(piece, words[: piece.size], out=piece)
 
 
@@ -55,5 +55,6 @@ def inverse(mask: Mask) -> Mask:
     return Mask(mask.seed, not mask.added)
 
 
-def _encryptor(seed: bytes) -> Callable[[memoryview, memoryview], int]:
+def keystream(seed: bytes) -> Callable[[memoryview, memoryview], int]:
+    """A seed's keystream: called with zeros and a buffer 16 bytes longer, it writes as many of its next bytes there."""
     return Cipher(algorithms.AES(seed), modes.CTR(bytes(_BLOCK))).encryptor().update_into

@@ -6,7 +6,7 @@ Institutions are named by their roster name everywhere; mappings are iterated in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ Words = NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True)
 class Layout:
-    """Shape of a masked vector: ``update_words`` words of ``width`` bits, then 2 control and ``counters`` 64-bit words.
+    """Shape of a masked vector: ``update_words`` words of ``width`` bits, then control and ``counters`` 64-bit words.
 
-    The control words are a 1 (their sum counts the survivors) and the sample weight.
+    The control words are a 1 (their sum counts the survivors), the sample weight, and with fragments the weight in each
+    cell (``fragments.py``).
     """
 
     update_words: int
@@ -28,27 +29,46 @@ class Layout:
     width: int = 16
 
 
+Fragment = tuple[tuple[int, int], ...]
+"""The coordinates that an institution trains: half-open ranges ``(start, stop)``, in order and apart."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one round is. Its digest is bound into every signature, key derivation and seal of the round.
 
-    ``cohort`` is sorted and unique; ``2 * threshold > len(cohort) + collusion``; ``weight_cap`` is the largest
-    sample weight an institution may claim; ``body`` is the application's part (``shared/work.py``), opaque here;
-    ``blob_digest`` is the SHA-256 of the blob that comes with the Train message (the model).
+    ``keys_digest`` names the signed epoch keys that everyone holds (``signing.keys_digest``). ``cohort`` is sorted and
+    unique; ``2 * threshold > len(cohort) + collusion`` is how many must sign a surviving set. ``degree`` is the number of
+    neighbours in the graph (``graph.py``; 0: everyone is everyone's), ``share_threshold`` how many shares give a seed: the
+    threshold itself on the complete graph. ``smallest_cohort`` is the fewest that may stand behind a coordinate.
+
+    ``weight_cap`` is the largest sample weight an institution may claim; ``rotation`` spreads an update over all
+    coordinates before it is rounded; ``noise`` is the standard deviation, in ring steps, of what each institution adds to
+    each coordinate, ``count_noise`` of what it adds to its clip count (0: none). ``fragments`` names who trains only a
+    part. ``body`` is the application's part (``shared/work.py``), opaque here; ``blob_digest`` is the SHA-256 of the blob
+    that comes with the Train message (the model).
     """
 
     run: str
     epoch: int
     round: int
     roster_digest: bytes
+    keys_digest: bytes
     cohort: tuple[str, ...]
     threshold: int
+    share_threshold: int
     collusion: int
     layout: Layout
     clip_norm: float
     weight_cap: int
     body: bytes
     blob_digest: bytes
+    degree: int = 0
+    smallest_cohort: int = 2
+    rotation: bool = False
+    noise: float = 0.0
+    count_noise: float = 0.0
+    fragments: Mapping[str, Fragment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,8 @@ class Masked:
     """The answer to Train. ``update`` and ``counters`` are masked; ``shares[v]`` is sealed to ``v``.
 
     ``commitments[""]`` commits to the self-mask seed, ``commitments[v]`` to the pair seed with ``v``.
-    ``agreement`` signs "the whole cohort survived" for the round's context; ``signature`` covers everything.
+    ``agreement`` signs "the whole cohort survived" for the round's context (empty on a sparse graph, where every set is
+    agreed on); ``signature`` covers everything. Shares and commitments go to the neighbours.
     """
 
     institution: str
@@ -100,7 +121,7 @@ class Masked:
 
 @dataclass(frozen=True)
 class AgreeRequest:
-    """Someone of the cohort did not answer: sign this surviving set, once a round."""
+    """Someone of the cohort did not answer, or the graph is sparse: sign this surviving set, once a round."""
 
     plan: Plan
     survivors: tuple[str, ...]
@@ -143,6 +164,7 @@ class Aggregate:
     """What the coordinator learns: sums over the surviving cohort.
 
     ``update`` is the centred integer sum ``int64 (update_words,)``; ``counters`` are ``uint64 (counters,)``;
+    ``cell_weights`` are the sample weights behind each cell of the plan's fragments (without any: the one weight);
     ``blamed`` names institutions whose shares or commitments were wrong, for certain; ``doubted`` are pairs of which one was
     at fault and nobody can tell which. What was wrong was left out.
     """
@@ -151,5 +173,6 @@ class Aggregate:
     weight: int
     update: NDArray[np.int64]
     counters: NDArray[np.uint64]
+    cell_weights: tuple[int, ...] = ()
     blamed: tuple[str, ...] = ()
     doubted: tuple[tuple[str, str], ...] = ()

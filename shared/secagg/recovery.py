@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shared.secagg.dealing import SELF
 from shared.secagg.errors import VoidRound
 from shared.secagg.field import Bytes
+from shared.secagg.graph import local_collusion
 from shared.secagg.keys import KEY_BYTES
 from shared.secagg.messages import Plan, Shares
 from shared.secagg.seals import commit_pair, commit_self
@@ -46,15 +47,30 @@ class Recovered:
     wrong: frozenset[tuple[str, str]]
 
 
-def recover(plan: Plan, context: bytes, answers: Mapping[str, Shares], commitments: Mapping[Secret, bytes]) -> Recovered:
-    """The seed of every secret in ``commitments`` from at least threshold ``answers``, which hold a share of each.
+def recover(
+    plan: Plan,
+    context: bytes,
+    answers: Mapping[str, Shares],
+    commitments: Mapping[Secret, bytes],
+    holders: Mapping[str, tuple[str, ...]],
+) -> Recovered:
+    """The seed of every secret in ``commitments`` from ``answers``, at least share threshold of which hold a share of each.
 
+    ``holders``: whom each dealer dealt to, in order; on a complete graph the same for all, who are then opened together.
     Raises :class:`VoidRound`, naming the dealer, where no choice of shares gives the seed that the dealer committed to.
     """
-    search = _Search(plan, context, answers, commitments)
-    while search.missing:
-        search.step()
-    return Recovered(search.seeds, search.wrong_pairs())
+    together: dict[tuple[str, ...], dict[Secret, bytes]] = {}
+    for (dealer, peer), commitment in commitments.items():
+        together.setdefault(holders[dealer], {})[dealer, peer] = commitment
+    seeds: dict[Secret, bytes] = {}
+    wrong: set[tuple[str, str]] = set()
+    for places, committed in together.items():
+        search = _Search(plan, context, answers, committed, places)
+        while search.missing:
+            search.step()
+        seeds |= search.seeds
+        wrong |= search.wrong_pairs()
+    return Recovered(seeds, frozenset(wrong))
 
 
 def culprits(pairs: Iterable[tuple[str, str]], collusion: int) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -76,10 +92,18 @@ def culprits(pairs: Iterable[tuple[str, str]], collusion: int) -> tuple[tuple[st
 
 
 class _Search:
-    def __init__(self, plan: Plan, context: bytes, answers: Mapping[str, Shares], commitments: Mapping[Secret, bytes]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        context: bytes,
+        answers: Mapping[str, Shares],
+        commitments: Mapping[Secret, bytes],
+        holders: tuple[str, ...],
+    ) -> None:
         self._plan, self._context, self._commitments = plan, context, commitments
-        self._holders = sorted(answers)
-        self._places = [plan.cohort.index(holder) for holder in self._holders]
+        self._liars = local_collusion(len(plan.cohort), plan.degree or len(plan.cohort) - 1, plan.collusion)
+        self._holders = [holder for holder in holders if holder in answers]
+        self._places = [place for place, holder in enumerate(holders) if holder in answers]
         self._secrets = sorted(commitments)
         rows = [b"".join(_share(answers[holder], secret) for secret in self._secrets) for holder in self._holders]
         # (holders, secrets, 32)
@@ -110,7 +134,7 @@ class _Search:
         return frozenset((self._secrets[secret][0], self._holders[holder]) for holder, secret in places)
 
     def _choices(self) -> Iterator[list[int]]:
-        size, threshold = len(self._holders), self._plan.threshold
+        size, threshold = len(self._holders), self._plan.share_threshold
         trusted = sorted(range(size), key=lambda holder: int(self._wrong[holder].sum()))
         yield trusted[:threshold]
         # Any order would do; this one no liar can arrange itself into before the plan is made.
@@ -137,7 +161,7 @@ class _Search:
         self.seeds.update({self._secrets[secret]: seed.tobytes() for secret, seed in opened})
         columns = [secret for secret, _ in opened]
         deviating = self._deviating(chosen, columns)
-        sure = len(self._holders) - deviating.sum(axis=0) > self._plan.threshold - 2 + self._plan.collusion
+        sure = len(self._holders) - deviating.sum(axis=0) > self._plan.share_threshold - 2 + self._liars
         self._wrong[:, columns] |= deviating & sure
         return bool(sure[columns.index(first)])
 
@@ -148,12 +172,12 @@ class _Search:
 
     def _give_up(self, secret: int) -> None:
         dealer, number = self._secrets[secret][0], self._plan.round
-        chosen = list(range(self._plan.threshold))
+        chosen = list(range(self._plan.share_threshold))
         if len(self._holders) > len(chosen) and not self._deviating(chosen, [secret]).any():
             raise VoidRound(f"'{dealer}' committed to another seed than it dealt shares of in round {number}; the round is void")
         raise VoidRound(
-            f"no {self._plan.threshold} shares of a seed that '{dealer}' dealt in round {number} give what it committed to: it dealt wrong "
-            "shares or too many holders gave wrong ones; the round is void"
+            f"no {self._plan.share_threshold} shares of a seed that '{dealer}' dealt in round {number} give what it committed to: it dealt "
+            "wrong shares or too many holders gave wrong ones; the round is void"
         )
 
 

@@ -35,11 +35,20 @@ def plan_digest(plan: Plan) -> bytes:
     layout = plan.layout
     return digest(
         "plan",
-        *(plan.run, plan.epoch, plan.round, plan.roster_digest),
+        *(plan.run, plan.epoch, plan.round, plan.roster_digest, plan.keys_digest),
         names(plan.cohort),
-        *(plan.threshold, plan.collusion, layout.update_words, layout.counters, layout.width),
-        *(float(plan.clip_norm), plan.weight_cap, plan.body, plan.blob_digest),
+        *(plan.threshold, plan.share_threshold, plan.collusion, plan.degree, plan.smallest_cohort),
+        *(layout.update_words, layout.counters, layout.width),
+        *(float(plan.clip_norm), plan.weight_cap, int(plan.rotation), float(plan.noise), float(plan.count_noise)),
+        _fragments(plan),
+        *(plan.body, plan.blob_digest),
     )
+
+
+def keys_digest(keys: Iterable[EpochKey]) -> bytes:
+    """SHA-256 over an epoch's keys in order of names: whose, of which run, epoch and roster. Nobody chooses it alone."""
+    ordered = sorted(keys, key=lambda key: key.institution)
+    return digest("epoch-keys", *(epoch_key_bytes(key) for key in ordered))
 
 
 def round_context(plan: Plan) -> bytes:
@@ -111,6 +120,14 @@ def names(members: Iterable[str]) -> bytes:
 
 def _by_name(mapping: Mapping[str, bytes]) -> bytes:
     return pack("mapping", *(part for name in sorted(mapping) for part in (name, mapping[name])))
+
+
+def _fragments(plan: Plan) -> bytes:
+    fields: list[Field] = []
+    for name in sorted(plan.fragments):
+        ranges = plan.fragments[name]
+        fields += [name, len(ranges), *(edge for pair in ranges for edge in pair)]
+    return pack("fragments", *fields)
 
 
 def digest(label: str, *fields: Field) -> bytes:

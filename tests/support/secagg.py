@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.encoding import DTYPES, level_of, threshold_for
+from shared.secagg.graph import degree_for, share_threshold_for
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
 from shared.secagg.messages import Aggregate, EpochKey, Layout, Masked, Plan, Shares, Words
 from shared.secagg.roster import Roster
-from shared.secagg.signing import masked_bytes, shares_bytes, sign
+from shared.secagg.signing import keys_digest, masked_bytes, shares_bytes, sign
 
 POLICY = SecaggPolicy(smallest_cohort=3, collusion=1, longest_clip_norm=10.0, most_rounds=1000)
 NAMES = ("ash", "birch", "cedar", "dogwood", "elm")
@@ -82,19 +83,26 @@ class Federation:
     def plan(self, number: int = 1, **changed: Any) -> Plan:
         """A legal plan over everyone: 16-bit words, 7 of them, 3 counters."""
         cohort = tuple(sorted(changed.get("cohort", self.names)))
+        threshold = changed.get("threshold", threshold_for(len(cohort), self.policy.collusion))
+        degree = changed.get("degree", degree_for(len(self.names), self.policy.collusion))
+        share_threshold = share_threshold_for(len(self.names), degree, self.policy.collusion) if degree else threshold
         plan = Plan(
             run=self.run,
             epoch=self.epoch,
             round=number,
             roster_digest=self.roster.digest,
+            keys_digest=keys_digest(self.keys),
             cohort=cohort,
-            threshold=threshold_for(len(cohort), self.policy.collusion),
+            threshold=threshold,
+            share_threshold=share_threshold,
             collusion=self.policy.collusion,
             layout=Layout(update_words=7, counters=3),
             clip_norm=1.0,
             weight_cap=100,
             body=b"{}",
             blob_digest=bytes(32),
+            degree=degree,
+            smallest_cohort=self.policy.fewest,
         )
         return replace(plan, **(changed | {"cohort": cohort}))
 

@@ -94,7 +94,7 @@ def whole_round() -> dict[str, Any]:
     federation.unmask(made)
     aggregate = made.finish()
     return {
-        "plan": asdict(plan) | {"roster_digest": plan.roster_digest.hex(), "body": plan.body.hex(), "blob_digest": plan.blob_digest.hex()},
+        "plan": {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(plan).items()},
         "plan_digest": plan_digest(plan).hex(),
         "context": round_context(plan).hex(),
         "members": {name: key.hex() for name, key in federation.roster.members.items()},

@@ -31,14 +31,22 @@ PLAN = Plan(
     epoch=2,
     round=9,
     roster_digest=b"r" * 32,
+    keys_digest=b"k" * 32,
     cohort=("a", "b", "c"),
     threshold=3,
+    share_threshold=2,
     collusion=1,
     layout=Layout(update_words=5, counters=2),
     clip_norm=2.5,
     weight_cap=300,
     body=b'{"kind":"train"}',
     blob_digest=b"d" * 32,
+    degree=4,
+    smallest_cohort=3,
+    rotation=True,
+    noise=1.5,
+    count_noise=0.5,
+    fragments={"b": ((0, 2), (4, 5))},
 )
 KEY = EpochKey("a", "heart-7", 2, b"r" * 32, b"p" * 32, b"s" * 64)
 MESSAGES = [

@@ -112,7 +112,7 @@ def test_too_few_signatures_or_shares_void_the_round() -> None:
     federation.agree(made)
     federation.unmask(made, silent=["ash"])
     assert not made.enough
-    with pytest.raises(VoidRound, match="3 gave shares of round 1, 4 are needed"):
+    with pytest.raises(VoidRound, match="3 gave shares of the seeds of 'ash' in round 1, 4 are needed"):
         made.finish()
     made.add_shares(federation.institutions["ash"].unmask(made.unmask_request("ash")))
     assert_sum(made.finish(), federation.plan(), NAMES[:4])

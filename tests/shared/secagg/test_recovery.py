@@ -25,7 +25,7 @@ def sharing(members: int, collusion: int) -> tuple[Plan, dict[str, Shares], dict
     """Everyone's self-mask seed, shared rightly among everyone."""
     names = tuple(f"i{index:02d}" for index in range(members))
     threshold = threshold_for(members, collusion)
-    plan = replace(Federation().plan(), cohort=names, threshold=threshold, collusion=collusion)
+    plan = replace(Federation().plan(), cohort=names, threshold=threshold, share_threshold=threshold, collusion=collusion)
     seeds = {name: Stream(name)(32) for name in names}
     rows = np.frombuffer(b"".join(seeds[name] for name in names), np.uint8).reshape(members, 32)
     dealt = deal(rows, threshold, members, Stream("deal"))
@@ -34,6 +34,11 @@ def sharing(members: int, collusion: int) -> tuple[Plan, dict[str, Shares], dict
         for place, holder in enumerate(names)
     }
     return plan, answers, {(name, SELF): commit_self(CONTEXT, name, seeds[name]) for name in names}
+
+
+def everyone(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """On a complete graph everyone holds shares of everyone's seeds."""
+    return dict.fromkeys(plan.cohort, plan.cohort)
 
 
 def lying(answer: Shares, dealers: Collection[str] | None = None) -> Shares:
@@ -60,7 +65,7 @@ def test_liars_are_left_out_and_named(members: int, data: st.DataObject) -> None
     plan, answers, commitments = sharing(members, collusion)
     spare = members - plan.threshold
     liars = data.draw(st.sets(st.sampled_from(plan.cohort), max_size=spare))
-    recovered = recover(plan, CONTEXT, with_liars(answers, liars), commitments)
+    recovered = recover(plan, CONTEXT, with_liars(answers, liars), commitments, everyone(plan))
     assert recovered.seeds == right(plan)
     # Who lied to everyone is named where the honest are enough to tell (recovery.py), and never anybody else.
     assert named(recovered, collusion) == (liars if len(liars) < spare + 2 - collusion else set())
@@ -88,7 +93,7 @@ def test_liars_whose_errors_cancel_frame_nobody(places: tuple[int, int]) -> None
     for name, error in zip(names, errors, strict=True):
         shares = {dealer: bytes(byte ^ error for byte in share) for dealer, share in answers[name].self_shares.items()}
         answers[name] = replace(answers[name], self_shares=shares)
-    recovered = recover(plan, CONTEXT, answers, commitments)
+    recovered = recover(plan, CONTEXT, answers, commitments, everyone(plan))
     assert recovered.seeds == right(plan)
     assert named(recovered, 2) == set(names)
 
@@ -97,7 +102,7 @@ def test_liars_whose_errors_cancel_frame_nobody(places: tuple[int, int]) -> None
 def test_liars_in_the_largest_cohort_are_found_wherever_they_sit(liars: tuple[int, ...]) -> None:
     plan, answers, commitments = sharing(64, 3)
     names = {plan.cohort[index] for index in liars}
-    recovered = recover(plan, CONTEXT, with_liars(answers, names), commitments)
+    recovered = recover(plan, CONTEXT, with_liars(answers, names), commitments, everyone(plan))
     assert named(recovered, 3) == names
     assert recovered.seeds == right(plan)
 
@@ -105,19 +110,19 @@ def test_liars_in_the_largest_cohort_are_found_wherever_they_sit(liars: tuple[in
 def test_more_liars_than_spare_answers_void_the_round() -> None:
     plan, answers, commitments = sharing(5, 1)
     with pytest.raises(VoidRound, match="it dealt wrong shares or too many holders gave wrong ones"):
-        recover(plan, CONTEXT, with_liars(answers, ("i03", "i04")), commitments)
+        recover(plan, CONTEXT, with_liars(answers, ("i03", "i04")), commitments, everyone(plan))
 
 
 def test_a_commitment_to_another_seed_is_the_dealers_fault() -> None:
     plan, answers, commitments = sharing(5, 1)
     with pytest.raises(VoidRound, match="'i01' committed to another seed than it dealt"):
-        recover(plan, CONTEXT, answers, {**commitments, ("i01", SELF): bytes(32)})
+        recover(plan, CONTEXT, answers, {**commitments, ("i01", SELF): bytes(32)}, everyone(plan))
 
 
 def test_the_search_for_too_many_liars_ends() -> None:
     plan, answers, commitments = sharing(64, 3)
     with pytest.raises(VoidRound):
-        recover(plan, CONTEXT, with_liars(answers, plan.cohort[::2]), commitments)
+        recover(plan, CONTEXT, with_liars(answers, plan.cohort[::2]), commitments, everyone(plan))
 
 
 def test_who_stands_against_more_than_may_lie_is_blamed() -> None:
@@ -133,6 +138,6 @@ def test_who_stands_against_more_than_may_lie_is_blamed() -> None:
 def test_a_dealer_that_deals_wrongly_to_some_is_named_and_the_others_are_not() -> None:
     plan, answers, commitments = sharing(9, 1)
     wrong = {name: lying(answer, ("i00",)) if name in ("i03", "i04") else answer for name, answer in answers.items()}
-    recovered = recover(plan, CONTEXT, wrong, commitments)
+    recovered = recover(plan, CONTEXT, wrong, commitments, everyone(plan))
     assert recovered.seeds == right(plan)
     assert culprits(recovered.wrong, 1) == (("i00",), ())

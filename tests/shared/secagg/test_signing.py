@@ -13,7 +13,7 @@ from shared.secagg.signing import names, pack, plan_digest, round_context, sign,
 from tests.support.secagg import Federation, identity
 
 TEXTS = st.lists(st.text(max_size=6), max_size=5)
-PLAN = Plan("trial", 1, 2, bytes(32), ("ash", "elm"), 2, 1, Layout(7, 3), 1.0, 10, b"body", bytes(32))
+PLAN = Plan("trial", 1, 2, bytes(32), bytes(32), ("ash", "elm"), 2, 2, 1, Layout(7, 3), 1.0, 10, b"body", bytes(32))
 OTHERS: dict[str, Any] = {
     "run": "tria",
     "epoch": 2,
@@ -27,6 +27,14 @@ OTHERS: dict[str, Any] = {
     "weight_cap": 11,
     "body": b"bodx",
     "blob_digest": bytes(31) + b"\1",
+    "keys_digest": bytes(31) + b"\1",
+    "share_threshold": 3,
+    "degree": 2,
+    "smallest_cohort": 3,
+    "rotation": True,
+    "noise": 1.0,
+    "count_noise": 1.0,
+    "fragments": {"ash": ((0, 3),)},
 }
 
 
@@ -45,6 +53,8 @@ def test_every_field_of_a_plan_changes_its_digest_and_the_context() -> None:
     assert set(OTHERS) == {field.name for field in fields(Plan)}
     changed = [replace(PLAN, **{name: value}) for name, value in OTHERS.items()]
     changed += [replace(PLAN, layout=layout) for layout in (Layout(8, 3), Layout(7, 4))]
+    others: list[dict[str, Any]] = [{"elm": ((0, 3),)}, {"ash": ((0, 2),)}, {"ash": ((0, 1), (2, 3))}, {"ash": ()}]
+    changed += [replace(PLAN, fragments=parts) for parts in others]
     assert len({plan_digest(plan) for plan in (PLAN, *changed)}) == len(changed) + 1
     assert len({round_context(plan) for plan in (PLAN, *changed)}) == len(changed) + 1
 

@@ -155,7 +155,7 @@ def test_an_unreachable_threshold(federation: Federation) -> None:
 
 @pytest.mark.parametrize("cohort", [("ash", "birch"), ("ash",), ()])
 def test_a_cohort_that_hides_nobody(federation: Federation, cohort: tuple[str, ...]) -> None:
-    plan = replace(federation.plan(), cohort=cohort, threshold=2, collusion=0)
+    plan = replace(federation.plan(), cohort=cohort, threshold=2, share_threshold=2, collusion=0)
     error = PolicyRefusal if len(cohort) == 2 else IllegalPlan
     refused(federation, plan, federation.keys, error, "cohort")
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shared.secagg.errors import EquivocatedSet, IllegalPlan, UnprovenSet
+from shared.secagg.graph import Graph
 from shared.secagg.institution import InstitutionEpoch
 from shared.secagg.masks import Mask, apply, inverse, pair_mask
 from shared.secagg.messages import AgreeRequest, Masked, Plan, Shares, UnmaskRequest
@@ -86,9 +87,12 @@ def without_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rules, "check_survivors", small_sets_allowed(Rules.check_survivors))
 
 
-def small_sets_allowed(rule: Callable[[Rules, Plan, tuple[str, ...]], None]) -> Callable[[Rules, Plan, tuple[str, ...]], None]:
+Rule = Callable[[Rules, Plan, tuple[str, ...], Graph], None]
+
+
+def small_sets_allowed(rule: Rule) -> Rule:
     # Only the smallest cohort counts, as it would where nothing ties a set to the threshold.
-    return lambda self, plan, survivors: rule(self, replace(plan, threshold=0), survivors)
+    return lambda self, plan, survivors, graph: rule(self, replace(plan, threshold=0), survivors, graph)
 
 
 def test_without_the_agreement_the_victim_lies_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +159,8 @@ def turned_back(federation: Federation, name: str, state: bytes) -> InstitutionE
 
 
 def test_with_a_low_threshold_two_views_open_the_victim_although_all_is_signed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.secagg.rules.threshold_for", lambda size, collusion: 2)
+    for module in ("rules", "legality"):
+        monkeypatch.setattr(f"shared.secagg.{module}.threshold_for", lambda size, collusion: 2)
     federation = Federation(NAMES[:4])
     plan = federation.plan(threshold=2)
     assert lies_open(show_two_views(federation, plan), plan, "i0")
