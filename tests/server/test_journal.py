@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from server.events import Event
 from server.journal import Journal
 from server.records import RoundRecord
-from shared.exchange import Absent, Answer, Refusal, Reply, Request
+from shared.exchange import Absent, Again, Answer, Refusal, Reply, Request, never_again
 
 ANSWERS: dict[str, Answer] = {
     "ash": Reply(b"12345", b"678"),
@@ -21,7 +21,7 @@ class Scripted:
     def institutions(self) -> frozenset[str]:
         return frozenset(ANSWERS)
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
         yield from ANSWERS.items()
 
 
