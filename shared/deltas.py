@@ -105,7 +105,7 @@ def _inflated(frame: bytes, expected: int) -> bytes:
     # The decompressor allocates what the frame declares, so the declared size is compared before it is believed.
     try:
         declared = zstandard.get_frame_parameters(frame).content_size
-        body = zstandard.ZstdDecompressor().decompress(frame) if declared == expected else b""
+        body = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False) if declared == expected else b""
     except zstandard.ZstdError as error:
         raise ForgedMessage("a delta is damaged; send the whole model") from error
     if len(body) != expected or declared != expected:
