@@ -26,7 +26,7 @@ from shared.errors import FedstillError
 from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, open_request, split_masked, to_wire
 from shared.secagg.encoding import quantise
-from shared.secagg.errors import ForgedMessage, IllegalPlan, LostEpoch, ReplayedRound
+from shared.secagg.errors import IllegalPlan, LostEpoch, ReplayedRound
 from shared.secagg.institution import InstitutionEpoch
 from shared.secagg.messages import AgreeRequest, OpenRequest, Plan, TrainRequest, UnmaskRequest
 from shared.work import Work, parse_work
@@ -128,8 +128,6 @@ class InstitutionHandlers:
         request = call.request
         body = open_request(request.kind, request.header, self._site.roster.coordinator)
         message = _DECODERS[request.kind](body)
-        if isinstance(message, TrainRequest) and hashlib.sha256(request.blob).digest() != message.plan.blob_digest:
-            raise ForgedMessage(f"the model of round {message.plan.round} is not the one that its plan names; send it again")
         return following(replace(call, message=message, slot=_slot(request.kind, message)))
 
     def _agreed(self, call: Call, following: Handler) -> Reply:
@@ -185,7 +183,7 @@ class InstitutionHandlers:
             raise ReplayedRound(f"round {plan.round} of run {plan.run} is not above round {newest}, which was answered already")
         epoch.check(plan, message.keys)
         work = _work(plan)
-        done = self._bench().perform(work, blob, plan.round)
+        done = self._bench().perform(work, self._site.models.receive(blob, plan.blob_digest), plan.round)
         # The cap is the most that any institution may count for; more records than that weigh no more.
         weight = min(done.weight, plan.weight_cap)
         update = done.update if done.update is not None else np.zeros(0, np.float32)
@@ -217,9 +215,8 @@ class InstitutionHandlers:
 
 
 def _digest(request: Request) -> bytes:
-    # The blob is bound by its own digest inside the signed header; hashing both keeps Open and Train alike.
-    header, blob = hashlib.sha256(request.header).digest(), hashlib.sha256(request.blob).digest()
-    return hashlib.sha256(request.kind.encode() + b"\0" + header + blob).digest()
+    # The header alone: its plan binds the model's digest, and the same model may come in another form when asked again.
+    return hashlib.sha256(request.kind.encode() + b"\0" + hashlib.sha256(request.header).digest()).digest()
 
 
 def _slot(kind: MessageKind, message: Message) -> Slot:

@@ -11,6 +11,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.ledger import Ledger
+from client.models import ModelStore
 from shared.config import InstitutionConfig, load_config
 from shared.errors import IdentityError
 from shared.identity import load_identity, load_roster, public_bytes
@@ -49,6 +50,11 @@ class InstitutionSite:
     def ledger(self) -> Ledger:
         """The durable memory in ``state/ledger.sqlite``."""
         return Ledger(self.folder / "state" / "ledger.sqlite")
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """The newest model that came, in ``state/model.safetensors``."""
+        return ModelStore(self.folder / "state" / "model.safetensors")
 
     @cached_property
     def protocol_policy(self) -> SecaggPolicy:

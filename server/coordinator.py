@@ -33,7 +33,7 @@ from server.planning import RoundPlanner, decode
 from server.records import RoundRecord, StoredRound
 from server.rounds import Closed, RoundRunner, Void
 from server.site import CoordinatorSite
-from server.state import RunState
+from server.state import DELTA_SUFFIX, RunState
 from server.stopping import Interrupted, StopSignal
 from server.toolbox import Publication, Toolbox
 from shared.config import FederationConfig
@@ -41,7 +41,7 @@ from shared.errors import RunError
 from shared.exchange import Exchange
 
 CHECKPOINTS_KEPT = 2
-"""Checkpoints and student versions that stay in a run's folder; the newest is the one a run goes on from."""
+"""Checkpoints, student versions and deltas that stay in a run's folder; the newest is the one a run goes on from."""
 FREE_SETTINGS = ("deadline_s", "most_void_rounds")
 """Settings of [aggregation] that may change between two starts of a run: they do not change its student."""
 
@@ -220,8 +220,8 @@ class Coordinator:
         return self._toolbox
 
     def _runner(self, run: str, folder: Path) -> RoundRunner:
-        site = self._site
-        return RoundRunner(run, folder, self._exchange, site.store, site.identity, site.roster, site.config.aggregation.deadline_s)
+        site, settings = self._site, self._site.config.aggregation
+        return RoundRunner(run, folder, self._exchange, site.store, site.identity, site.roster, settings.deadline_s, settings.downlink)
 
     def _keeper(self, run: str) -> EpochKeeper:
         site = self._site
@@ -242,6 +242,6 @@ def _binding(config: bytes) -> object:
 
 
 def _forget_old(folder: Path) -> None:
-    for pattern in ("state-r*.safetensors", "student-v*.safetensors"):
+    for pattern in ("state-r*.safetensors", "student-v*.safetensors", f"student-v*{DELTA_SUFFIX}"):
         for path in sorted(folder.glob(pattern))[:-CHECKPOINTS_KEPT]:
             path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.inflatable import inflatable_utils
 
 from server.stopping import StopSignal
-from shared.exchange import MESSAGE_TYPES, Absent, Answer, Refusal, Reply, Request
+from shared.exchange import MESSAGE_TYPES, Absent, Again, Answer, Refusal, Reply, Request, never_again
 
 LOST_CODES = {
     ErrorCode.MESSAGE_UNAVAILABLE: "the message was lost on its way",
@@ -76,7 +76,7 @@ class GridExchange:
         """The members whose node is online now."""
         return frozenset(self._nodes())
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
         """As :meth:`shared.exchange.Exchange.ask`; raises :class:`~server.stopping.Interrupted` when asked to stop."""
         begun = self._clock()
         end = begun + deadline_s
@@ -85,6 +85,10 @@ class GridExchange:
             self._stop.check()
             self._send(waiting, end - self._clock())
             for name, answer in self._collect(waiting):
+                following = again(name, answer) if isinstance(answer, Refusal) else None
+                if following is not None:
+                    waiting[name] = _Pending(name, following)
+                    continue
                 del waiting[name]
                 yield name, answer
             if waiting and self._clock() >= end:

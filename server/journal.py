@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from server.events import Event, InstitutionAbsent, InstitutionAnswered, InstitutionRefused
 from server.records import RoundRecord
 from shared.exchange import Absent, Exchange, MessageKind, Refusal, Reply, Request
-from shared.secagg.errors import LostEpoch
+from shared.secagg.errors import ForgedMessage, LostEpoch, MissingBase
 
 LOST_EPOCH = LostEpoch.__name__
 """The refusal of an institution that needs a new epoch."""
+WHOLE_HELPS = frozenset({MissingBase.__name__, ForgedMessage.__name__})
+"""The refusals of an institution that does not hold a delta's base, or that got a delta damaged on its way."""
 
 Emit = Callable[[Event], None]
 
@@ -26,14 +29,30 @@ class Journal:
     clock: Callable[[], float] = time.monotonic
 
     def ask(
-        self, exchange: Exchange, stage: MessageKind, requests: Mapping[str, Request], deadline_s: float
+        self,
+        exchange: Exchange,
+        stage: MessageKind,
+        requests: Mapping[str, Request],
+        deadline_s: float,
+        whole: Mapping[str, Request] = MappingProxyType({}),
     ) -> Iterator[tuple[str, Reply]]:
-        """Asks one stage and yields the replies; absences and refusals are written down."""
+        """Asks one stage and yields the replies; absences and refusals are written down.
+
+        ``whole`` are the same requests with the whole model: whoever cannot use a shorter form is asked again at once.
+        """
         began = self.clock()
+        left = {name: request for name, request in whole.items() if request != requests[name]}
         for name, request in requests.items():
-            self._count("bytes_down", name, len(request.header) + len(request.blob))
+            self._sent(name, request)
+
+        def again(name: str, refusal: Refusal) -> Request | None:
+            request = left.pop(name, None) if refusal.code in WHOLE_HELPS else None
+            if request is not None:
+                self._sent(name, request)
+            return request
+
         try:
-            for name, answer in exchange.ask(requests, deadline_s):
+            for name, answer in exchange.ask(requests, deadline_s, again):
                 match answer:
                     case Reply():
                         self._answered(name, stage, answer, self.clock() - began)
@@ -50,6 +69,9 @@ class Journal:
         """Writes down that an institution did not answer, or that its answer cannot be used."""
         self.record = self.record.model_copy(update={"absent": self.record.absent | {name: reason}})
         self.emit(InstitutionAbsent(number=self.record.number, institution=name, stage=stage, reason=reason))
+
+    def _sent(self, name: str, request: Request) -> None:
+        self._count("bytes_down", name, len(request.header) + len(request.blob))
 
     def _answered(self, name: str, stage: MessageKind, reply: Reply, seconds: float) -> None:
         size = len(reply.header) + len(reply.blob)

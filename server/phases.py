@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from server.downlink import move_to
 from server.optimizer import step
-from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, vector_blob
+from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import FederationConfig
 from shared.task import Task
@@ -44,10 +45,14 @@ Counters = Mapping[str, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a round asks: its work, the blob with the file name it is kept under, and how many update words come back."""
+    """What a round asks: its work, the blob with the file name it is kept under, and how many update words come back.
+
+    ``delta`` is the packed way to the blob from the student one version before; empty if there is none.
+    """
 
     work: Work
     blob: bytes = b""
+    delta: bytes = b""
     blob_name: str = ""
     update_words: int = 0
     weight_cap: int = COUNT_WEIGHT_CAP
@@ -150,14 +155,15 @@ class Train:
         return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
-        """Takes the optimiser's step. The figures are those of the student *before* it."""
-        vector, moments = step(state.vector, sums.mean, state.moments, kit.config.optimizer)
+        """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
+        target, moments = step(state.vector, sums.mean, state.moments, kit.config.optimizer)
+        move = move_to(target, state, kit.config.aggregation.downlink)
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
         following: PhaseName = "train" if version < kit.config.rounds else "calibrate-range"
         shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
         after = _after(state, following, metrics, version=version, label_shares=shares)
-        return replace(after, vector=vector, moments=dict(moments))
+        return replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
 
 
 class CalibrateRange:
@@ -200,7 +206,7 @@ class Gate:
         files = kit.toolbox.candidates(_student(state), state.facts.ranges)
         blob = save({name: np.frombuffer(content, np.uint8) for name, content in sorted(files.items())})
         names = tuple(name for name in files if name != FLOAT)
-        return Asked(GateWork(candidates=names), blob, "candidates.safetensors")
+        return Asked(GateWork(candidates=names), blob, blob_name="candidates.safetensors")
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Keeps the counts for the choice and the card."""
@@ -232,7 +238,7 @@ def _student(state: RunState) -> Student:
 
 
 def _with_student(work: Work, state: RunState) -> Asked:
-    return Asked(work, vector_blob(state.vector), f"student-v{state.facts.version:05d}.safetensors")
+    return Asked(work, vector_blob(state.vector), state.delta, student_file(state.facts.version))
 
 
 def _after(state: RunState, phase: PhaseName, metrics: dict[str, float], **changed: object) -> RunState:

@@ -9,7 +9,7 @@ from pathlib import Path
 from server.phases import PHASES, Asked, Kit, Sums, decode_counters
 from server.records import Epoch, RoundRecord, StoredRound
 from server.site import CoordinatorSite
-from server.state import RunState
+from server.state import DELTA_SUFFIX, RunState
 from shared.files import write_atomic
 from shared.rpc.codec import from_wire, seal_request, to_wire
 from shared.secagg.encoding import mean_update, prove_headroom, threshold_for
@@ -41,6 +41,8 @@ class RoundPlanner:
         request = to_wire(TrainRequest(plan=plan, keys=keys))
         if asked.blob_name:
             write_atomic(self.folder / asked.blob_name, asked.blob)
+        if asked.delta:
+            write_atomic((self.folder / asked.blob_name).with_suffix(DELTA_SUFFIX), asked.delta)
         record = RoundRecord(
             number=number,
             phase=state.facts.phase,

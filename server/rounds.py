@@ -1,24 +1,25 @@
 """One round: ask Train, add what comes, settle who survived, unmask, finish.
 
-Whatever is sent is in the store first. A round found open in the store is asked again with the identical requests, and
-its surviving set, once written down, stays: an institution signs one set a round, ever. Then a round either closes with
-a sum or is void, and says why.
+Whatever is sent is on disk first. A round found open in the store is asked again with the identical headers (its model may
+take another form, ``server/downlink.py``), and its surviving set, once written down, stays: an institution signs one set a
+round, ever. Then a round either closes with a sum or is void, and says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from server.downlink import RoundModel
 from server.journal import Journal
 from server.records import StoredRound
 from server.store import Store
+from shared.config import Downlink
 from shared.errors import ProtocolError
 from shared.exchange import Exchange, MessageKind, Reply, Request
-from shared.files import read_bytes
 from shared.rpc.codec import from_wire, join_masked, seal_request, to_wire
 from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.errors import VoidRound
@@ -57,6 +58,7 @@ class RoundRunner:
     identity: Ed25519PrivateKey
     roster: Roster
     deadline_s: float
+    downlink: Downlink = "delta"
 
     def carry(self, stored: StoredRound, journal: Journal) -> Outcome:
         """Takes a round that is open in the store to its end. Bad answers are their senders' absences."""
@@ -76,11 +78,13 @@ class RoundRunner:
             return Void(str(error))
 
     def _train(self, masking: CoordinatorRound, stored: StoredRound, journal: Journal) -> None:
-        blob = read_bytes(self.folder / stored.blob, what="model of the round") if stored.blob else b""
+        model = RoundModel.read(self.folder, stored, self._since_the_version_before(stored))
         headers = self._sent("train", journal)
         if journal.record.survivors:
             headers = {name: headers[name] for name in journal.record.survivors}
-        for name, reply in journal.ask(self.exchange, "train", self._requests("train", headers, journal, blob), self.deadline_s):
+        whole = self._requests("train", headers, journal, model.content)
+        packed = {name: replace(request, blob=model.blob_for(name)) for name, request in whole.items()}
+        for name, reply in journal.ask(self.exchange, "train", packed, self.deadline_s, whole):
             try:
                 masked = join_masked(reply.header, reply.blob)
                 _must_be(name, masked.institution)
@@ -116,6 +120,9 @@ class RoundRunner:
 
     def _ask_quickly(self, stage: MessageKind, headers: Mapping[str, bytes], journal: Journal) -> Iterator[tuple[str, Reply]]:
         return journal.ask(self.exchange, stage, self._requests(stage, headers, journal), min(self.deadline_s, QUICK_STAGE_S))
+
+    def _since_the_version_before(self, stored: StoredRound) -> tuple[StoredRound, ...]:
+        return self.store.rounds(self.run, since_version=stored.version - 1) if self.downlink == "delta" else ()
 
     def _sent(self, stage: MessageKind, journal: Journal) -> dict[str, bytes]:
         return self.store.requests(self.run, journal.record.epoch, journal.record.number, stage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ PhaseName = Literal[
 
 COUNT_WEIGHT_CAP = 2**31
 """Weight cap of rounds that only count: no institution's records are cut, and a sum over any cohort stays far below 2^64."""
+DELTA_SUFFIX = ".delta"
 _FACTS = "facts"
-_MOMENT = "moment:"
+_MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
 
 
 class Facts(Frozen):
@@ -47,15 +48,21 @@ class Facts(Frozen):
 
 @dataclass(frozen=True)
 class RunState:
-    """Facts, the student ``float32 (d,)`` (empty before the first training round), and the optimiser's moments."""
+    """Facts, the student ``float32 (d,)`` (empty before the first training round), and the optimiser's moments.
+
+    ``residual float64 (d,)`` is what packing has left over for the next delta, ``delta`` the packed delta from the student
+    one version before; both are empty before the first update and where the student goes down whole.
+    """
 
     facts: Facts
     vector: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     moments: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    residual: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    delta: bytes = b""
 
     def to_bytes(self) -> bytes:
         """The one encoding of this state (safetensors; the facts are its metadata)."""
-        tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]] = {"vector": self.vector}
+        tensors: dict[str, NDArray[Any]] = {"vector": self.vector, _RESIDUAL: self.residual, _DELTA: np.frombuffer(self.delta, np.uint8)}
         tensors |= {f"{_MOMENT}{name}": moment for name, moment in sorted(self.moments.items())}
         return save(tensors, metadata={_FACTS: self.facts.canonical().decode()})
 
@@ -66,7 +73,7 @@ class RunState:
             tensors = load(content)
             facts = Facts.parse(_metadata(content)[_FACTS].encode())
             moments = {name.removeprefix(_MOMENT): tensor for name, tensor in tensors.items() if name.startswith(_MOMENT)}
-            return cls(facts, tensors["vector"], moments)
+            return cls(facts, tensors["vector"], moments, tensors[_RESIDUAL], tensors[_DELTA].tobytes())
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise CheckpointError(f"the checkpoint {where} is damaged; restore it from a copy or start a new run") from error
 
@@ -78,6 +85,11 @@ class RunState:
     def read(cls, path: Path) -> RunState:
         """Reads a checkpoint; raises :class:`CheckpointError` or :class:`MissingFileError`."""
         return cls.from_bytes(read_bytes(path, what="checkpoint"), where=str(path))
+
+
+def student_file(version: int) -> str:
+    """The name of a student's content in the run's folder; its delta lies beside it with the suffix :data:`DELTA_SUFFIX`."""
+    return f"student-v{version:05d}.safetensors"
 
 
 def vector_blob(vector: NDArray[np.float32]) -> bytes:

@@ -175,9 +175,9 @@ class Store:
             )
             connection.execute(delete(REQUESTS).where(REQUESTS.c.run == run, REQUESTS.c.round == record.number))
 
-    def rounds(self, run: str, status: RoundStatus | None = None) -> tuple[StoredRound, ...]:
-        """The rounds of a run in order, or those with one status."""
-        chosen = select(ROUNDS).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number)
+    def rounds(self, run: str, status: RoundStatus | None = None, *, since_version: int = 0) -> tuple[StoredRound, ...]:
+        """The rounds of a run in order, or those with one status, or those whose student is of a version or newer."""
+        chosen = select(ROUNDS).where(ROUNDS.c.run == run, ROUNDS.c.version >= since_version).order_by(ROUNDS.c.number)
         with self._begin() as connection:
             rows = connection.execute(chosen if status is None else chosen.where(ROUNDS.c.status == status)).all()
         return tuple(_stored_round(row) for row in rows)

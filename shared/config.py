@@ -65,8 +65,15 @@ class SplitSettings(Frozen):
 DataSource = Annotated[BuiltinData | CsvData | ImageFolderData | ArrayData, Field(discriminator="source")]
 
 
+Downlink = Literal["delta", "full"]
+"""How the student goes down to institutions: as packed deltas, or whole in every round."""
+
+
 class AggregationSettings(Frozen):
-    """Secure aggregation: what the coordinator proposes; each institution's policy may refuse it."""
+    """Secure aggregation: what the coordinator proposes; each institution's policy may refuse it.
+
+    ``downlink`` is how the student goes down: as packed int8 deltas of less than 1 byte a parameter, or whole (4 bytes).
+    """
 
     width: Literal[16] = 16
     clip_norm: float = Field(default=3.0, gt=0.0, le=1e6)
@@ -74,6 +81,7 @@ class AggregationSettings(Frozen):
     smallest_cohort: int = Field(default=3, ge=2, le=10_000)
     deadline_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
     most_void_rounds: int = Field(default=5, ge=0, le=1000)
+    downlink: Downlink = "delta"
 
     @model_validator(mode="after")
     def _cohort_hides_everyone(self) -> AggregationSettings:

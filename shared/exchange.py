@@ -6,7 +6,7 @@ grid of ``fedstill/simulation.py``, which carries the same messages through real
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -56,6 +56,14 @@ class Refusal:
 Answer = Reply | Absent | Refusal
 
 
+Again = Callable[[str, Refusal], Request | None]
+"""(institution, its refusal) → another request that it is to answer instead, or ``None``: the refusal stands."""
+
+
+def never_again(_institution: str, _refusal: Refusal) -> None:
+    """Every refusal stands."""
+
+
 class Exchange(Protocol):
     """Asks institutions and yields each answer as it arrives. Every wait is bounded by ``deadline_s``."""
 
@@ -63,9 +71,10 @@ class Exchange(Protocol):
         """The names of the institutions that can be reached now."""
         ...
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
         """Sends every request and yields ``(institution, answer)`` exactly once for each, in order of arrival.
 
+        A refusal for which ``again`` has another request is not yielded; that request is sent at once, within the same deadline.
         An institution that has not answered ``deadline_s`` seconds after the call is yielded as :class:`Absent`.
         """
         ...

@@ -12,6 +12,7 @@
     ├── WrongShare           a sealed share that does not open, or one that does not match its commitment
     ├── IllegalVector        a vector of the wrong size or type, a NaN or infinite update, a weight out of range
     ├── LostEpoch            the institution has no state for this epoch: a new one must be opened
+    ├── MissingBase          the institution does not hold the model that it was to start from: it needs the whole one
     └── VoidRound            too few survivors, shares or signatures: nothing of this round can be used
 """
 
@@ -54,6 +55,10 @@ class IllegalVector(ProtocolError):
 
 class LostEpoch(ProtocolError):
     """The institution holds no state for this epoch; a new epoch must be opened."""
+
+
+class MissingBase(ProtocolError):
+    """The institution does not hold the model that the message builds on; it needs the whole one."""
 
 
 class VoidRound(ProtocolError):

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from client.handlers import InstitutionHandlers, Workbench
 from client.site import InstitutionSite, round_generator
 from server.site import CoordinatorSite
+from shared.deltas import moved, pack, quantise
 from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, join_masked, seal_request, to_wire
 from shared.secagg.coordinator import CoordinatorRound
@@ -156,6 +157,40 @@ def test_a_request_signed_for_one_kind_is_worth_nothing_as_another(table: Table)
 def test_another_model_than_the_plan_names_is_refused(table: Table) -> None:
     request = table.train(table.plan())
     assert refusal(table.ask("ash", replace(request, blob=BLOB + b"\0"))).code == "ForgedMessage"
+
+
+def test_the_same_round_asked_with_the_model_in_another_form_gets_the_stored_bytes(table: Table) -> None:
+    whole = table.train(table.plan())
+    first = table.ask("ash", whole)
+    assert isinstance(first, Reply)
+    for blob in (b"", b"a delta", BLOB):
+        assert table.ask("ash", replace(whole, blob=blob)) == first
+
+
+def test_a_model_comes_as_a_delta_to_the_one_before_and_is_trained_as_if_it_came_whole(table: Table) -> None:
+    delta = quantise(np.linspace(-1, 1, SIZE))
+    following = save({"vector": moved(np.zeros(SIZE, np.float32), delta)})
+    seen: list[bytes] = []
+
+    class Watched(SmallWorkbench):
+        def perform(self, work: Work, blob: bytes, round_number: int) -> SmallContribution:
+            seen.append(blob)
+            return super().perform(work, blob, round_number)
+
+    plan = table.plan(2, blob_digest=hashlib.sha256(following).digest())
+    packed = table.seal("train", TrainRequest(plan, table.keys), pack(delta, BLOB, following))
+    assert refusal(table.ask("ash", packed, Watched)).code == "MissingBase"
+    for request in (table.train(table.plan()), packed):
+        assert isinstance(table.ask("ash", request, Watched), Reply)
+    assert seen == [BLOB, following]
+
+
+def test_a_plan_that_is_refused_leaves_the_held_model_alone(table: Table) -> None:
+    assert isinstance(table.ask("ash", table.train(table.plan())), Reply)
+    other = save({"vector": np.ones(SIZE, np.float32)})
+    plan = table.plan(2, threshold=1, blob_digest=hashlib.sha256(other).digest())
+    assert refusal(table.ask("ash", table.seal("train", TrainRequest(plan, table.keys), other))).code == "IllegalPlan"
+    assert table.sites["ash"].models.path.read_bytes() == BLOB
 
 
 def test_an_unknown_work_is_refused_by_name_of_the_cause(table: Table) -> None:

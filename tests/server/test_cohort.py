@@ -11,7 +11,7 @@ from server.records import Epoch
 from server.stopping import Interrupted, StopSignal
 from shared.config import AggregationSettings
 from shared.errors import RunError
-from shared.exchange import Answer, Request
+from shared.exchange import Again, Answer, Request, never_again
 from shared.secagg.roster import Roster
 
 ROSTER = Roster(members=dict.fromkeys(("ash", "birch", "cedar", "elm"), b""), coordinator=b"")
@@ -38,7 +38,7 @@ class Reachable:
     def institutions(self) -> frozenset[str]:
         return frozenset(name for name, at in self.come.items() if at <= self.clock.now)
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
         return iter(())
 
 

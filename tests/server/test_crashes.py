@@ -17,7 +17,7 @@ from server.coordinator import RunResult
 from server.events import Event
 from server.flower import GridExchange
 from server.store import Store
-from shared.exchange import Answer, MessageKind, Request
+from shared.exchange import Again, Answer, MessageKind, Request, never_again
 from tests.support.small import SmallFederation, SmallWorkbench, digest_of, make_federation, undisturbed
 
 FIRST_TRAINING_ROUND = 3
@@ -82,10 +82,12 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
         monkeypatch.setattr(module, "write_atomic", made.around("write_atomic", module.write_atomic))
     plain_ask = GridExchange.ask
 
-    def ask(self: GridExchange, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(
+        self: GridExchange, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again
+    ) -> Iterator[tuple[str, Answer]]:
         kind, number = next((request.kind, request.round) for request in requests.values())
         made.point("ask", kind, number)
-        for heard, (name, answer) in enumerate(plain_ask(self, requests, deadline_s)):
+        for heard, (name, answer) in enumerate(plain_ask(self, requests, deadline_s, again)):
             yield name, answer
             made.point("heard", kind, number, heard)
 

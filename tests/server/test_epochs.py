@@ -12,7 +12,7 @@ from server.epochs import EpochKeeper, misses
 from server.events import Event
 from server.records import Epoch
 from server.site import CoordinatorSite
-from shared.exchange import Absent, Answer, Refusal, Reply, Request
+from shared.exchange import Absent, Again, Answer, Refusal, Reply, Request, never_again
 from shared.identity import load_identity
 from shared.rpc.codec import to_wire
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
@@ -44,7 +44,7 @@ class Scripted:
     def institutions(self) -> frozenset[str]:
         return frozenset(self.answers)
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
         self.asked.append(frozenset(requests))
         yield from ((name, self.answers[name]) for name in requests)
 

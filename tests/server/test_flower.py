@@ -15,7 +15,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
 from server.flower import MOST_SENDS, GridExchange, pause
 from server.stopping import Interrupted, StopSignal
-from shared.exchange import Absent, Answer, MessageKind, Refusal, Reply, Request
+from shared.exchange import Absent, Again, Answer, MessageKind, Refusal, Reply, Request, never_again
 
 NAMES = ("ash", "birch", "cedar")
 Respond = Callable[[str, Message], Message]
@@ -40,9 +40,11 @@ class Toy:
         self.grid = LocalGrid(app, {name: Path("homes") / name for name in NAMES}, faults=faults)
         self.exchange = GridExchange(self.grid, frozenset(NAMES), poll_s=0.001, stop=self.stop)
 
-    def ask(self, kind: MessageKind = "train", blob: bytes = b"blob", deadline_s: float = 30.0) -> dict[str, Answer]:
+    def ask(
+        self, kind: MessageKind = "train", blob: bytes = b"blob", deadline_s: float = 30.0, again: Again = never_again
+    ) -> dict[str, Answer]:
         requests = {name: Request(kind, f"for {name}".encode(), blob, 7) for name in NAMES}
-        answers = list(self.exchange.ask(requests, deadline_s))
+        answers = list(self.exchange.ask(requests, deadline_s, again))
         assert sorted(name for name, _ in answers) == sorted(NAMES), "each exactly once"
         return dict(answers)
 
@@ -80,6 +82,21 @@ def test_a_refusal_keeps_its_code_and_sentence(toys: Callable[..., Toy]) -> None
         return Message(RecordDict({"refusal": ConfigRecord({"code": "PolicyRefusal", "reason": "no, thank you"})}), reply_to=message)
 
     assert toys(refuse).ask()["birch"] == Refusal("PolicyRefusal", "no, thank you")
+
+
+def test_a_refusal_may_be_answered_with_another_request_at_once(toys: Callable[..., Toy]) -> None:
+    def only_whole(name: str, message: Message) -> Message:
+        lacks = name == "birch" and message.content.array_records["payload"]["blob"].data != b"whole"
+        refusal = RecordDict({"refusal": ConfigRecord({"code": "MissingBase", "reason": name})})
+        return Message(refusal, reply_to=message) if lacks else echo(name, message)
+
+    def again(name: str, refusal: Refusal) -> Request:
+        assert (name, refusal.code) == ("birch", "MissingBase")
+        return Request("train", b"for birch", b"whole", 7)
+
+    answers = toys(only_whole).ask(again=again)
+    assert answers["birch"] == Reply(b"for birch", b"whole")
+    assert answers["ash"] == Reply(b"for ash", b"blob")
 
 
 def test_a_failing_app_is_an_absence_that_shows_nothing_of_its_error(toys: Callable[..., Toy]) -> None:

@@ -11,6 +11,7 @@ from safetensors.numpy import load
 from server.phases import PHASES, Kit, Sums, decode_counters, first_state, weight_cap
 from server.state import RunState
 from shared.config import FederationConfig
+from shared.deltas import patched
 from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
 
@@ -71,7 +72,8 @@ def test_the_weight_cap_is_twice_the_mean_institution(weight: int, institutions:
 
 def test_training_moves_the_student_and_measures_it_before_the_move() -> None:
     after = dict(reversed(play(kit())))["train"]
-    np.testing.assert_array_equal(after.vector, np.full(SIZE, 0.5, np.float32))
+    np.testing.assert_allclose(after.vector + after.residual, 0.5, rtol=1e-15)
+    np.testing.assert_allclose(after.vector, 0.5, rtol=1e-6)
     assert after.facts.version == 1
     assert after.facts.metrics == {"version": 0.0, "records": 3.0, "accuracy": 2.0, "loss": 1 / FIXED_POINT, "train_loss": 1 / FIXED_POINT}
 
@@ -84,6 +86,22 @@ def test_the_student_travels_as_it_is() -> None:
     assert asked.work.version == 1
     assert asked.blob_name == "student-v00001.safetensors"
     np.testing.assert_array_equal(load(asked.blob)["vector"], state.vector)
+
+
+def test_the_next_student_travels_as_a_delta_from_the_last_and_stays_the_one_that_is_calibrated() -> None:
+    used = kit()
+    first, second = (state for phase, state in play(used) if phase == "train")
+    asked = PHASES["calibrate-range"].ask(second, used)
+    assert patched(PHASES["train"].ask(first, used).blob, asked.delta) == asked.blob
+    np.testing.assert_array_equal(load(asked.blob)["vector"], second.vector)
+
+
+def test_whole_the_student_is_the_optimiser_s_and_there_is_no_delta() -> None:
+    used = kit(aggregation={"downlink": "full"})
+    last = dict(play(used))["train"]
+    asked = PHASES["calibrate-range"].ask(last, used)
+    np.testing.assert_array_equal(last.vector, np.full(SIZE, 1.0, np.float32))
+    assert (asked.delta, last.residual.size) == (b"", 0)
 
 
 def test_no_evaluation_gives_no_figures() -> None:

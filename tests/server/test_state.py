@@ -15,6 +15,8 @@ STATE = RunState(
     Facts(phase="train", version=3, normalisation=Normalisation(means=(0.1,), deviations=(1e-7,)), ranges={"a": (-1.5, 2.0)}),
     np.array([1.0, -0.0, 1e-42], np.float32),
     {"first": np.array([0.1, 0.2, 0.3]), "second": np.array([1e-300, 1.0, 2.0])},
+    np.array([1e-9, -0.0, 5e-324]),
+    b"a packed delta",
 )
 
 
@@ -26,11 +28,14 @@ def test_a_state_is_read_back_bit_by_bit(tmp_path: Path) -> None:
     assert {name: array.tobytes() for name, array in read.moments.items()} == {
         name: array.tobytes() for name, array in STATE.moments.items()
     }
+    assert read.residual.tobytes() == STATE.residual.tobytes()
+    assert read.delta == STATE.delta
 
 
 def test_the_first_state_has_no_student_yet(tmp_path: Path) -> None:
     RunState(Facts(phase="statistics-range")).write(tmp_path / "state")
-    assert RunState.read(tmp_path / "state").vector.size == 0
+    read = RunState.read(tmp_path / "state")
+    assert (read.vector.size, read.residual.size, read.delta) == (0, 0, b"")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 40, STATE.to_bytes()[:-3], vector_blob(STATE.vector)])

@@ -60,6 +60,13 @@ def test_an_open_round_is_found_with_its_requests_and_its_surviving_set(url: str
     assert again.requests("trial", 1, 1, "unmask") == {}
 
 
+def test_rounds_are_found_by_the_student_that_they_carried(url: str) -> None:
+    store = Store(url)
+    for number in (1, 2, 3):
+        store.open_round("trial", stored(number), {})
+    assert [found.version for found in Store(url).rounds("trial", since_version=1)] == [1, 2]
+
+
 def test_a_settled_round_keeps_its_record_and_drops_its_requests(url: str) -> None:
     store = Store(url)
     store.open_round("trial", stored(1), {"ash": b"t"})

@@ -51,14 +51,14 @@ def records_of(name: str) -> int:
     return 20 + 10 * NAMES.index(name)
 
 
-def optimum_of(name: str) -> NDArray[np.float64]:
-    return round_generator(3, name, 0, "optimum").normal(0, 0.1, SIZE)
+def optimum_of(name: str, size: int = SIZE) -> NDArray[np.float64]:
+    return round_generator(3, name, 0, "optimum").normal(0, 0.1, size)
 
 
 def small_update(name: str, vector: NDArray[np.float32], round_number: int) -> NDArray[np.float32]:
     """Half the way to the institution's optimum, with a little noise that the round's number draws."""
     noise = round_generator(3, name, round_number, "noise").normal(0, 0.01, vector.size)
-    return (0.5 * (optimum_of(name) - vector) + noise).astype(np.float32)
+    return (0.5 * (optimum_of(name, vector.size) - vector) + noise).astype(np.float32)
 
 
 class SmallWorkbench:
@@ -82,7 +82,10 @@ class SmallWorkbench:
                 return np.full(length, records)
 
 
+@dataclass(frozen=True)
 class SmallToolbox:
+    size: int = SIZE
+
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         return (4,) * (sums.size // 64)
 
@@ -90,7 +93,7 @@ class SmallToolbox:
         return Normalisation(means=tuple(float(value) for value in sums["sum"]), deviations=(1.0,) * len(exponents))
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
-        return np.zeros(SIZE, np.float32)
+        return np.zeros(self.size, np.float32)
 
     def tensors(self, student: Student) -> tuple[str, ...]:
         return ("first", "second")
