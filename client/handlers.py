@@ -12,20 +12,20 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from client.encoder import Contribution, Encoder
 from client.ledger import EpochState, Slot
 from client.policy import allowed_counters, check_plan
-from client.site import InstitutionSite, round_generator
+from client.residuals import ResidualStore
+from client.site import InstitutionSite
 from shared.errors import FedstillError
 from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, open_request, split_masked, to_wire
-from shared.secagg.encoding import quantise
 from shared.secagg.errors import IllegalPlan, LostEpoch, ReplayedRound
 from shared.secagg.institution import InstitutionEpoch
 from shared.secagg.messages import AgreeRequest, OpenRequest, Plan, TrainRequest, UnmaskRequest
@@ -40,25 +40,6 @@ _DECODERS: dict[MessageKind, Callable[[bytes], Message]] = {
     "agree": partial(from_wire, AgreeRequest),
     "unmask": partial(from_wire, UnmaskRequest),
 }
-
-
-class Contribution(Protocol):
-    """What the workbench gives back: ``update float32 (d,)`` or ``None``, a sample ``weight``, ``counters int64 (k,)``."""
-
-    @property
-    def update(self) -> NDArray[np.float32] | None:
-        """The student's change, or ``None`` where the work only counts."""
-        ...
-
-    @property
-    def weight(self) -> int:
-        """How many records stand behind it."""
-        ...
-
-    @property
-    def counters(self) -> NDArray[np.int64]:
-        """The counters in ``shared.work.counter_fields`` order."""
-        ...
 
 
 class Workbench(Protocol):
@@ -184,12 +165,9 @@ class InstitutionHandlers:
         epoch.check(plan, message.keys)
         work = _work(plan)
         done = self._bench().perform(work, self._site.models.receive(blob, plan.blob_digest), plan.round)
-        # The cap is the most that any institution may count for; more records than that weigh no more.
-        weight = min(done.weight, plan.weight_cap)
-        update = done.update if done.update is not None else np.zeros(0, np.float32)
-        words = quantise(update, weight, plan, round_generator(config.seed, config.name, plan.round, "rounding"))
-        counters = allowed_counters(config, work, done.counters).astype(np.uint64)
-        header, answer = split_masked(epoch.mask(plan, words, weight, counters))
+        encoded = self._encoder.encode(plan, work, done)
+        counters = allowed_counters(config, work, encoded.counters).astype(np.uint64)
+        header, answer = split_masked(epoch.mask(plan, encoded.words, encoded.weight, counters))
         return epoch, Reply(header, answer)
 
     def _restore(self, before: EpochState, slot: Slot) -> InstitutionEpoch:
@@ -201,6 +179,11 @@ class InstitutionHandlers:
         return InstitutionEpoch.restore(
             before.state, identity=site.identity, roster=site.roster, policy=site.protocol_policy, random=self._random
         )
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        config = self._site.config
+        return Encoder(config.name, config.seed, config.task, ResidualStore(self._site.folder / "state"), self._random)
 
     def _bench(self) -> Workbench:
         if self._workbench is None:

@@ -17,12 +17,12 @@ from shared.secagg.messages import Plan
 from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
-    CounterField,
     StatisticsMomentsWork,
     StatisticsRangeWork,
     TrainWork,
     Work,
     counter_fields,
+    field_slices,
     trains,
 )
 
@@ -45,15 +45,6 @@ def allowed_counters(config: InstitutionConfig, work: Work, counters: NDArray[np
         if name.startswith(EVALUATION_PREFIXES):
             kept[place] = 0
     return kept
-
-
-def field_slices(fields: Iterable[CounterField]) -> list[tuple[str, slice]]:
-    """Where each named run of counters lies."""
-    places, start = [], 0
-    for field in fields:
-        places.append((field.name, slice(start, start + field.length)))
-        start += field.length
-    return places
 
 
 def _protocol_complaints(config: InstitutionConfig, plan: Plan) -> Iterable[str]:

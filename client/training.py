@@ -111,7 +111,7 @@ class Workbench:
         self._alignment.save(work.version, outcome.alignment)
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
-        return to_vector(student) - vector, {**counters, "train_records": _one(records), "train_loss": _one(loss)}
+        return to_vector(student) - vector, {**counters, "train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
 
     def _teacher_targets(self, distillation: DistillationSettings) -> Targets | None:
         if distillation.teacher == "none":

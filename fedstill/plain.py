@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.optimizer import Moments, step
+from server.phases import next_clip_norm
 from server.state import vector_blob
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_site
@@ -38,8 +39,10 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
     moments: Moments = {}
     with tempfile.TemporaryDirectory() as scratch:
         benches = {name: Workbench(_site(home), Path(scratch) / name) for name, home in homes.items()}
+        clip_norm = config.aggregation.clip_norm
         for version in range(config.rounds):
-            vector, moments = _round(config, benches, vector, moments, scales, version)
+            vector, moments, unclipped = _round(config, benches, vector, moments, scales, version, clip_norm)
+            clip_norm = next_clip_norm(clip_norm, unclipped, config.aggregation)
     load_vector(student, vector)
     return student
 
@@ -63,15 +66,18 @@ def _round(
     moments: Moments,
     scales: Normalisation,
     version: int,
-) -> tuple[NDArray[np.float32], Moments]:
+    clip_norm: float,
+) -> tuple[NDArray[np.float32], Moments, float]:
     work = TrainWork(version=version, seed=config.seed, normalisation=scales, training=config.training, distillation=config.distillation)
-    total, weights = np.zeros(vector.size), 0
+    total, weights, within = np.zeros(vector.size), 0, 0
     for bench in benches.values():
         done = bench.perform(work, vector_blob(vector), version + 1)
         if done.update is not None:
-            total += done.weight * _clipped(done.update.astype(np.float64), config.aggregation.clip_norm)
+            update = done.update.astype(np.float64)
+            total += done.weight * _clipped(update, clip_norm)
             weights += done.weight
-    return step(vector, total / weights, moments, config.optimizer)
+            within += bool(np.linalg.norm(update) <= clip_norm)
+    return *step(vector, total / weights, moments, config.optimizer), within / len(benches)
 
 
 def _clipped(update: NDArray[np.float64], clip_norm: float) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from server.downlink import move_to
 from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
-from shared.config import FederationConfig
+from shared.config import AggregationSettings, FederationConfig
 from shared.task import Task
 from shared.work import (
     FIXED_POINT,
@@ -37,6 +37,8 @@ from shared.work import (
 
 IMAGE_EXPONENT = 8
 """Pixels are below 2^8, so images need no pass to find their range."""
+SMALLEST_CLIP = 1e-6
+"""The least part of the settings' clip norm that it is adapted down to."""
 FAIR_SHARE = 2
 """An institution weighs at most this many times the mean institution, however many records it has."""
 
@@ -56,6 +58,7 @@ class Asked:
     blob_name: str = ""
     update_words: int = 0
     weight_cap: int = COUNT_WEIGHT_CAP
+    clip_norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,21 @@ def weight_cap(weight: int, institutions: int) -> int:
     return max(1, math.ceil(FAIR_SHARE * weight / institutions))
 
 
+def next_clip_norm(clip_norm: float, unclipped: float, settings: AggregationSettings) -> float:
+    """The clip norm of the next round: ``C exp(−η (b − γ))``, at most the settings' own; ``clip_norm`` 0 is that.
+
+    ``b = unclipped`` is the part of the survivors whose update was within ``C``, from their masked count, ``γ`` the quantile to
+    follow, ``η`` the rate (Andrew, Thakkar, McMahan, Ramaswamy 2021, "Differentially private learning with adaptive
+    clipping", section 2).
+    """
+    before = clip_norm or settings.clip_norm
+    if not settings.clip_quantile:
+        return before
+    within = min(1.0, max(0.0, unclipped))
+    moved = before * math.exp(-settings.clip_rate * (within - settings.clip_quantile))
+    return min(settings.clip_norm, max(moved, settings.clip_norm * SMALLEST_CLIP))
+
+
 class StatisticsRange:
     """How large the numbers in each column are."""
 
@@ -151,8 +169,9 @@ class Train:
             training=config.training,
             distillation=config.distillation,
             label_shares=facts.label_shares,
+            error_feedback=config.aggregation.error_feedback,
         )
-        return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap)
+        return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap, clip_norm=facts.clip_norm)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
@@ -162,7 +181,9 @@ class Train:
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
         following: PhaseName = "train" if version < kit.config.rounds else "calibrate-range"
         shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
-        after = _after(state, following, metrics, version=version, label_shares=shares)
+        unclipped = float(sums.counters["unclipped"][0]) / len(sums.survivors)
+        clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)
+        after = _after(state, following, metrics, version=version, label_shares=shares, clip_norm=clip_norm)
         return replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
 
 

@@ -12,7 +12,7 @@ from server.site import CoordinatorSite
 from server.state import DELTA_SUFFIX, RunState
 from shared.files import write_atomic
 from shared.rpc.codec import from_wire, seal_request, to_wire
-from shared.secagg.encoding import mean_update, prove_headroom, threshold_for
+from shared.secagg.encoding import count_offset, mean_update, prove_headroom, threshold_for
 from shared.secagg.graph import degree_for, share_threshold_for
 from shared.secagg.messages import Aggregate, EpochKey, Layout, Plan, TrainRequest
 from shared.secagg.signing import keys_digest
@@ -71,11 +71,12 @@ class RoundPlanner:
             share_threshold=share_threshold_for(len(keys), degree, settings.collusion) if degree else threshold,
             collusion=settings.collusion,
             layout=Layout(update_words=asked.update_words, counters=counters, width=settings.width),
-            clip_norm=settings.clip_norm,
+            clip_norm=asked.clip_norm or settings.clip_norm,
             weight_cap=asked.weight_cap,
             body=asked.work.canonical(),
             blob_digest=hashlib.sha256(asked.blob).digest(),
             degree=degree,
+            rotation=settings.rotation and asked.update_words > 0,
             smallest_cohort=settings.smallest_cohort,
         )
 
@@ -88,4 +89,6 @@ def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:
     """The named sums of a closed round; ``request`` is its encoded Train request."""
     plan = from_wire(TrainRequest, request).plan
     counters = decode_counters(parse_work(plan.body), task, aggregate.counters)
+    if "unclipped" in counters:
+        counters["unclipped"] = counters["unclipped"] - len(aggregate.survivors) * count_offset(plan)
     return Sums(aggregate.survivors, aggregate.weight, counters, mean_update(aggregate, plan))

@@ -30,11 +30,13 @@ _MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
 
 
 class Facts(Frozen):
-    """The part of the state that is not an array. ``version`` counts the updates applied to the student."""
+    """The part of the state that is not an array. ``version`` counts the updates applied to the student; ``clip_norm`` is the
+    next round's (0: the one of the settings)."""
 
     phase: PhaseName
     version: int = 0
     weight_cap: int = COUNT_WEIGHT_CAP
+    clip_norm: float = 0.0
     exponents: tuple[int, ...] = ()
     normalisation: Normalisation = Normalisation()
     label_shares: tuple[float, ...] = ()

@@ -72,11 +72,20 @@ Downlink = Literal["delta", "full"]
 class AggregationSettings(Frozen):
     """Secure aggregation: what the coordinator proposes; each institution's policy may refuse it.
 
+    ``width`` is the ring's width in bits, so bytes a parameter uplink times 8; ``rotation`` spreads an update before it is
+    rounded, ``error_feedback`` keeps what rounding lost for the next one. ``clip_norm`` is the longest update (L2); with a
+    ``clip_quantile`` above 0 it is the first and the largest, and then follows the norm that this part of the institutions
+    stays within, at ``clip_rate`` (Andrew et al. 2021, equation 2), known from masked counts alone.
+
     ``downlink`` is how the student goes down: as packed int8 deltas of less than 1 byte a parameter, or whole (4 bytes).
     """
 
-    width: Literal[16] = 16
+    width: Literal[8, 16, 32] = 8
+    rotation: bool = True
+    error_feedback: bool = True
     clip_norm: float = Field(default=3.0, gt=0.0, le=1e6)
+    clip_quantile: float = Field(default=0.75, ge=0.0, le=1.0)
+    clip_rate: float = Field(default=1.0, gt=0.0, le=10.0)
     collusion: int = Field(default=1, ge=0, le=1000)
     smallest_cohort: int = Field(default=3, ge=2, le=10_000)
     deadline_s: float = Field(default=600.0, gt=0.0, le=86_400.0)

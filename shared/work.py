@@ -7,6 +7,7 @@ Fractions (losses) are fixed-point: multiplied by :data:`FIXED_POINT` and rounde
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
@@ -59,7 +60,8 @@ class TrainWork(Frozen):
 
     ``version`` counts the updates already applied to the student (0 at first). Blob: safetensors
     ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order. ``label_shares``
-    are the federation's, from the masked confusion counts of the last round; empty while none is known.
+    are the federation's, from the masked confusion counts of the last round; empty while none is known. With
+    ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
     """
 
     kind: Literal["train"] = "train"
@@ -69,6 +71,7 @@ class TrainWork(Frozen):
     training: TrainingSettings
     distillation: DistillationSettings
     label_shares: tuple[float, ...] = ()
+    error_feedback: bool = False
 
 
 class CalibrateRangeWork(Frozen):
@@ -124,6 +127,15 @@ def evaluation_fields(task: Task) -> tuple[CounterField, ...]:
     )
 
 
+def field_slices(fields: Iterable[CounterField]) -> list[tuple[str, slice]]:
+    """Where each named run of counters lies."""
+    places, start = [], 0
+    for field in fields:
+        places.append((field.name, slice(start, start + field.length)))
+        start += field.length
+    return places
+
+
 def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
     """The counters of one round, in the order in which they lie in the masked vector."""
     columns = len(task.numeric) if task.family == "tabular" else task.channels
@@ -133,7 +145,9 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
         case StatisticsMomentsWork():
             return (CounterField("count", columns), CounterField("sum", columns), CounterField("square_sum", columns))
         case TrainWork():
-            return (*evaluation_fields(task), CounterField("train_records", 1), CounterField("train_loss", 1))
+            # "unclipped" is 1 where the update was within the clip norm (Andrew et al. 2021).
+            training = (CounterField("train_records", 1), CounterField("train_loss", 1), CounterField("unclipped", 1))
+            return (*evaluation_fields(task), *training)
         case CalibrateRangeWork():
             return (*evaluation_fields(task), CounterField("ranges", len(work.tensors) * 2 * EXPONENTS))
         case CalibrateHistogramWork():

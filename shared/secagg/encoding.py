@@ -67,6 +67,14 @@ def noise_tail(plan: Plan) -> int:
     return math.ceil(tau * plan.noise * math.sqrt(len(plan.cohort)))
 
 
+def count_offset(plan: Plan) -> int:
+    """What each institution adds to its noised clip count so that it is not negative: more than the noise ever reaches.
+
+    Ten deviations: a discrete Gaussian is beyond with a probability below 2^-70.
+    """
+    return math.ceil(10.0 * plan.count_noise)
+
+
 def coordinate_range(plan: Plan) -> float:
     """The largest magnitude of one coordinate that is not cut.
 

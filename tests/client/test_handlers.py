@@ -21,13 +21,14 @@ from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, join_masked, seal_request, to_wire
 from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.messages import EpochKey, Layout, OpenRequest, Plan, Shares, TrainRequest
+from shared.secagg.signing import keys_digest
 from shared.settings import DistillationSettings, TrainingSettings
 from shared.work import Normalisation, TrainWork, Work
 from tests.support.small import NAMES, SIZE, SmallContribution, SmallWorkbench, make_federation
 
 TRAIN = TrainWork(version=0, seed=3, normalisation=Normalisation(), training=TrainingSettings(), distillation=DistillationSettings())
 BLOB = save({"vector": np.zeros(SIZE, np.float32)})
-COUNTERS = 8
+COUNTERS = 9
 
 
 @dataclass
@@ -57,8 +58,10 @@ class Table:
             epoch=1,
             round=number,
             roster_digest=self.site.roster.digest,
+            keys_digest=keys_digest(self.keys),
             cohort=tuple(sorted(self.sites)),
             threshold=3,
+            share_threshold=3,
             collusion=1,
             layout=Layout(SIZE, COUNTERS),
             clip_norm=3.0,

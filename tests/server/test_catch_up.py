@@ -56,7 +56,7 @@ def training(result: RunResult) -> list[RoundRecord]:
 
 
 def whole_bytes(result: RunResult) -> int:
-    return next((result.folder.glob("student-v*.safetensors"))).stat().st_size
+    return next(result.folder.glob("student-v*.safetensors")).stat().st_size
 
 
 def test_the_first_goes_whole_then_deltas_and_what_is_held_does_not_go_again(tmp_path: Path, sent: Sent) -> None:
