@@ -1,6 +1,6 @@
 """A federation's rounds in one process, without Flower and without masks: the product's parts, and nothing else.
 
-Phases, workbenches, encoding, server optimiser and calibration are those of a deployed run. Only the masks are
+Phases, workbenches, encodings up and down, server optimiser and calibration are those of a deployed run. Only the masks are
 left out: they cancel exactly in the ring, so the sum that the coordinator would see is the very same integers
 (``tests/shared/secagg`` shows it), and leaving them out changes no digit of the student. A round here costs what its
 training costs.

@@ -48,6 +48,7 @@ def claims(data: str, runs: Sequence[Summary]) -> list[Claim]:
         claim(f"{data}.gain_of_teachers", gains, "accuracy"),
         claim(f"{data}.int8_agreement", [one.agreement for one in runs], "fraction", goal=GOAL_AGREEMENT),
         claim(f"{data}.uplink", [one.bytes_up_per_parameter for one in runs], "bytes a parameter"),
+        claim(f"{data}.downlink", [one.bytes_down_per_parameter for one in runs], "bytes a parameter"),
         claim(f"{data}.artifact", size, "bytes"),
     ]
 

@@ -1,7 +1,8 @@
 """Federated averaging in the clear, in one process: the plain twin of a masked run, for baselines.
 
-The same works, clipping, weights and server optimiser as ``server/`` uses; only the ring, its rounding and the masks are
-left out. Nothing here is secure, and nothing of it is deployed.
+The same works, clipping, weights and server optimiser as ``server/`` uses; only the ring, its rounding, the masks and the
+packing of the student's way down are left out: everything is float32 and goes whole, the reference that packing and masks
+are measured against. Nothing here is secure, and nothing of it is deployed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -47,10 +47,17 @@ def summarise(
         agreement=agreement,
         bytes_up_per_round=sent,
         bytes_up_per_parameter=float(np.mean(list(sent.values()))) / parameters,
+        bytes_down_per_parameter=_bytes_down(closed) / parameters,
         machine=describe_machine(),
         seed=plan.federation.seed,
         notes=tuple(note for record in result.rounds for note in _notes(record)),
     )
+
+
+def _bytes_down(training: Sequence[RoundRecord]) -> float:
+    # Of a run with one training round there is no other than the first.
+    sizes = [size for record in training[1:] or training for size in record.bytes_down.values()]
+    return float(np.mean(sizes)) if sizes else 0.0
 
 
 def _round(record: RoundRecord) -> RoundFigures:

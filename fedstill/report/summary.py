@@ -59,7 +59,11 @@ class RoundCounts(Frozen):
 
 
 class Summary(Frozen):
-    """Everything the report shows. ``metrics`` maps a model to its figures; ``seconds_by_part`` adds up to ``seconds``."""
+    """Everything the report shows. ``metrics`` maps a model to its figures; ``seconds_by_part`` adds up to ``seconds``.
+
+    Bytes are means over closed training rounds with headers, counters and shares; those down without the first, which
+    carries the student whole.
+    """
 
     name: str
     run: str
@@ -77,6 +81,7 @@ class Summary(Frozen):
     agreement: float
     bytes_up_per_round: dict[str, float]
     bytes_up_per_parameter: float
+    bytes_down_per_parameter: float
     machine: str
     seed: int
     notes: tuple[str, ...] = ()

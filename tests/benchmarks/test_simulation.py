@@ -27,6 +27,7 @@ def summary(overall: float, seconds: float) -> Summary:
         agreement=1.0,
         bytes_up_per_round={},
         bytes_up_per_parameter=2.0,
+        bytes_down_per_parameter=0.8,
         machine="m",
         seed=1,
     )
@@ -39,3 +40,4 @@ def test_claims_are_medians_with_the_gain_of_teachers_run_by_run() -> None:
     assert found["heart.fedstill"].value == 0.8
     assert round(found["heart.gain_of_teachers"].value, 6) == 0.3
     assert found["heart.artifact"].value == 100
+    assert (found["heart.uplink"].value, found["heart.downlink"].value) == (2.0, 0.8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedstill.summarise import _notes, _round
+from fedstill.summarise import _bytes_down, _notes, _round
 from server.records import RoundRecord
 
 LOST = RoundRecord(number=5, phase="train", training_round=3, status="closed", survivors=("a",), absent={"b": "gone"}, refused={"c": "no"})
@@ -24,6 +24,15 @@ def test_wrong_shares_are_said_and_a_quiet_round_is_not() -> None:
     told = _notes(quiet.model_copy(update={"blamed": ("b",), "doubted": (("a", "b"),)}))
     assert told[0].startswith("b gave wrong shares or commitments in round 1 (gate)")
     assert told[1].startswith("a or b committed to a wrong seed")
+
+
+def test_bytes_down_are_those_after_the_first_round_which_carries_the_student_whole() -> None:
+    first, second, third = (
+        LOST.model_copy(update={"bytes_down": sizes}) for sizes in ({"a": 4000, "b": 4000}, {"a": 800, "b": 4000}, {"a": 900})
+    )
+    assert _bytes_down([first, second, third]) == 1900
+    assert _bytes_down([first]) == 4000
+    assert _bytes_down([]) == 0
 
 
 def test_seconds_of_a_round_are_those_of_its_stages() -> None:

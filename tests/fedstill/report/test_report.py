@@ -36,6 +36,7 @@ SUMMARY = Summary(
     agreement=0.9967,
     bytes_up_per_round={"north": 2100.0},
     bytes_up_per_parameter=2.33,
+    bytes_down_per_parameter=0.83,
     machine="a machine",
     seed=1,
     notes=("north vanished in round 2",),
