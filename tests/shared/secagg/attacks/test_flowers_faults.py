@@ -276,7 +276,7 @@ def test_our_request_cannot_name_a_victim_on_both_sides() -> None:
     federation.agree(made)
     request = made.unmask_request("ash")
     for survivors in (("ash", "ash", "birch", "cedar", "dogwood"), ("ash", "birch", "cedar", "dogwood", "elm", "elm")):
-        with pytest.raises(EquivocatedSet, match="institution 'ash' refused .* not a set of names within the cohort"):
+        with pytest.raises(EquivocatedSet, match=r"institution 'ash' refused .* not a set of names within the cohort"):
             federation.institutions["ash"].unmask(replace(request, survivors=survivors))
     answers = {name: federation.institutions[name].unmask(made.unmask_request(name)) for name in request.survivors}
     alive = {name for answer in answers.values() for name in answer.self_shares}
