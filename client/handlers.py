@@ -19,11 +19,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from client.encoder import Contribution, Encoder
-from client.ledger import EpochState, Slot
+from client.ledger import LARGEST_NUMBER, EpochState, Slot
 from client.policy import allowed_counters, check_plan
 from client.residuals import ResidualStore
 from client.site import InstitutionSite
-from shared.errors import FedstillError
+from shared.errors import FedstillError, ProtocolError
 from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, open_request, split_masked, to_wire
 from shared.secagg.errors import IllegalPlan, LostEpoch, ReplayedRound
@@ -204,8 +204,12 @@ def _digest(request: Request) -> bytes:
 
 def _slot(kind: MessageKind, message: Message) -> Slot:
     if isinstance(message, OpenRequest):
-        return Slot(message.run, message.epoch, 0, kind)
-    return Slot(message.plan.run, message.plan.epoch, message.plan.round, kind)
+        slot = Slot(message.run, message.epoch, 0, kind)
+    else:
+        slot = Slot(message.plan.run, message.plan.epoch, message.plan.round, kind)
+    if max(slot.epoch, slot.round) > LARGEST_NUMBER:
+        raise ProtocolError(f"a {kind} request names epoch {slot.epoch} and round {slot.round}; no ledger counts beyond {LARGEST_NUMBER}")
+    return slot
 
 
 def _work(plan: Plan) -> Work:

@@ -28,6 +28,8 @@ from shared.secagg.errors import ReplayedRound
 
 BUSY_TIMEOUT_S = 60.0
 """Longest wait for another process that holds the ledger."""
+LARGEST_NUMBER = 2**63 - 1
+"""Largest number of an epoch or round that SQLite keeps."""
 ROUNDS_KEPT = 2
 """Answers of this many latest rounds of a run are kept to be given again; older ones are deleted."""
 

@@ -13,9 +13,10 @@ from server.store import Store
 from shared.errors import ProtocolError
 from shared.exchange import Exchange, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, seal_request, to_wire
+from shared.secagg.keys import check_usable
 from shared.secagg.messages import EpochKey, OpenRequest
 from shared.secagg.roster import Roster
-from shared.secagg.signing import epoch_key_bytes, verify
+from shared.secagg.signing import verify_epoch_keys
 
 OPEN_S = 120.0
 """Longest wait for the keys of an epoch."""
@@ -77,25 +78,30 @@ class EpochKeeper:
         headers = self.store.requests(self.run, epoch.number, 0, "open")
         requests = {name: Request("open", header) for name, header in headers.items()}
         keys: dict[str, bytes] = {}
+        taken: set[bytes] = set()
         refused: dict[str, str] = {}
         for name, answer in self.exchange.ask(requests, min(self.deadline_s, OPEN_S)):
-            if isinstance(answer, Reply) and self._is_key_of(name, epoch.number, answer.header):
-                keys[name] = answer.header
-            elif isinstance(answer, Refusal):
+            if isinstance(answer, Refusal):
                 refused[name] = answer.reason
+            key = self._key_of(name, epoch.number, answer.header) if isinstance(answer, Reply) else None
+            if key is not None and key.public_key not in taken:
+                keys[name] = to_wire(key)
+                taken.add(key.public_key)
         opened = replace(epoch, status="open", keys=dict(sorted(keys.items())), refused=refused)
         self.store.open_epoch(self.run, opened)
         absent = tuple(name for name in epoch.asked if name not in keys and name not in refused)
         self.emit(EpochOpened(epoch=epoch.number, members=tuple(opened.keys), absent=absent, refused=refused))
         return opened
 
-    def _is_key_of(self, name: str, number: int, content: bytes) -> bool:
+    def _key_of(self, name: str, number: int, content: bytes) -> EpochKey | None:
+        # What an institution would refuse in another's key is left out here: one bad key among them stops every round.
         try:
             key = from_wire(EpochKey, content)
-            verify(self.roster.members[name], key.signature, epoch_key_bytes(key), f"the epoch key of '{name}'")
+            verify_epoch_keys([key], self.roster)
+            check_usable(key)
         except ProtocolError:
-            return False
-        return (key.institution, key.run, key.epoch) == (name, self.run, number)
+            return None
+        return key if (key.institution, key.run, key.epoch) == (name, self.run, number) else None
 
 
 def misses(epochs: Sequence[Epoch], name: str) -> int:

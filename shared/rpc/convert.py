@@ -66,8 +66,9 @@ def _name(value: str) -> str:
 
 
 def _run(value: str) -> str:
-    if not 0 < len(value) <= LONGEST_RUN:
-        raise _UnfitError(f"a run's name of {len(value)} characters")
+    # It stands in sentences that operators read in logs and on terminals.
+    if not 0 < len(value) <= LONGEST_RUN or not value.isprintable():
+        raise _UnfitError(f"a run's name that is empty, longer than {LONGEST_RUN} characters or not printable")
     return value
 
 

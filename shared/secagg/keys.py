@@ -35,12 +35,18 @@ def public_key(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
+def check_usable(key: EpochKey) -> None:
+    """Raises :class:`ForgedMessage`, naming its owner, for a public key of small order: a secret shared with it is no secret.
+
+    Its owner can make and sign one, and who does stops every round; so it is told before anybody works for one.
+    """
+    # A key is of small order for everyone or for nobody (RFC 7748, section 6.1): any private key will do.
+    _exchange(bytes(KEY_BYTES), key)
+
+
 def first_pair_key(private: bytes, own: EpochKey, peer: EpochKey) -> bytes:
     """The pair's key before any step; raises :class:`ForgedMessage` for a public key of small order."""
-    try:
-        secret = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer.public_key))
-    except ValueError as error:
-        raise ForgedMessage(f"the epoch key of '{peer.institution}' is not a usable X25519 key") from error
+    secret = _exchange(private, peer)
     low, high = (own, peer) if own.institution < peer.institution else (peer, own)
     info = pack(
         "pair-key",
@@ -75,6 +81,13 @@ class Ratchet:
         for _ in range(round_number - self.round):
             keys = {peer: _derive(key, pack("next")) for peer, key in keys.items()}
         return Ratchet(round_number, keys)
+
+
+def _exchange(private: bytes, peer: EpochKey) -> bytes:
+    try:
+        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer.public_key))
+    except ValueError as error:
+        raise ForgedMessage(f"the epoch key of '{peer.institution}' is not a usable X25519 key") from error
 
 
 def _derive(key: bytes, info: bytes) -> bytes:

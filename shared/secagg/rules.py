@@ -15,6 +15,7 @@ from shared.secagg import fragments
 from shared.secagg.encoding import prove_headroom, threshold_for
 from shared.secagg.errors import EquivocatedSet, ForgedMessage, IllegalPlan, UnprovenSet, WrongRoster
 from shared.secagg.graph import Graph
+from shared.secagg.keys import check_usable
 from shared.secagg.legality import check_cohort, check_graph, check_together, is_sorted_set, noise_ratio
 from shared.secagg.messages import EpochKey, Plan, UnmaskRequest
 from shared.secagg.roster import Roster
@@ -100,6 +101,7 @@ class Rules:
                 raise ForgedMessage(
                     f"the key of '{key.institution}' is of epoch {key.epoch} of run {key.run}, not of epoch {own.epoch} of {own.run}"
                 )
+            check_usable(key)
         for what, values in (("institution", [key.institution for key in keys]), ("public key", [key.public_key for key in keys])):
             if len(set(values)) != len(values):
                 raise ForgedMessage(f"the keys of epoch {own.epoch} hold the same {what} twice")

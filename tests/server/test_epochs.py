@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from shared.identity import load_identity
 from shared.rpc.codec import to_wire
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
 from shared.secagg.messages import EpochKey
+from shared.secagg.signing import epoch_key_bytes, sign
 from tests.support.small import NAMES, SmallFederation, make_federation
 
 
@@ -69,6 +71,28 @@ def test_only_a_key_signed_by_its_owner_for_this_epoch_counts(federation: SmallF
     }
     epoch = keeper(federation, Scripted(answers), []).current(1, least=1)
     assert set(epoch.keys) == {"ash"}
+
+
+def resigned(federation: SmallFederation, key: EpochKey, **changed: Any) -> EpochKey:
+    """A key with other content, signed by its owner."""
+    unsigned = replace(key, **changed)
+    identity = load_identity(federation.institutions[key.institution] / "keys" / "identity.key")
+    return replace(unsigned, signature=sign(identity, epoch_key_bytes(unsigned)))
+
+
+def test_a_key_that_institutions_would_refuse_is_left_out_although_its_owner_signed_it(federation: SmallFederation) -> None:
+    keys = {name: key_of(federation, name) for name in NAMES}
+    bad = {
+        "birch": resigned(federation, keys["birch"], roster_digest=bytes(32)),
+        "cedar": resigned(federation, keys["cedar"], public_key=bytes(32)),
+        "elm": resigned(federation, keys["elm"], public_key=keys["ash"].public_key),
+        "fir": resigned(federation, keys["fir"], run="other"),
+    }
+    exchange = Scripted({name: Reply(to_wire(key)) for name, key in (keys | bad).items()})
+    events: list[Event] = []
+    epoch = keeper(federation, exchange, events).current(1, least=1)
+    assert set(epoch.keys) == {"ash"}
+    assert events[0].model_dump()["absent"] == ("birch", "cedar", "elm", "fir")
 
 
 def test_absences_and_refusals_are_told_apart(federation: SmallFederation) -> None:

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from shared.secagg.errors import ForgedMessage
-from shared.secagg.keys import Ratchet, first_pair_key, ordered, pair_seed, public_key, seal_key
+from shared.secagg.keys import Ratchet, check_usable, first_pair_key, ordered, pair_seed, public_key, seal_key
 from shared.secagg.messages import EpochKey
 from tests.support.secagg import Stream
 
@@ -29,6 +29,26 @@ def test_a_pair_key_belongs_to_one_epoch_of_one_run(changed: dict[str, object]) 
 def test_a_key_of_small_order_is_refused_and_named() -> None:
     with pytest.raises(ForgedMessage, match="'birch' is not a usable"):
         first_pair_key(PRIVATE["ash"], ASH, replace(BIRCH, public_key=bytes(32)))
+
+
+SMALL_ORDER = (
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+"""The u-coordinates of small order on Curve25519 (D. J. Bernstein, *Curve25519*, "validating public keys")."""
+
+
+@pytest.mark.parametrize("point", SMALL_ORDER)
+def test_every_key_of_small_order_is_found_without_a_private_key(point: str) -> None:
+    for content in (bytes.fromhex(point), bytes.fromhex(point)[:31] + bytes([bytes.fromhex(point)[31] | 0x80])):
+        with pytest.raises(ForgedMessage, match="'birch' is not a usable"):
+            check_usable(replace(BIRCH, public_key=content))
+    check_usable(BIRCH)
 
 
 def test_purposes_directions_and_contexts_have_their_own_keys() -> None:
