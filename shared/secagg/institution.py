@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shared.secagg.dealing import Secrets, open_bundle
 from shared.secagg.encoding import DTYPES, largest_counter
 from shared.secagg.errors import EquivocatedSet, ForgedMessage, IllegalVector, LostEpoch, ReplayedRound, WrongRoster, WrongShare
-from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_key, pair_seed, public_key, seal_key
+from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_keys, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply, pair_mask
 from shared.secagg.messages import Agreement, AgreeRequest, EpochKey, Masked, Plan, Shares, UnmaskRequest, Words
 from shared.secagg.roster import Roster
@@ -189,7 +189,7 @@ class InstitutionEpoch:
         if state.ratchet is not None:
             return state.ratchet
         others = [peer for peer in state.peers if peer.institution != state.key.institution]
-        return Ratchet(0, {peer.institution: first_pair_key(state.private_key, state.key, peer) for peer in others})
+        return Ratchet(0, first_pair_keys(state.private_key, state.key, others))
 
     def _current(self, plan: Plan) -> RoundSecrets:
         own, secrets = self._state.key, self._state.secrets
