@@ -74,27 +74,28 @@ def inverse(mask: Mask) -> Mask:
     return Mask(mask.seed, not mask.added)
 
 
+def keystream(seed: bytes, offset: int = 0) -> Callable[[memoryview, memoryview], int]:
+    """A seed's keystream from byte ``offset`` on: called with zeros and a buffer 16 bytes longer, it writes as many of its next bytes."""
+    block, within = divmod(offset, _BLOCK)
+    read = Cipher(algorithms.AES(seed), modes.CTR(block.to_bytes(_BLOCK, "big"))).encryptor().update_into
+    read(memoryview(bytes(within)), memoryview(bytearray(within + _BLOCK)))
+    return read
+
+
 def _workers(update: Words, masks: Sequence[Mask]) -> int:
     return max(1, min(os.cpu_count() or 1, MOST_THREADS, update.nbytes * len(masks) // BYTES_PER_THREAD))
 
 
 def _add(vectors: Sequence[Words], offset: int, masks: Sequence[Mask], chunk_bytes: int) -> None:
     # The keystreams from byte ``offset`` on, read through the vectors one after the other.
-    streams = [(_keystream(mask.seed, offset), np.add if mask.added else np.subtract) for mask in masks]
+    streams = [(keystream(mask.seed, offset), np.add if mask.added else np.subtract) for mask in masks]
     chunk = min(chunk_bytes, max(vector.nbytes for vector in vectors) // 8 * 8 + 8)
     zeros, buffer = memoryview(bytes(chunk)), memoryview(bytearray(chunk + _BLOCK))
     for vector in vectors:
         words = np.frombuffer(buffer, vector.dtype.newbyteorder("<"), count=chunk // vector.dtype.itemsize)
         for start in range(0, vector.size, words.size):
             piece = vector[start : start + words.size]
-            source, stream = zeros[: piece.nbytes], words[: piece.size]
-            for keystream, combine in streams:
-                keystream(source, buffer)
-                combine(piece, stream, out=piece)
-
-
-def _keystream(seed: bytes, offset: int) -> Callable[[memoryview, memoryview], int]:
-    block, within = divmod(offset, _BLOCK)
-    read = Cipher(algorithms.AES(seed), modes.CTR(block.to_bytes(_BLOCK, "big"))).encryptor().update_into
-    read(memoryview(bytes(within)), memoryview(bytearray(within + _BLOCK)))
-    return read
+            source, added = zeros[: piece.nbytes], words[: piece.size]
+            for stream, combine in streams:
+                stream(source, buffer)
+                combine(piece, added, out=piece)

@@ -80,14 +80,14 @@ def test_threads_are_taken_unasked_for_much_work_only(monkeypatch: pytest.Monkey
 
 
 def test_a_failure_in_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = masks._keystream
+    whole = masks.keystream
 
     def broken(seed: bytes, offset: int) -> Callable[[memoryview, memoryview], int]:
         if offset:
             raise MemoryError("no room for the second range")
         return whole(seed, offset)
 
-    monkeypatch.setattr(masks, "_keystream", broken)
+    monkeypatch.setattr(masks, "keystream", broken)
     with pytest.raises(MemoryError, match="second range"):
         apply(np.zeros(1 << 12, np.uint8), np.zeros(0, np.uint64), [Mask(bytes(32), True)], threads=2)
 
