@@ -68,6 +68,7 @@ class Encoder:
         weight = min(done.weight, plan.weight_cap)
         if not isinstance(work, TrainWork) or done.update is None:
             return Encoded(np.zeros(0, DTYPES[plan.layout.width]), weight, done.counters)
+        clip_factor(done.update, plan)  # refuses what is no update before anything is added to it
         update = _within_fragment(done.update, plan, self.institution)
         if work.error_feedback:
             update = update + self.residuals.load(plan.run, work.version, update.size)

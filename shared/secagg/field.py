@@ -6,6 +6,7 @@ taken does not depend on them. Scalars and matrices are public (places of holder
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,19 +36,22 @@ def multiply(one: int, other: int) -> int:
     return _POWERS[_LOGARITHMS[one] + _LOGARITHMS[other]] if one and other else 0
 
 
-def divide(one: int, other: int) -> int:
-    """The quotient of two public elements; ``other`` is not 0."""
-    if not other:
-        raise ZeroDivisionError("division by 0 in GF(2^8)")
-    return _POWERS[_LOGARITHMS[one] + 255 - _LOGARITHMS[other]] if one else 0
-
-
 def combine(matrix: Bytes, secrets: Bytes) -> Bytes:
     """The product of a public ``matrix (rows, n)`` and secret bytes ``(n, ...)``, as ``(rows, ...)``."""
-    planes = _doublings(secrets)
+    width = math.prod(secrets.shape[1:])
+    planes = _doublings(secrets).reshape(_BITS * len(secrets), width)
     chosen = (matrix[:, None, :] >> np.arange(_BITS, dtype=np.uint8)[None, :, None]) & 1
-    rows = [np.bitwise_xor.reduce(planes[row.astype(bool)], axis=0) for row in chosen]
-    return np.stack(rows).astype(np.uint8)
+    products = np.empty((len(matrix), width), np.uint8)
+    for product, row in zip(products, chosen.reshape(len(matrix), -1), strict=True):
+        np.bitwise_xor.reduce(planes.take(np.flatnonzero(row), axis=0), axis=0, out=product)
+    return products.reshape(len(matrix), *secrets.shape[1:])
+
+
+def powers(elements: Sequence[int], count: int) -> Bytes:
+    """The public matrix ``(elements, count)`` of each element's powers from 0 to ``count - 1``; no element is 0."""
+    logarithms = np.array(_LOGARITHMS)[np.array(elements)]
+    table: Bytes = np.array(_POWERS, np.uint8)[logarithms[:, None] * np.arange(count) % 255]
+    return table
 
 
 def lagrange(places: Sequence[int], targets: Sequence[int]) -> Bytes:
@@ -56,7 +60,7 @@ def lagrange(places: Sequence[int], targets: Sequence[int]) -> Bytes:
     Shamir, *How to share a secret*, 1979: the polynomial of degree below ``len(places)`` through them, evaluated. All is
     public, so products go by logarithms.
     """
-    powers, logarithms = np.array(_POWERS, np.uint8), np.array(_LOGARITHMS)
+    antilogarithms, logarithms = np.array(_POWERS, np.uint8), np.array(_LOGARITHMS)
     at, to = np.array(places), np.array(targets)
     distances = to[:, None] ^ at[None, :]
     # Π (target − other) over the other places; a factor of 0 has no logarithm and is counted apart.
@@ -64,7 +68,7 @@ def lagrange(places: Sequence[int], targets: Sequence[int]) -> Bytes:
     above = logs.sum(axis=1, keepdims=True) - logs
     vanishes = zeros.sum(axis=1, keepdims=True) - zeros > 0
     below = logarithms[at[:, None] ^ at[None, :]].sum(axis=1)
-    weights: Bytes = np.where(vanishes, np.uint8(0), powers[(above - below) % 255])
+    weights: Bytes = np.where(vanishes, np.uint8(0), antilogarithms[(above - below) % 255])
     return weights
 
 

@@ -28,7 +28,7 @@ from shared.secagg.errors import (
 )
 from shared.secagg.fragments import cells
 from shared.secagg.graph import Graph
-from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_key, pair_seed, public_key, seal_key
+from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_keys, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply, pair_mask
 from shared.secagg.messages import Agreement, AgreeRequest, EpochKey, Masked, Plan, Shares, UnmaskRequest, Words
 from shared.secagg.roster import Roster
@@ -219,7 +219,7 @@ class InstitutionEpoch:
         own = state.key.institution
         neighbours = set(graph.neighbourhood(own)) - {own}
         others = [peer for peer in state.peers if peer.institution in neighbours]
-        return Ratchet(0, {peer.institution: first_pair_key(state.private_key, state.key, peer) for peer in others})
+        return Ratchet(0, first_pair_keys(state.private_key, state.key, others))
 
     def _current(self, plan: Plan) -> RoundSecrets:
         own, secrets = self._state.key, self._state.secrets

@@ -10,7 +10,7 @@ HKDF is RFC 5869 with SHA-256; each derivation binds a purpose and the round's c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -41,19 +41,13 @@ def check_usable(key: EpochKey) -> None:
     Its owner can make and sign one, and who does stops every round; so it is told before anybody works for one.
     """
     # A key is of small order for everyone or for nobody (RFC 7748, section 6.1): any private key will do.
-    _exchange(bytes(KEY_BYTES), key)
+    _exchange(X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES)), key)
 
 
-def first_pair_key(private: bytes, own: EpochKey, peer: EpochKey) -> bytes:
-    """The pair's key before any step; raises :class:`ForgedMessage` for a public key of small order."""
-    secret = _exchange(private, peer)
-    low, high = (own, peer) if own.institution < peer.institution else (peer, own)
-    info = pack(
-        "pair-key",
-        *(own.run, own.epoch, own.roster_digest),
-        *(low.institution, low.public_key, high.institution, high.public_key),
-    )
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(secret)
+def first_pair_keys(private: bytes, own: EpochKey, peers: Iterable[EpochKey]) -> dict[str, bytes]:
+    """The key of each pair by peer, before any step; raises :class:`ForgedMessage` for a public key of small order."""
+    loaded = X25519PrivateKey.from_private_bytes(private)  # once: it takes as long as an exchange
+    return {peer.institution: _first_pair_key(loaded, own, peer) for peer in peers}
 
 
 def pair_seed(key: bytes, context: bytes, one: str, other: str) -> bytes:
@@ -83,11 +77,22 @@ class Ratchet:
         return Ratchet(round_number, keys)
 
 
-def _exchange(private: bytes, peer: EpochKey) -> bytes:
+def _exchange(private: X25519PrivateKey, peer: EpochKey) -> bytes:
     try:
-        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer.public_key))
+        return private.exchange(X25519PublicKey.from_public_bytes(peer.public_key))
     except ValueError as error:
         raise ForgedMessage(f"the epoch key of '{peer.institution}' is not a usable X25519 key") from error
+
+
+def _first_pair_key(private: X25519PrivateKey, own: EpochKey, peer: EpochKey) -> bytes:
+    secret = _exchange(private, peer)
+    low, high = (own, peer) if own.institution < peer.institution else (peer, own)
+    info = pack(
+        "pair-key",
+        *(own.run, own.epoch, own.roster_digest),
+        *(low.institution, low.public_key, high.institution, high.public_key),
+    )
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(secret)
 
 
 def _derive(key: bytes, info: bytes) -> bytes:

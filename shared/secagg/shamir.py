@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from shared.secagg.field import Bytes, combine, lagrange, multiply
+from shared.secagg.field import Bytes, combine, lagrange, powers
 
 MOST_HOLDERS = 255
 """There are no more places than non-zero field elements."""
@@ -26,7 +26,7 @@ def deal(secrets: Bytes, threshold: int, holders: int, random: Callable[[int], b
         raise ValueError(f"cannot share with a threshold of {threshold} among {holders} holders")
     drawn = random((threshold - 1) * secrets.size)
     higher = np.frombuffer(drawn, np.uint8).reshape(threshold - 1, *secrets.shape)
-    return combine(_powers(holders, threshold), np.concatenate([secrets[None], higher]))
+    return combine(powers(range(1, holders + 1), threshold), np.concatenate([secrets[None], higher]))
 
 
 def reconstruct(holders: Sequence[int], shares: Bytes) -> Bytes:
@@ -38,13 +38,3 @@ def reconstruct(holders: Sequence[int], shares: Bytes) -> Bytes:
 def predict(holders: Sequence[int], shares: Bytes, others: Sequence[int]) -> Bytes:
     """The shares ``(others, k, n)`` that ``others`` must have if those of ``holders`` are right."""
     return combine(lagrange([holder + 1 for holder in holders], [other + 1 for other in others]), shares)
-
-
-def _powers(holders: int, threshold: int) -> Bytes:
-    rows = []
-    for place in range(1, holders + 1):
-        row = [1]
-        for _ in range(threshold - 1):
-            row.append(multiply(row[-1], place))
-        rows.append(row)
-    return np.array(rows, np.uint8)

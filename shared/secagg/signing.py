@@ -26,8 +26,11 @@ Field = str | bytes | int | float
 
 def pack(label: str, *fields: Field) -> bytes:
     """The canonical bytes of ``label`` and ``fields``: each length-prefixed, integers as 8 bytes, floats as IEEE 754."""
-    parts = [_encode(PROTOCOL), _encode(label), *(_encode(field) for field in fields)]
-    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    parts = []
+    for field in (PROTOCOL, label, *fields):
+        content = _encode(field)
+        parts += [len(content).to_bytes(8, "big"), content]
+    return b"".join(parts)
 
 
 def plan_digest(plan: Plan) -> bytes:

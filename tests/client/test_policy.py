@@ -67,8 +67,8 @@ def test_what_it_agrees_to_passes() -> None:
         ({"most_rounds": 11}, {}, TRAIN, "at most 11 rounds of a run (policy.most_rounds)"),
         ({"most_epochs": 3}, {}, TRAIN, "4 local epochs are more than its own 3 (policy.most_epochs)"),
         ({"metrics": ["evaluation"]}, {}, StatisticsRangeWork(), "lets no statistics of its records leave"),
-        ({}, {"layout": Layout(10, 3)}, TRAIN, "the work 'train' has 8 counters in its task, not 3"),
-        ({}, {"layout": Layout(0, 8)}, TRAIN, "does not go with an update of 0 words"),
+        ({}, {"layout": Layout(10, 3)}, TRAIN, "the work 'train' has 9 counters in its task, not 3"),
+        ({}, {"layout": Layout(0, 9)}, TRAIN, "does not go with an update of 0 words"),
     ],
 )
 def test_each_violation_is_a_sentence(policy: dict[str, Any], changed: dict[str, Any], work: Work, sentence: str) -> None:

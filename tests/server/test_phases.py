@@ -143,11 +143,12 @@ def test_counters_are_named_by_their_place() -> None:
     used = kit()
     state = next(state for phase, state in play(used) if phase == "statistics-moments")
     work = PHASES["train"].ask(state, used).work
-    named = decode_counters(work, used.config.task, np.arange(8, dtype=np.uint64))
+    named = decode_counters(work, used.config.task, np.arange(9, dtype=np.uint64))
     assert {name: counts.tolist() for name, counts in named.items()} == {
         "eval_records": [0],
         "eval_loss": [1],
         "eval_confusion": [2, 3, 4, 5],
         "train_records": [6],
         "train_loss": [7],
+        "unclipped": [8],
     }

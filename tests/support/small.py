@@ -162,7 +162,8 @@ def federation_table(rounds: int, **changed: Any) -> dict[str, Any]:
         },
         "teacher": {"width": 8, "depth": 1},
         "student": {"width": 4, "depth": 1},
-        "aggregation": {"deadline_s": 20.0, "most_void_rounds": 2},
+        # As exact as a ring goes, so that a run can be followed in plain numbers.
+        "aggregation": {"deadline_s": 20.0, "most_void_rounds": 2, "width": 32, "rotation": False, "clip_quantile": 0.0},
     }
     for key, value in changed.items():
         table[key] = {**table.get(key, {}), **value} if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.secagg.encoding import DTYPES, quantise
-from shared.secagg.keys import Ratchet, first_pair_key, pair_seed, public_key, seal_key
+from shared.secagg.keys import Ratchet, first_pair_keys, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply
 from shared.secagg.messages import EpochKey, Layout
 from shared.secagg.seals import commit_pair, commit_self
@@ -39,7 +39,7 @@ def keys() -> dict[str, Any]:
     """From two X25519 keys to the seeds and seal keys of round 3."""
     private = {name: Stream(name)(32) for name in ("ash", "birch")}
     ash, birch = (EpochKey(name, "trial", 7, bytes(range(32)), public_key(key), b"") for name, key in private.items())
-    first, context = first_pair_key(private["ash"], ash, birch), bytes(range(32, 64))
+    first, context = first_pair_keys(private["ash"], ash, [birch])["birch"], bytes(range(32, 64))
     third = Ratchet(0, {"birch": first}).at(3).keys["birch"]
     return {
         "run": "trial",

@@ -18,7 +18,7 @@ from server.coordinator import Coordinator, RunResult
 from server.events import Event
 from server.flower import GridExchange
 from server.site import CoordinatorSite
-from shared.exchange import Answer, Exchange, MessageKind, Refusal, Reply, Request
+from shared.exchange import Again, Answer, Exchange, MessageKind, Refusal, Reply, Request, never_again
 from shared.rpc.codec import from_wire, open_request, seal_request, to_wire
 from shared.secagg.messages import AgreeRequest, OpenRequest, TrainRequest, UnmaskRequest
 from tests.support.small import SmallFederation, SmallToolbox, SmallWorkbench
@@ -60,15 +60,23 @@ class Wiretap:
     def institutions(self) -> frozenset[str]:
         return self.inner.institutions()
 
-    def ask(self, requests: Mapping[str, Request], deadline_s: float) -> Iterator[tuple[str, Answer]]:
+    def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
+        def asked_again(name: str, refusal: Refusal) -> Request | None:
+            following = again(name, refusal)
+            return None if following is None else self._tapped(name, following)
+
         if self.cut_before in {(request.kind, request.round) for request in requests.values()}:
             raise CutError(requests)
-        sent = {name: self.on_request(name, request) for name, request in requests.items()}
-        self.requests += sent.items()
-        for name, answer in self.inner.ask(sent, deadline_s):
+        sent = {name: self._tapped(name, request) for name, request in requests.items()}
+        for name, answer in self.inner.ask(sent, deadline_s, asked_again):
             arrived = self.on_answer(name, sent[name], answer)
             self.answers.append((name, arrived))
             yield name, arrived
+
+    def _tapped(self, name: str, request: Request) -> Request:
+        changed = self.on_request(name, request)
+        self.requests.append((name, changed))
+        return changed
 
 
 @dataclass

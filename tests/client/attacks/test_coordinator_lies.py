@@ -196,7 +196,7 @@ LOWERED: dict[str, tuple[Callable[[Plan], Mapping[str, Any]], str, str]] = {
     "counters": (
         lambda plan: {"layout": replace(plan.layout, counters=plan.layout.counters + 1)},
         "PolicyRefusal",
-        "institution 'ash' refused round 3: the work 'train' has 8 counters in its task, not 9",
+        "institution 'ash' refused round 3: the work 'train' has 9 counters in its task, not 10",
     ),
     "no update": (
         lambda plan: {"layout": replace(plan.layout, update_words=0)},
@@ -214,7 +214,7 @@ LOWERED: dict[str, tuple[Callable[[Plan], Mapping[str, Any]], str, str]] = {
         "round 3 asks for a work that this release",
     ),
     "cohort without it": (
-        lambda plan: {"cohort": plan.cohort[1:], "threshold": threshold_for(4, 1)},
+        lambda plan: {"cohort": plan.cohort[1:], "threshold": threshold_for(4, 1), "share_threshold": threshold_for(4, 1)},
         "IllegalPlan",
         "institution 'ash' refused round 3: it is not in the cohort birch, cedar, elm, fir",
     ),
@@ -222,7 +222,11 @@ LOWERED: dict[str, tuple[Callable[[Plan], Mapping[str, Any]], str, str]] = {
     "a round before the first": (lambda plan: {"round": 0}, "ReplayedRound", "round 0 of run trial is not above round 2"),
     "another epoch": (lambda plan: {"epoch": 2}, "LostEpoch", "institution 'ash' has no keys for epoch 2 of run trial"),
     "another run": (lambda plan: {"run": "other"}, "LostEpoch", "institution 'ash' has no keys for epoch 1 of run other"),
-    "another model": (lambda plan: {"blob_digest": b"\1" * 32}, "ForgedMessage", "the model of round 3 is not the one that its plan names"),
+    "another model": (
+        lambda plan: {"blob_digest": b"\1" * 32},
+        "ForgedMessage",
+        "what came is neither the model that the plan names nor a delta to it",
+    ),
     "an epoch beyond counting": (lambda plan: {"epoch": 2**63}, "ProtocolError", "a train request names epoch 9223372036854775808"),
 }
 
@@ -286,7 +290,9 @@ def to(name: str, passed: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def test_a_request_for_another_institution_or_another_kind(unmasking: Scene) -> None:
-    refused(unmasking, unmasking.requests["birch"], "WrongShare", "the shares for 'ash' in round 3 are not those of the other survivors")
+    refused(
+        unmasking, unmasking.requests["birch"], "WrongShare", "the shares for 'ash' in round 3 are not those of its surviving neighbours"
+    )
     for kind in ("open", "train", "agree"):
         refused(unmasking, replace(unmasking.requests["ash"], kind=kind), "ForgedMessage", f"the {kind} request does not carry its owner's")
 
@@ -393,7 +399,7 @@ def test_shares_that_are_moved_mixed_up_or_changed(unmasking: Scene) -> None:
         sentence = "the share that 'cedar' is said to have sealed to 'ash' does not open in this round"
         refused(unmasking, unmasking.sealed(replace(request, shares=shares)), "WrongShare", sentence)
     for shares in ({"birch": request.shares["birch"]}, {**request.shares, LOST: request.shares["birch"]}):
-        sentence = "the shares for 'ash' in round 3 are not those of the other survivors, each once"
+        sentence = "the shares for 'ash' in round 3 are not those of its surviving neighbours, each once"
         refused(unmasking, unmasking.sealed(replace(request, shares=shares)), "WrongShare", sentence)
 
 
@@ -404,7 +410,7 @@ class Odd:
     """A contribution that training or counting should not give."""
 
     update = np.zeros(SIZE, np.float32)
-    counters = np.zeros(8, np.int64)
+    counters = np.zeros(9, np.int64)
     weight = 10
 
     def __init__(self, site: InstitutionSite) -> None:
@@ -422,9 +428,9 @@ class Odd:
         ({"update": np.zeros(SIZE + 1, np.float32)}, r"an update of shape \(38,\) does not go into round 3"),
         ({"update": np.zeros((SIZE, 1), np.float32)}, r"an update of shape \(37, 1\) does not go into round 3"),
         ({"weight": 0}, "a sample weight of 0 is not between 1 and the cap"),
-        ({"counters": np.zeros(9, np.int64)}, "round 3 takes 8 counters"),
-        ({"counters": np.full(8, -1)}, "a counter of round 3 is above"),
-        ({"counters": np.full(8, 2**62)}, "a counter of round 3 is above"),
+        ({"counters": np.zeros(10, np.int64)}, "round 3 takes 9 counters"),
+        ({"counters": np.full(9, -1)}, "a counter of round 3 is above"),
+        ({"counters": np.full(9, 2**62)}, "a counter of round 3 is above"),
     ],
 )
 def test_a_contribution_that_must_not_leave(odd: dict[str, Any], sentence: str, training: Scene) -> None:

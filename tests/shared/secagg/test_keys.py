@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from shared.secagg.errors import ForgedMessage
-from shared.secagg.keys import Ratchet, check_usable, first_pair_key, ordered, pair_seed, public_key, seal_key
+from shared.secagg.keys import Ratchet, check_usable, first_pair_keys, ordered, pair_seed, public_key, seal_key
 from shared.secagg.messages import EpochKey
 from tests.support.secagg import Stream
 
@@ -15,20 +15,20 @@ ASH, BIRCH = (EpochKey(name, "trial", 1, bytes(32), public_key(key), b"") for na
 
 
 def test_both_ends_derive_the_same() -> None:
-    one, other = first_pair_key(PRIVATE["ash"], ASH, BIRCH), first_pair_key(PRIVATE["birch"], BIRCH, ASH)
+    one, other = first_pair_keys(PRIVATE["ash"], ASH, [BIRCH])["birch"], first_pair_keys(PRIVATE["birch"], BIRCH, [ASH])["ash"]
     assert one == other
     assert pair_seed(one, b"context", "ash", "birch") == pair_seed(other, b"context", "birch", "ash")
 
 
 @pytest.mark.parametrize("changed", [{"run": "other"}, {"epoch": 2}, {"roster_digest": bytes(31) + b"\1"}])
 def test_a_pair_key_belongs_to_one_epoch_of_one_run(changed: dict[str, object]) -> None:
-    other = first_pair_key(PRIVATE["ash"], replace(ASH, **changed), BIRCH)  # type: ignore[arg-type]
-    assert other != first_pair_key(PRIVATE["ash"], ASH, BIRCH)
+    other = first_pair_keys(PRIVATE["ash"], replace(ASH, **changed), [BIRCH])  # type: ignore[arg-type]
+    assert other != first_pair_keys(PRIVATE["ash"], ASH, [BIRCH])
 
 
 def test_a_key_of_small_order_is_refused_and_named() -> None:
     with pytest.raises(ForgedMessage, match="'birch' is not a usable"):
-        first_pair_key(PRIVATE["ash"], ASH, replace(BIRCH, public_key=bytes(32)))
+        first_pair_keys(PRIVATE["ash"], ASH, [replace(BIRCH, public_key=bytes(32))])
 
 
 SMALL_ORDER = (

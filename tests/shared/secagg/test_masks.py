@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shared.secagg import masks
 from shared.secagg.encoding import DTYPES
-from shared.secagg.masks import Mask, apply, inverse, pair_mask
+from shared.secagg.masks import MOST_THREADS, Mask, apply, inverse, pair_mask
 from shared.secagg.messages import Words
 from tests.support.secagg import Stream
 
@@ -37,23 +40,56 @@ def vectors(words: int, counters: int, width: int) -> tuple[Words, NDArray[np.ui
     return rng.integers(0, 2**width, words, dtype=dtype), rng.integers(0, 2**64, counters, dtype=np.uint64)
 
 
-@given(st.integers(0, 70), st.integers(0, 9), WIDTH, st.booleans(), st.integers(1, 20).map(lambda n: 8 * n))
-def test_pieces_of_any_size_give_the_whole_keystream(words: int, counters: int, width: int, added: bool, chunk: int) -> None:
+@given(st.integers(0, 70), st.integers(0, 9), WIDTH, st.booleans(), st.integers(1, 20).map(lambda n: 8 * n), st.integers(1, 5))
+def test_pieces_and_threads_of_any_number_give_the_whole_keystream(
+    words: int, counters: int, width: int, added: bool, chunk: int, threads: int
+) -> None:
     update, sums = vectors(words, counters, width)
     mask = Mask(Stream("mask")(32), added)
     expected = plain(update, sums, mask)
-    apply(update, sums, [mask], chunk_bytes=chunk)
+    apply(update, sums, [mask], chunk_bytes=chunk, threads=threads)
     assert (update.tolist(), sums.tolist()) == expected
 
 
-def test_large_vectors_cross_the_pieces_as_small_ones_do() -> None:
-    masks = [Mask(Stream(name)(32), name != "b") for name in "abc"]
-    for width in DTYPES:
-        (one, sums), (other, counts) = vectors(300_001, 5, width), vectors(300_001, 5, width)
-        apply(one, sums, masks)
-        apply(other, counts, masks, chunk_bytes=1 << 22)
-        assert one.tobytes() == other.tobytes()
-        assert sums.tobytes() == counts.tobytes()
+@pytest.mark.parametrize("width", sorted(DTYPES))
+def test_large_vectors_cross_pieces_and_threads_as_small_ones_do(width: int) -> None:
+    three = [Mask(Stream(name)(32), name != "b") for name in "abc"]
+    once, counted = vectors(600_001, 5, width)
+    apply(once, counted, three, chunk_bytes=1 << 23, threads=1)
+    for threads in (1, 2, 3):
+        update, sums = vectors(600_001, 5, width)
+        apply(update, sums, three, threads=threads)
+        assert update.tobytes() == once.tobytes()
+        assert sums.tobytes() == counted.tobytes()
+
+
+def test_threads_are_taken_unasked_for_much_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            asked.append(workers + 1)
+            super().__init__(workers)
+
+    monkeypatch.setattr(masks, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(masks.os, "cpu_count", lambda: 64)
+    seeds = [Mask(Stream(str(index))(32), True) for index in range(4)]
+    for size in (0, 1 << 20, 9 << 20, 40 << 20):
+        apply(np.zeros(size, np.uint8), np.zeros(2, np.uint64), seeds)
+    assert asked == [2, MOST_THREADS]
+
+
+def test_a_failure_in_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = masks.keystream
+
+    def broken(seed: bytes, offset: int) -> Callable[[memoryview, memoryview], int]:
+        if offset:
+            raise MemoryError("no room for the second range")
+        return whole(seed, offset)
+
+    monkeypatch.setattr(masks, "keystream", broken)
+    with pytest.raises(MemoryError, match="second range"):
+        apply(np.zeros(1 << 12, np.uint8), np.zeros(0, np.uint64), [Mask(bytes(32), True)], threads=2)
 
 
 @given(st.integers(0, 50), st.integers(0, 5), WIDTH)

@@ -29,7 +29,7 @@ from flwr.supercore.primitives.asymmetric import bytes_to_private_key, bytes_to_
 from numpy.typing import NDArray
 
 from shared.secagg.errors import EquivocatedSet, ForgedMessage, ReplayedRound, WrongShare
-from shared.secagg.keys import KEY_BYTES, first_pair_key, pair_seed, public_key, seal_key
+from shared.secagg.keys import KEY_BYTES, first_pair_keys, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply
 from shared.secagg.messages import AgreeRequest, EpochKey, UnmaskRequest
 from shared.secagg.seals import unseal
@@ -240,7 +240,7 @@ def test_our_coordinator_that_swaps_the_keys_is_refused_by_everyone_it_shows_the
     # Its own keys open nothing of what is exchanged under the true ones.
     masked, context = federation.mask(plan, "ash"), round_context(plan)
     for peer, sealed in masked.shares.items():
-        between = first_pair_key(private[peer], own[peer], federation.keys[0])
+        between = first_pair_keys(private[peer], own[peer], [federation.keys[0]])[federation.keys[0].institution]
         with pytest.raises(WrongShare, match=f"'ash' is said to have sealed to '{peer}' does not open"):
             unseal(seal_key(between, context, "ash", peer), sealed, context, "ash", peer)
 

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.secagg.errors import ForgedMessage, WrongShare
-from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_key, ordered, pair_seed, seal_key
+from shared.secagg.keys import KEY_BYTES, Ratchet, first_pair_keys, ordered, pair_seed, seal_key
 from shared.secagg.masks import Mask, apply, inverse, pair_mask
 from shared.secagg.messages import EpochKey, Masked, Plan, Shares
 from shared.secagg.seals import commit_pair, commit_self, unseal
@@ -115,7 +115,7 @@ def pair_keys(stolen: Iterable[bytes], published: Mapping[str, EpochKey]) -> set
 def agreed(private: bytes, own: EpochKey, published: Mapping[str, EpochKey]) -> Iterator[bytes]:
     for peer in published.values():
         try:
-            yield first_pair_key(private, own, peer)
+            yield first_pair_keys(private, own, [peer])[peer.institution]
         except ForgedMessage:
             continue
 

@@ -73,8 +73,8 @@ class PrivateWorkbench:
 def noted(private: Private) -> Callable[..., Words]:
     """The real encoding, whose ring words are noted on their way to the mask."""
 
-    def note(update: NDArray[np.float32], weight: int, plan: Any, rng: np.random.Generator) -> Words:
-        words = quantise(update, weight, plan, rng)
+    def note(update: NDArray[np.float32], weight: int, plan: Any, rng: np.random.Generator, *, institution: str) -> Words:
+        words = quantise(update, weight, plan, rng, institution=institution)
         if words.size:
             private.vectors.setdefault("words", []).append(words)
         return words
@@ -118,7 +118,7 @@ def play(folder: Path, flavour: int, *, masks: bool = True) -> Played:
         patch.setattr(
             "client.app.InstitutionHandlers", lambda site, bench: InstitutionHandlers(site, bench, random=Stream(site.config.name))
         )
-        patch.setattr("client.handlers.quantise", noted(private))
+        patch.setattr("client.encoder.quantise", noted(private))
         if not masks:
             without_masks(patch)
         bench = type("Bench", (PrivateWorkbench,), {"private": private, "flavour": flavour})
