@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from pydantic import ValidationError
 
+from client.budget import PrivacyGuard
 from client.encoder import Contribution, Encoder
 from client.ledger import LARGEST_NUMBER, EpochState, Slot
 from client.policy import allowed_counters, check_plan
@@ -125,11 +126,13 @@ class InstitutionHandlers:
 
     def _handle(self, call: Call) -> Reply:
         assert call.slot is not None
-        before = self._site.ledger.epoch(call.slot.run, call.slot.epoch)
+        ledger, charge = self._site.ledger, None
+        before = ledger.epoch(call.slot.run, call.slot.epoch)
         match call.message:
             case OpenRequest() as message:
                 epoch, reply = self._open(message)
             case TrainRequest() as message:
+                charge = self._guard.charge(message.plan, _work(message.plan))
                 epoch, reply = self._train(self._restore(before, call.slot), message, call.request.blob)
             case AgreeRequest() as message:
                 epoch = self._restore(before, call.slot)
@@ -139,7 +142,8 @@ class InstitutionHandlers:
                 reply = Reply(to_wire(epoch.unmask(message)))
             case None:
                 raise AssertionError("a message reaches its handler only once it is authenticated")
-        return self._site.ledger.record(call.slot, call.digest, reply, before, epoch.export(), _detail(call, reply))
+        detail = _detail(call, reply) | ({"rho": charge.rho} if charge is not None and charge.rho else {})
+        return ledger.record(call.slot, call.digest, reply, before, epoch.export(), detail, charge)
 
     def _open(self, message: OpenRequest) -> tuple[InstitutionEpoch, Reply]:
         newest, _ = self._site.ledger.newest(message.run)
@@ -179,6 +183,10 @@ class InstitutionHandlers:
         return InstitutionEpoch.restore(
             before.state, identity=site.identity, roster=site.roster, policy=site.protocol_policy, random=self._random
         )
+
+    @cached_property
+    def _guard(self) -> PrivacyGuard:
+        return PrivacyGuard(self._site.config, self._site.protocol_policy, self._site.ledger)
 
     @cached_property
     def _encoder(self) -> Encoder:

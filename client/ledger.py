@@ -24,6 +24,7 @@ from typing import Any
 from shared.errors import ResourceError
 from shared.exchange import MessageKind, Reply
 from shared.files import PRIVATE_MODE
+from shared.privacy.budget import Spent
 from shared.secagg.errors import ReplayedRound
 
 BUSY_TIMEOUT_S = 60.0
@@ -37,6 +38,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (run TEXT, epoch INTEGER, round INTEGER, stage TEXT, digest BLOB NOT NULL,
   header BLOB NOT NULL, blob BLOB NOT NULL, PRIMARY KEY (run, epoch, round, stage));
 CREATE TABLE IF NOT EXISTS epochs (run TEXT, epoch INTEGER, version INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (run, epoch));
+CREATE TABLE IF NOT EXISTS spent (run TEXT, epoch INTEGER, round INTEGER, rho REAL NOT NULL, PRIMARY KEY (run, epoch, round));
 CREATE TABLE IF NOT EXISTS audit (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL,
   chain BLOB NOT NULL);
 """
@@ -68,6 +70,14 @@ class AuditEntry:
     time: float
     what: str
     detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What an answer costs of the institution's privacy; ``check`` raises unless what is then spent in all may be."""
+
+    rho: float
+    check: Callable[[Spent], None]
 
 
 class ConcurrentChange(ResourceError):
@@ -105,17 +115,30 @@ class Ledger:
             number = connection.execute("SELECT max(round) FROM answers WHERE run = ?", (run,)).fetchone()[0]
         return epoch or 0, number or 0
 
-    def record(self, slot: Slot, digest: bytes, reply: Reply, before: EpochState, state: bytes, detail: dict[str, Any]) -> Reply:
+    def record(
+        self,
+        slot: Slot,
+        digest: bytes,
+        reply: Reply,
+        before: EpochState,
+        state: bytes,
+        detail: dict[str, Any],
+        charge: Charge | None = None,
+    ) -> Reply:
         """Stores an answer, the new state and an audit line in one transaction; returns the answer that counts.
 
         That is the stored one if another process was first with the identical request. Raises :class:`ReplayedRound` if it
-        was first with another request, :class:`ConcurrentChange` if it changed the epoch's state otherwise.
+        was first with another request, :class:`ConcurrentChange` if it changed the epoch's state otherwise, and what ``charge``
+        raises if the answer costs more than may be spent.
         """
         with self._writing() as connection:
             stored = _stored(connection, slot, digest)
             if stored is not None:
                 return stored
             _replace_state(connection, slot, before, state)
+            if charge is not None and charge.rho:
+                charge.check(_spent(connection).after(charge.rho))
+                connection.execute("INSERT INTO spent VALUES (?, ?, ?, ?)", (slot.run, slot.epoch, slot.round, charge.rho))
             connection.execute(
                 "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (slot.run, slot.epoch, slot.round, slot.stage, digest, reply.header, reply.blob),
@@ -123,6 +146,11 @@ class Ledger:
             _forget_old(connection, slot)
             self._chain(connection, f"answered {slot.stage}", detail)
         return reply
+
+    def spent(self) -> Spent:
+        """What all rounds that this institution has answered, in all runs, have cost its privacy."""
+        with self._connected() as connection:
+            return _spent(connection)
 
     def note(self, what: str, detail: dict[str, Any]) -> None:
         """Appends a line to the audit."""
@@ -196,6 +224,10 @@ def _stored(connection: sqlite3.Connection, slot: Slot, digest: bytes) -> Reply 
     if row[0] != digest:
         raise ReplayedRound(f"another {slot.stage} request for round {slot.round} of epoch {slot.epoch} was answered already")
     return Reply(row[1], row[2])
+
+
+def _spent(connection: sqlite3.Connection) -> Spent:
+    return Spent(*connection.execute("SELECT total(rho), count(*) FROM spent").fetchone())
 
 
 def _replace_state(connection: sqlite3.Connection, slot: Slot, before: EpochState, state: bytes) -> None:

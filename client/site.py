@@ -65,6 +65,7 @@ class InstitutionSite:
             collusion=policy.collusion,
             longest_clip_norm=policy.longest_clip_norm,
             most_rounds=policy.most_rounds,
+            least_noise=policy.least_noise,
         )
 
 

@@ -14,6 +14,7 @@ from fedstill.report.summary import ModelFigures, RoundCounts, RoundFigures, Sum
 from fedstill.stopwatch import Stopwatch
 from fedstill.workspace import Workspace
 from server.coordinator import RunResult
+from server.planning import privacy_planner
 from server.records import RoundRecord
 
 
@@ -30,6 +31,7 @@ def summarise(
     closed = [record for record in training if record.status == "closed"]
     sent = {name: float(np.mean([record.bytes_up.get(name, 0) for record in closed])) for name in workspace.institutions}
     parameters = figures["fedstill"].parameters or 1
+    privacy = privacy_planner(plan.federation)
     return Summary(
         name=plan.federation.name,
         run=plan.run,
@@ -50,6 +52,8 @@ def summarise(
         bytes_down_per_parameter=_bytes_down(closed) / parameters,
         machine=describe_machine(),
         seed=plan.federation.seed,
+        epsilon=privacy.spent(result.rounds) if privacy is not None else None,
+        delta=privacy.settings.delta if privacy is not None else None,
         notes=tuple(note for record in result.rounds for note in _notes(record)),
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fedstill.progress import Bar
 from server.events import (
     ArtifactWritten,
+    BudgetSpent,
     EpochOpened,
     Event,
     InstitutionAbsent,
     InstitutionRefused,
+    PrivacyStated,
     RoundClosed,
     RoundStarted,
     RoundVoid,
@@ -41,6 +43,15 @@ def _line(event: Event) -> str | None:
     match event:
         case RunStarted(resumed=True):
             return f"going on with run {event.run}"
+        case PrivacyStated():
+            before = f" (ε = {event.spent:.3g} of it is spent)" if event.spent else ""
+            return (
+                f"privacy: the updates of {event.rounds} rounds cost each institution at most ε = {event.epsilon:g} at "
+                f"δ = {event.delta:g}{before}; statistics, evaluation, calibration and gate are exact sums"
+            )
+        case BudgetSpent():
+            spent = f"ε = {event.epsilon:.4g} at δ = {event.delta:g}"
+            return f"the privacy budget is spent: {spent} for {event.rounds} updates; training ends here"
         case EpochOpened():
             refused = "".join(f"; {name} refused: {reason}" for name, reason in event.refused.items())
             return f"epoch {event.epoch}: {', '.join(event.members)}{refused}"

@@ -70,6 +70,8 @@ def institution_config(config: FederationConfig, name: str, records: Path) -> In
             longest_clip_norm=config.aggregation.clip_norm,
             most_rounds=10 * config.rounds + 100,
             most_epochs=config.training.epochs,
+            most_epsilon=config.privacy.epsilon if config.privacy else None,
+            delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),
     )
 

@@ -17,8 +17,10 @@ from server.cohort import Gathering
 from server.epochs import EpochKeeper
 from server.events import (
     ArtifactWritten,
+    BudgetSpent,
     Event,
     PhaseStarted,
+    PrivacyStated,
     RoundClosed,
     RoundStarted,
     RoundVoid,
@@ -28,8 +30,8 @@ from server.events import (
 )
 from server.journal import Journal
 from server.locking import run_lock
-from server.phases import PHASES, Kit, first_state
-from server.planning import RoundPlanner, decode
+from server.phases import PHASES, Kit, end_training, first_state
+from server.planning import RoundPlanner, decode, privacy_planner
 from server.records import RoundRecord, StoredRound
 from server.rounds import Closed, RoundRunner, Void
 from server.site import CoordinatorSite
@@ -103,6 +105,9 @@ class Coordinator:
             if state.facts.phase != phase:
                 phase = state.facts.phase
                 self._emit(run, PhaseStarted(phase=phase))
+            if self._budget_is_spent(run, state):
+                state = end_training(state)
+                continue
             state = self._round(run, folder, state, kit)
         return self._publish(run, folder, state, kit)
 
@@ -117,6 +122,23 @@ class Coordinator:
             raise RunError(f"run '{run}' was begun with another roster; begin a run of another name")
         roster = tuple(sorted(self._site.roster.members))
         self._emit(run, RunStarted(run=run, roster=roster, rounds=config.rounds, resumed=before is not None))
+        privacy = privacy_planner(config)
+        if privacy is not None:
+            epsilon, delta, spent = privacy.settings.epsilon, privacy.settings.delta, privacy.spent(self._records(run))
+            self._emit(run, PrivacyStated(epsilon=epsilon, delta=delta, rounds=config.rounds, spent=spent))
+
+    def _budget_is_spent(self, run: str, state: RunState) -> bool:
+        privacy = privacy_planner(self._site.config) if state.facts.phase == "train" else None
+        records = self._records(run) if privacy is not None else ()
+        # An open round is in the budget already.
+        if privacy is None or (records and records[-1].status == "open") or not privacy.exhausted(records):
+            return False
+        epsilon, delta = privacy.spent(records), privacy.settings.delta
+        self._emit(run, BudgetSpent(epsilon=epsilon, delta=delta, rounds=state.facts.version))
+        return True
+
+    def _records(self, run: str) -> tuple[RoundRecord, ...]:
+        return tuple(stored.record for stored in self._site.store.rounds(run))
 
     def _latest_state(self, run: str, folder: Path) -> RunState:
         closed = self._site.store.rounds(run, "closed")

@@ -23,6 +23,28 @@ class RunStarted(Frozen):
     resumed: bool
 
 
+class PrivacyStated(Frozen):
+    """What the run promises before it asks anything: ``epsilon`` at ``delta`` for all its training rounds together.
+
+    ``spent`` is the epsilon of earlier rounds where the run goes on.
+    """
+
+    kind: Literal["privacy-stated"] = "privacy-stated"
+    epsilon: float
+    delta: float
+    rounds: int
+    spent: float = 0.0
+
+
+class BudgetSpent(Frozen):
+    """No training round is left in the privacy budget (void ones cost, too): the student is what ``rounds`` updates made of it."""
+
+    kind: Literal["budget-spent"] = "budget-spent"
+    epsilon: float
+    delta: float
+    rounds: int
+
+
 class EpochOpened(Frozen):
     """An epoch's keys are there: ``members`` can take part; ``absent`` and ``refused`` (name → sentence) cannot."""
 
@@ -135,6 +157,8 @@ class RunStopped(Frozen):
 
 Event = (
     RunStarted
+    | PrivacyStated
+    | BudgetSpent
     | EpochOpened
     | PhaseStarted
     | RoundStarted

@@ -99,6 +99,11 @@ def first_state(config: FederationConfig) -> RunState:
     return RunState(Facts(phase="statistics-moments" if skips_range else "statistics-range", exponents=exponents))
 
 
+def end_training(state: RunState) -> RunState:
+    """The state in which no update follows any more."""
+    return _after(state, "calibrate-range", state.facts.metrics)
+
+
 def weight_cap(weight: int, institutions: int) -> int:
     """The largest sample weight in training: :data:`FAIR_SHARE` times the mean institution's records, at least 1.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.phases import PHASES, Asked, Kit, Sums, decode_counters
 from server.records import Epoch, RoundRecord, StoredRound
 from server.site import CoordinatorSite
 from server.state import DELTA_SUFFIX, RunState
+from shared.config import FederationConfig
 from shared.files import write_atomic
 from shared.rpc.codec import from_wire, seal_request, to_wire
 from shared.secagg.encoding import count_offset, mean_update, prove_headroom, threshold_for
@@ -18,6 +20,9 @@ from shared.secagg.messages import Aggregate, EpochKey, Layout, Plan, TrainReque
 from shared.secagg.signing import keys_digest
 from shared.task import Task
 from shared.work import counter_fields, parse_work
+
+if TYPE_CHECKING:
+    from server.privacy import PrivacyPlanner
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class RoundPlanner:
         asked = PHASES[state.facts.phase].ask(state, self.kit)
         keys = tuple(from_wire(EpochKey, content) for content in epoch.keys.values())
         plan = self._plan(number, epoch, keys, cohort, asked)
+        privacy = self._privacy(asked)
+        if privacy is not None:
+            plan = privacy.noised(plan)
         prove_headroom(plan)
         request = to_wire(TrainRequest(plan=plan, keys=keys))
         if asked.blob_name:
@@ -50,6 +58,7 @@ class RoundPlanner:
             attempt=self._attempt(),
             epoch=epoch.number,
             cohort=cohort,
+            rho=privacy.cost(plan) if privacy is not None else 0.0,
         )
         stored = StoredRound(record, state.facts.version, request, asked.blob_name)
         sealed = seal_request("train", request, self.site.identity)
@@ -80,9 +89,21 @@ class RoundPlanner:
             smallest_cohort=settings.smallest_cohort,
         )
 
+    def _privacy(self, asked: Asked) -> PrivacyPlanner | None:
+        return privacy_planner(self.site.config) if asked.update_words else None
+
     def _attempt(self) -> int:
         last = self.site.store.newest_round(self.run)
         return last.record.attempt + 1 if last is not None and last.record.status == "void" else 0
+
+
+def privacy_planner(config: FederationConfig) -> PrivacyPlanner | None:
+    """The planner of a federation's noise, if it wants any."""
+    if config.privacy is None:
+        return None
+    from server.privacy import PrivacyPlanner
+
+    return PrivacyPlanner(config.privacy, config.rounds)
 
 
 def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
@@ -109,8 +110,13 @@ class InstalledToolbox:
             train_records=_train_records(publication.rounds),
             student_parameters=publication.state.vector.size,
             teacher_parameters=self._teacher_parameters(publication),
+            **self._privacy(publication),
             student_digest=digest,
         )
+
+    def _privacy(self, publication: Publication) -> dict[str, Any]:
+        privacy = privacy_planner(self._config)
+        return {} if privacy is None else {"epsilon": privacy.spent(publication.rounds), "delta": privacy.settings.delta}
 
     def _teacher_parameters(self, publication: Publication) -> int | None:
         # What federation.toml proposes; an institution may have brought a teacher of its own.

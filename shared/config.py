@@ -100,6 +100,18 @@ class AggregationSettings(Frozen):
         return self
 
 
+class PrivacySettings(Frozen):
+    """Differential privacy of the student's updates against everyone who sees the sums (``docs/security.md``).
+
+    ``epsilon`` and ``delta`` are the promise for the whole run, for one institution's whole contribution; each institution
+    adds its part of the noise before it masks. A large promise for few institutions costs the student dearly: try it in a
+    simulation first.
+    """
+
+    epsilon: float = Field(gt=0.0, le=1e6)
+    delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+
+
 class OptimizerSettings(Frozen):
     """The server-side optimiser over the averaged update (Reddi et al. 2021)."""
 
@@ -134,16 +146,31 @@ class FederationConfig(Frozen):
     aggregation: AggregationSettings = AggregationSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     compression: CompressionSettings = CompressionSettings()
+    privacy: PrivacySettings | None = None
+
+    @model_validator(mode="after")
+    def _noise_has_room(self) -> FederationConfig:
+        if self.privacy is not None and self.aggregation.width == 8:
+            raise ValueError("the noise of [privacy] does not fit into a ring of 8 bits; set aggregation.width to 16 or 32")
+        return self
 
 
 class PolicySettings(Frozen):
-    """What an institution agrees to. The coordinator cannot weaken it; a violation is a refusal in plain words."""
+    """What an institution agrees to. The coordinator cannot weaken it; a violation is a refusal in plain words.
+
+    ``least_noise`` is the least deviation of the honest institutions' noise, in parts of an update's largest norm (0: none
+    is asked for). With ``most_epsilon`` its updates, over all runs, cost at most that at ``delta``; rounds beyond, and updates
+    without noise, are refused.
+    """
 
     smallest_cohort: int = Field(default=3, ge=2)
     collusion: int = Field(default=1, ge=0)
     longest_clip_norm: float = Field(default=10.0, gt=0.0)
     most_rounds: int = Field(default=1000, ge=1)
     most_epochs: int = Field(default=100, ge=1)
+    least_noise: float = Field(default=0.0, ge=0.0)
+    most_epsilon: float | None = Field(default=None, gt=0.0)
+    delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

@@ -33,6 +33,9 @@ def check(
         sys.stdout.write(json.dumps({"file": str(file), "kind": type(config).__name__, "records": counts}) + "\n")
         return
     sys.stdout.write(f"{file} is right.\n")
+    if isinstance(config, FederationConfig) and config.privacy is not None:
+        promise = f"ε = {config.privacy.epsilon:g} at δ = {config.privacy.delta:g}"
+        sys.stdout.write(f"  privacy: the updates of {config.rounds} rounds cost each institution at most {promise}\n")
     for name, (train, test) in counts.items():
         sys.stdout.write(f"  {name}: {train} records to learn from, {test} held out\n")
 

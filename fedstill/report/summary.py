@@ -62,7 +62,7 @@ class Summary(Frozen):
     """Everything the report shows. ``metrics`` maps a model to its figures; ``seconds_by_part`` adds up to ``seconds``.
 
     Bytes are means over closed training rounds with headers, counters and shares; those down without the first, which
-    carries the student whole.
+    carries the student whole. ``epsilon`` at ``delta`` is what the updates have cost each institution's privacy (null: no noise).
     """
 
     name: str
@@ -84,4 +84,6 @@ class Summary(Frozen):
     bytes_down_per_parameter: float
     machine: str
     seed: int
+    epsilon: float | None = None
+    delta: float | None = None
     notes: tuple[str, ...] = ()

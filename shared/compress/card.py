@@ -75,7 +75,8 @@ def _privacy(manifest: Manifest) -> str:
     budget = (
         "No differential privacy was used: what the sums and this model themselves reveal about single records is not bounded."
         if epsilon is None
-        else f"Differential privacy: ε = {epsilon:g} was spent in all."
+        else f"Differential privacy of one institution's whole contribution to the updates: ε = {epsilon:.4g} at "
+        f"δ = {manifest.provenance.delta:g} was spent in all. Statistics, evaluation, calibration and gate are exact sums and not covered."
     )
     seen = "The coordinator saw only sums over whole cohorts: of updates, of activation counts, of right answers."
     return f"## Privacy\n\n{seen} {budget}"

@@ -56,8 +56,9 @@ class GateResult(Frozen):
 
 
 class Provenance(Frozen):
-    """Where a student came from. ``cohort_sizes``: survivors of each closed training round; ``epsilon`` is null without
-    differential privacy; ``student_digest`` is the SHA-256 of the float student's exported graph."""
+    """Where a student came from. ``cohort_sizes``: survivors of each closed training round; ``epsilon`` at ``delta`` is what
+    the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
+    student's exported graph."""
 
     federation: str
     run: str
@@ -67,6 +68,7 @@ class Provenance(Frozen):
     roster_digest: Hex
     train_records: int | None = Field(default=None, ge=0)
     epsilon: float | None = Field(default=None, ge=0.0)
+    delta: float | None = Field(default=None, gt=0.0, lt=1.0)
     student_parameters: int = Field(ge=1)
     teacher_parameters: int | None = Field(default=None, ge=1)
     student_digest: Hex | None = None

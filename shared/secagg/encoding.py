@@ -36,6 +36,8 @@ MOST_WORDS = 2**31
 """Most words of an update or of the counters that a plan may ask for."""
 OVERFLOW_ODDS = 2.0**-40
 """Bound on the probability that the noise of differential privacy carries any coordinate of a sum out of the ring."""
+NOISED_LEVEL = 32
+"""The most steps of a coordinate range after a rotation where noise is added."""
 _CHUNK = 1 << 15
 _MOST_ROUNDINGS = 64
 """Tries at a rounding whose norm is within its bound; each succeeds with a probability of 1 − e^(−1/2)."""
@@ -53,7 +55,8 @@ def control_words(plan: Plan) -> int:
 
 def level_of(plan: Plan) -> int:
     """Steps between 0 and the coordinate range: the largest magnitude of one institution's word. Needs a proven plan."""
-    return _level(plan.layout.width, len(plan.cohort), noise_tail(plan))
+    room = _level(plan.layout.width, len(plan.cohort), noise_tail(plan))
+    return min(room, _noised_level(plan)) if plan.noise else room
 
 
 def noise_tail(plan: Plan) -> int:
@@ -197,6 +200,12 @@ def _round(values: NDArray[np.float32], factor: float, plan: Plan, rng: np.rando
         if not plan.noise or _norm(centred(words).astype(np.float64)) <= rounded_norm(plan):
             return words
     raise IllegalVector(f"no rounding of the update for round {plan.round} stays within its norm; the plan's ring is too coarse")
+
+
+def _noised_level(plan: Plan) -> int:
+    # Under noise finer steps only need more of it. With these a norm is about 8 √d steps, so that rounding lengthens an update
+    # by less than a hundredth.
+    return NOISED_LEVEL if plan.rotation else math.ceil(8.0 * math.sqrt(plan.layout.update_words))
 
 
 def _level(width: int, members: int, tail: int) -> int:
