@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -58,7 +58,7 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Ed25519Priv
         raise IdentityError(f"the identity key {path} is encrypted: name the file with its passphrase in {PASSPHRASE_FILE_VARIABLE}")
     try:
         key = serialization.load_pem_private_key(pem, password=secret if b"ENCRYPTED" in pem else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise IdentityError(f"the identity key {path} does not open: its passphrase is wrong or the file is damaged") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise IdentityError(f"the identity key {path} is not an Ed25519 key: make one with 'fedstill client init' or 'coordinator init'")
