@@ -171,7 +171,7 @@ def _array(content: bytes) -> Array:
 
 def _answer(message: Message) -> Answer:
     if message.has_error():
-        return Absent(LOST_CODES.get(message.error.code, f"Flower reports error {message.error.code}: {message.error.reason}"))
+        return Absent(LOST_CODES.get(message.error.code, _plain(f"Flower reports error {message.error.code}: {message.error.reason}")))
     content = message.content
     refusal = content.config_records.get("refusal")
     if refusal is not None:
