@@ -170,6 +170,7 @@ def _vector(blob: bytes) -> NDArray[np.float32]:
 def _tensors(blob: bytes) -> dict[str, NDArray[Any]]:
     try:
         tensors: dict[str, NDArray[Any]] = load(blob)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        # KeyError: a type of number that numpy has not; ValueError: a shape beyond what it can count.
         raise CheckpointError("the model that the coordinator sent is damaged; it will be sent again") from error
     return tensors

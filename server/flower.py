@@ -29,6 +29,8 @@ LOST_CODES = {
 """Flower errors after which asking again may help, in plain words."""
 ONLINE = frozenset({"", "online"})
 """States in which Flower can reach a node; the in-process grid names none."""
+LONGEST_SENTENCE = 1000
+"""Characters of an institution's refusal that are kept."""
 MOST_SENDS = 5
 """A request is sent to one node at most this often."""
 PULL_BACKOFF_S = 0.05
@@ -173,12 +175,17 @@ def _array(content: bytes) -> Array:
 
 def _answer(message: Message) -> Answer:
     if message.has_error():
-        return Absent(LOST_CODES.get(message.error.code, f"Flower reports error {message.error.code}: {message.error.reason}"))
+        return Absent(LOST_CODES.get(message.error.code, _plain(f"Flower reports error {message.error.code}: {message.error.reason}")))
     content = message.content
-    if "refusal" in content.config_records:
-        refusal = content.config_records["refusal"]
-        return Refusal(str(refusal["code"]), str(refusal["reason"]))
+    refusal = content.config_records.get("refusal")
+    if refusal is not None:
+        return Refusal(_plain(refusal.get("code", "unknown")), _plain(refusal.get("reason", "it gave no reason")))
     payload = content.array_records.get("payload")
     if payload is None or "header" not in payload:
         return Absent("its answer has not the agreed form; is another release installed there?")
     return Reply(payload["header"].data, payload["blob"].data if "blob" in payload else b"")
+
+
+def _plain(said: object) -> str:
+    # An institution's own words go to logs, the store and a terminal: one line, bounded, nothing that moves a cursor.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(said)[:LONGEST_SENTENCE])

@@ -82,7 +82,7 @@ def load_certificate(path: Path, *, now: datetime | None = None) -> x509.Certifi
     """The certificate at ``path``; raises :class:`IdentityError` if it is none, or if its dates say that it does not hold."""
     try:
         certificate = x509.load_pem_x509_certificate(read_bytes(path, what="certificate"))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise IdentityError(f"{path} is not a PEM certificate: fetch it again from the coordinator's operator") from error
     moment = now or datetime.now(UTC)
     if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:

@@ -13,11 +13,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import TypeAdapter
 
+from shared.config import Name
 from shared.errors import IdentityError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.secagg.roster import Roster
@@ -27,6 +29,7 @@ PASSPHRASE_FILE_VARIABLE = "FEDSTILL_PASSPHRASE_FILE"
 PUBLIC_KEY_BYTES = 32
 """Length of a raw Ed25519 public key."""
 _OTHERS = 0o077
+_NAMES = TypeAdapter(Name)
 
 
 def make_identity(path: Path, *, passphrase: bytes | None = None) -> Ed25519PrivateKey:
@@ -55,7 +58,7 @@ def load_identity(path: Path, *, passphrase: bytes | None = None) -> Ed25519Priv
         raise IdentityError(f"the identity key {path} is encrypted: name the file with its passphrase in {PASSPHRASE_FILE_VARIABLE}")
     try:
         key = serialization.load_pem_private_key(pem, password=secret if b"ENCRYPTED" in pem else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise IdentityError(f"the identity key {path} does not open: its passphrase is wrong or the file is damaged") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise IdentityError(f"the identity key {path} is not an Ed25519 key: make one with 'fedstill client init' or 'coordinator init'")
@@ -101,7 +104,7 @@ def load_roster(path: Path) -> Roster:
             members={_name(name): _public_key(text) for name, text in table["members"].items()},
             coordinator=_public_key(table["coordinator"]),
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise IdentityError(f"{path} is not a roster: fetch it again from the coordinator's operator") from error
 
 
@@ -131,9 +134,7 @@ def _passphrase_of_service() -> bytes | None:
 
 
 def _name(name: Any) -> str:
-    if not isinstance(name, str) or not name:
-        raise ValueError("a member without a name")
-    return name
+    return _NAMES.validate_python(name)
 
 
 def _public_key(text: Any) -> bytes:

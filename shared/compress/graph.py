@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -19,7 +20,7 @@ def parse(content: bytes) -> onnx.ModelProto:
     """The model that the bytes hold; raises :class:`ArtifactError` where they hold none, or point at other files."""
     try:
         model = onnx.load_model_from_string(content)
-        external = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph))
+        external = any(tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data for tensor in _tensors(model))
         if not external:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker raise many kinds
@@ -30,15 +31,15 @@ def parse(content: bytes) -> onnx.ModelProto:
     return model
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for inner in (attribute.g, *attribute.graphs):
-            if inner.ByteSize():
-                yield from _tensors(inner)
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    # Wherever ONNX has a place for one, functions and training included: onnxruntime follows each that it meets.
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for part in value if isinstance(value, Sequence) else (value,):
+                yield from _tensors(part)
 
 
 def serialise(model: onnx.ModelProto) -> bytes:

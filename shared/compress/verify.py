@@ -10,7 +10,6 @@ that has no more than these packages.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def parse_key(text: str) -> bytes:
         if Path(text).is_file():
             return _of_32_bytes(_key_of_file(Path(text).read_bytes()))
         return _raw_key(text)
-    except (ValueError, KeyError, TypeError, binascii.Error, UnsupportedAlgorithm) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError, UnsupportedAlgorithm) as error:
         raise ArtifactError("the key is neither 64 hex digits nor a file with them, a public PEM or a roster.json") from error
 
 

@@ -87,7 +87,7 @@ def unpack(content: bytes) -> EpochState:
             last_round=int(fields["last_round"]),
             secrets=None if secrets is None else _secrets(secrets),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LostEpoch("the stored state of the epoch cannot be read; a new epoch must be opened") from error
 
 
