@@ -12,6 +12,7 @@ mpl.use("Agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from benchmarks.consortium import Measured
 from benchmarks.secagg_figures import COLLECTING, Comparison, cpu, short, total_cpu
@@ -41,7 +42,7 @@ def _times(comparisons: Sequence[Comparison]) -> Figure:
         shown = [one for one in comparisons if (one.case.params, one.case.width) == (params, width)]
         _side(axes, shown, stage)
         who = "an institution encodes and masks" if stage == "client" else "the server unmasks (most lost)"
-        _dress(axes, f"{short(params)} words: {who}", "members of the cohort", "CPU seconds")
+        _dress(axes, f"{short(params)} words: {who}", sorted({one.case.members for one in shown}), "CPU seconds")
     return figure
 
 
@@ -67,19 +68,24 @@ def _cohort(cohorts: Mapping[int, Sequence[Measured]]) -> Figure:
     }
     for label, read in stages.items():
         times.plot([*cohorts], [statistics.median(map(read, measured)) for measured in cohorts.values()], marker="o", label=label)
-    held = {"held before unmasking": lambda one: one.coordinator_bytes / 1e6, "sent by an institution": lambda one: one.bytes_up / 1e6}
+    held = {
+        "coordinator, before unmasking": lambda one: one.coordinator_bytes / 1e6,
+        "an institution sends": lambda one: one.bytes_up / 1e6,
+    }
     for label, read in held.items():
         memory.plot([*cohorts], [statistics.median(map(read, measured)) for measured in cohorts.values()], marker="o", label=label)
-    _dress(times, "Time of a round", "members of the cohort", "CPU seconds")
-    _dress(memory, "Memory of the coordinator, and bytes", "members of the cohort", "MB")
+    _dress(times, "Time of a round", [*cohorts], "CPU seconds")
+    _dress(memory, "Coordinator's memory, and bytes sent", [*cohorts], "MB")
     return figure
 
 
-def _dress(axes: Axes, title: str, across: str, up: str) -> None:
+def _dress(axes: Axes, title: str, members: Sequence[int], up: str) -> None:
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel(across, fontsize=8)
+    axes.set_xticks(members, [str(count) for count in members])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("members of the cohort", fontsize=8)
     axes.set_ylabel(up, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=7, frameon=False)
