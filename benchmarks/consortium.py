@@ -21,9 +21,11 @@ from benchmarks.stopwatch import Spent, Stopwatch
 from shared.rpc.codec import split_masked, to_wire
 from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.encoding import centred, mean_update, quantise, threshold_for
+from shared.secagg.graph import degree_for, share_threshold_for
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
 from shared.secagg.messages import Aggregate, EpochKey, Layout, Masked, Plan, Words
 from shared.secagg.roster import Roster
+from shared.secagg.signing import keys_digest
 
 T = TypeVar("T")
 COLLUSION = 1
@@ -77,20 +79,25 @@ class Consortium:
 
     def plan(self, case: Case) -> Plan:
         """The first round of the epoch, over everyone."""
-        cohort = tuple(self.institutions)
+        cohort, keys = tuple(self.institutions), self.keys
+        threshold, degree = threshold_for(len(cohort), COLLUSION), degree_for(len(cohort), COLLUSION)
         return Plan(
             run=_RUN,
             epoch=_EPOCH,
             round=1,
             roster_digest=self.roster.digest,
+            keys_digest=keys_digest(keys),
             cohort=cohort,
-            threshold=threshold_for(len(cohort), COLLUSION),
+            threshold=threshold,
+            share_threshold=share_threshold_for(len(cohort), degree, COLLUSION) if degree else threshold,
             collusion=COLLUSION,
             layout=Layout(case.params, 0, case.width),
             clip_norm=1.0,
             weight_cap=_WEIGHT,
             body=b"",
             blob_digest=bytes(32),
+            degree=degree,
+            rotation=case.params > 0,
         )
 
 
