@@ -29,7 +29,9 @@ LARGEST_BLOCK = 13
 """Binary logarithm of the coordinates of a block."""
 LARGEST_TAIL = 17
 """The same of the block at the end."""
-_LANES = 64
+_SLAB = 1 << 18
+"""Coordinates transformed at a time: two buffers of as many stay in the second or third-level cache."""
+_FEW_LANES = 64
 _SIGNED_AT_ONCE = 1 << 15
 
 Vector = NDArray[Any]
@@ -82,25 +84,49 @@ def _flip(block: Vector, seed: bytes) -> None:
 
 
 def _transform(block: Vector) -> None:
-    # A slab of neighbouring blocks at a time: every butterfly runs over neighbours in memory, and the slab stays in cache.
+    # Of 2^(h + l) coordinates: one transform over groups of 2^l, then one within each. So every butterfly runs over many
+    # neighbours in memory, and a slab is few long rows. Where groups have few neighbours side by side they are turned first.
     length, count = block.shape
-    lanes = min(_LANES, count)
-    first, second = np.empty((2, length * lanes), block.dtype)
-    scale = block.dtype.type(length**-0.5)
-    for start in range(0, count, lanes):
-        columns = block[:, start : start + lanes]
-        slab, other = first[: columns.size], second[: columns.size]
-        np.copyto(slab.reshape(columns.shape), columns)
-        np.multiply(_butterflies(slab, other, length).reshape(columns.shape), scale, out=columns)
+    members = 1 << (length.bit_length() - 1) // 2
+    groups = length // members
+    buffers = np.empty((2, min(block.size, _SLAB)), block.dtype)
+    one, scale = block.dtype.type(1), block.dtype.type(length**-0.5)
+    cube = block.reshape(groups, members, count)
+    _sweep(block.reshape(1, groups, members * count), buffers, one)
+    if count < _FEW_LANES:
+        turned = np.ascontiguousarray(cube.swapaxes(0, 1))
+        _sweep(turned.reshape(1, members, groups * count), buffers, scale)
+        cube[:] = turned.swapaxes(0, 1)
+    else:
+        _sweep(cube, buffers, scale)
 
 
-def _butterflies(source: Vector, target: Vector, length: int) -> Vector:
-    # (a, b) -> (a + b, a - b) level by level, from one buffer to the other and back.
-    lanes, pairs = source.size // length, length // 2
-    while pairs:
-        shape = (pairs, 2, lanes)
-        values, made = source.reshape(shape), target.reshape(shape)
-        np.add(values[:, 0], values[:, 1], out=made[:, 0])
-        np.subtract(values[:, 0], values[:, 1], out=made[:, 1])
-        source, target, pairs, lanes = target, source, pairs // 2, lanes * 2
-    return source
+def _sweep(cube: Vector, buffers: Vector, scale: np.floating[Any]) -> None:
+    # Transforms ``cube (parts, length, lanes)`` along its middle and scales it, a slab that stays in cache at a time.
+    parts, length, lanes = cube.shape
+    width = min(lanes, max(1, _SLAB // length))
+    together = max(1, _SLAB // (length * width))
+    for part in range(0, parts, together):
+        for start in range(0, lanes, width):
+            _slab(cube[part : part + together, :, start : start + width], buffers, scale)
+
+
+def _slab(cube: Vector, buffers: Vector, scale: np.floating[Any]) -> None:
+    # (a, b) -> (a + b, a - b) level by level: out of the vector, from one buffer to the other and back, and into the vector.
+    parts, length, lanes = cube.shape
+    if length == 1:
+        np.multiply(cube, scale, out=cube)
+        return
+    source, target = (buffer[: cube.size] for buffer in buffers)
+    halves = cube.reshape(parts, 2, length // 2, lanes)
+    _butterfly(halves, source.reshape(halves.shape))
+    run = length // 4 * lanes
+    while run:
+        _butterfly(source.reshape(-1, 2, run), target.reshape(-1, 2, run))
+        source, target, run = target, source, run // (2 * lanes) * lanes
+    np.multiply(source.reshape(cube.shape), scale, out=cube)
+
+
+def _butterfly(values: Vector, made: Vector) -> None:
+    np.add(values[:, 0], values[:, 1], out=made[:, 0])
+    np.subtract(values[:, 0], values[:, 1], out=made[:, 1])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.secagg import rotation
 from shared.secagg.rotation import LARGEST_BLOCK, rotate, rotate_back, rotation_seed
 from tests.support.secagg import Federation
 
@@ -26,6 +27,24 @@ def test_it_keeps_norms_and_turns_back(size: int) -> None:
     assert np.linalg.norm(turned) == pytest.approx(np.linalg.norm(before), rel=1e-12)
     rotate_back(turned, SEED)
     assert np.allclose(turned, before, atol=1e-12)
+
+
+def hadamard(size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The textbook matrix of Sylvester, orthonormal."""
+    matrix = np.ones((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix / np.sqrt(size)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 3), (4, 1), (8, 5), (64, 100), (512, 1), (512, 70), (1024, 600), (2048, 64)])
+def test_a_block_is_multiplied_by_the_textbook_matrix(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    for slab in (rotation._SLAB, 64, 1000):
+        monkeypatch.setattr(rotation, "_SLAB", slab)
+        block = vector(shape[0] * shape[1]).reshape(shape)
+        expected = hadamard(shape[0]) @ block
+        rotation._transform(block)
+        assert np.allclose(block, expected, atol=1e-12)
 
 
 @given(SIZES)
