@@ -108,7 +108,7 @@ class PrivacySettings(Frozen):
     simulation first.
     """
 
-    epsilon: float = Field(gt=0.0, le=1e6)
+    epsilon: float = Field(gt=0.0, le=60.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
 
 
