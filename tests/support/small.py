@@ -100,6 +100,9 @@ class SmallToolbox:
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         return np.zeros(self.size, np.float32)
 
+    def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {"ash": ((0, SIZE // 2),)}
+
     def tensors(self, student: Student) -> tuple[str, ...]:
         return ("first", "second")
 

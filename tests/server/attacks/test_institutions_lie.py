@@ -122,7 +122,7 @@ def unsigned_agreement(masked: Masked) -> dict[str, Any]:
 
 
 TRAIN_LIES: list[tuple[Lie, str]] = [
-    (cut, "a masked answer declares 37 words and 10 counters, which 153 bytes are not"),
+    (cut, "a masked answer declares 37 words and 11 counters, which 235 bytes are not"),
     (masked_lie(longer), "'birch' sent 38 update words of uint16 in round 4; planned are 37 of uint16"),
     (masked_lie(wider), "'birch' sent 37 update words of uint32 in round 5; planned are 37 of uint16"),
     (masked_lie(more_counters), "'birch' sent 11 counter words of uint64 in round 6; planned are 10"),
