@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ConfigError
-from shared.models import parameters_in_order, to_vector
+from shared.models import to_vector
 from shared.models.fragment import fragment_ranges, only_fragment
+from shared.models.vector import parameters_in_order
 from tests.support.networks import network
 
 MODEL = network()
