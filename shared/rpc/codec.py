@@ -24,7 +24,7 @@ M = TypeVar("M", OpenRequest, EpochKey, TrainRequest, AgreeRequest, Agreement, U
 LARGEST_HEADER = 4 * 2**20
 """Bytes of the largest header that is looked at; the largest of 64 institutions with the longest names has 172 kB.
 
-Reading one may take forty times its bytes: an empty entry of a list is two bytes on the wire and eighty in memory.
+Reading one may take sixty times its bytes: an empty entry of a list is two bytes on the wire and a hundred in memory.
 """
 COUNTER_BYTES = 8
 

@@ -86,7 +86,7 @@ LISTS: list[tuple[Any, bytes]] = [
 @pytest.mark.parametrize(("kind", "entry"), LISTS)
 def test_a_list_of_millions_of_nothings(kind: Any, entry: bytes) -> None:
     content, longer = entry * (LARGEST_HEADER // len(entry)), entry * (LARGEST_HEADER // len(entry) + 1)
-    with bounded_memory(40 * LARGEST_HEADER), pytest.raises(ProtocolError):
+    with bounded_memory(64 * LARGEST_HEADER), pytest.raises(ProtocolError):
         from_wire(kind, content)
     with bounded_memory(MEBIBYTE), pytest.raises(ProtocolError, match="larger than the largest header"):
         from_wire(kind, longer)
@@ -96,7 +96,7 @@ def test_a_map_of_many_names_in_a_masked_answer() -> None:
     federation = Federation()
     header, blob = split_masked(federation.mask(federation.plan(), "ash"))
     one = pb.MaskedHeader(shares={"x": b""}).SerializeToString()
-    with bounded_memory(40 * LARGEST_HEADER):
+    with bounded_memory(64 * LARGEST_HEADER):
         masked = join_masked(header + one * 500_000, blob)
     assert len(masked.shares) == 5, "the same name is one entry"
 
