@@ -149,7 +149,7 @@ MATRIX: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 @functools.cache
-def tests_in(path: str) -> frozenset[str]:
+def names_in(path: str) -> frozenset[str]:
     tree = ast.parse((ROOT / path).read_text())
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
 
@@ -158,4 +158,4 @@ def tests_in(path: str) -> frozenset[str]:
 def test_every_attack_is_tried_where_the_matrix_says(attack: str) -> None:
     assert MATRIX[attack]
     for path, name in MATRIX[attack]:
-        assert name in tests_in(path), f"{path} has no {name}"
+        assert name in names_in(path), f"{path} has no {name}"
