@@ -197,7 +197,7 @@ class CoordinatorRound:
                 f"the weights of round {plan.round} sum to {weight}, outside their legal range: somebody claimed a wrong weight{suspects}"
             )
         cell_weights = tuple(int(part) for part in counters[2 : control_words(plan)]) or (weight,)
-        for complaint in self._sum_complaints(update.view(f"i{update.itemsize}"), cell_weights):
+        for complaint in self._sum_complaints(centred(update), cell_weights):
             raise VoidRound(f"the sum of round {plan.round} {complaint}{suspects}")
         return Aggregate(self._survivors, weight, centred(update), counters[control_words(plan) :], cell_weights, blamed, doubted)
 

@@ -155,9 +155,10 @@ def represented(words: Words, weight: int, plan: Plan) -> NDArray[np.float32]:
     return values
 
 
-def centred(words: Words) -> NDArray[np.int64]:
-    """Ring words as signed integers."""
-    return words.view(np.dtype(f"i{words.dtype.itemsize}")).astype(np.int64)
+def centred(words: Words) -> NDArray[np.signedinteger[Any]]:
+    """Ring words as signed integers of the same width: the same memory, read in another way."""
+    signed: NDArray[np.signedinteger[Any]] = words.view(np.dtype(f"i{words.dtype.itemsize}"))
+    return signed
 
 
 def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
@@ -198,7 +199,7 @@ def _round(values: NDArray[np.float32], factor: float, plan: Plan, rng: np.rando
     level, dtype = level_of(plan), DTYPES[plan.layout.width]
     for _ in range(_MOST_ROUNDINGS):
         words = round_to_words(values, factor, level, dtype, rng.bytes(KEY_BYTES))
-        if not plan.noise or _norm(centred(words).astype(np.float64)) <= rounded_norm(plan):
+        if not plan.noise or _norm(centred(words)) <= rounded_norm(plan):
             return words
     raise IllegalVector(f"no rounding of the update for round {plan.round} stays within its norm; the plan's ring is too coarse")
 
