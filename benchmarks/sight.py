@@ -36,16 +36,21 @@ def sight(updates: Sequence[NDArray[np.float32]], epsilons: Sequence[float], see
     plan = _plan(updates[0].size, len(updates), clip)
     step = clip / level_of(plan)
     words = [quantise(update, 1, plan, generator(seed, "rounding", place)) for place, update in enumerate(updates)]
-    total = np.sum([centred(one) for one in words], axis=0)
+    total: NDArray[np.int64] = np.sum([centred(one) for one in words], axis=0)
     found: dict[str, Sequence[Vector]] = {
         "plain": [update.astype(np.float64) for update in updates],
-        "masked": [centred(one) * step for one in _masked(words, plan, seed)],
-        "sum": [total * (step / len(updates))],
+        "masked": [_units(centred(one), step) for one in _masked(words, plan, seed)],
+        "sum": [_units(total, step / len(updates))],
     }
     for epsilon in epsilons:
         noise = _noise(plan, epsilon, generator(seed, "noise", str(epsilon)))
-        found[f"noised.{epsilon:g}"] = [(total + noise) * (step / len(updates))]
+        found[f"noised.{epsilon:g}"] = [_units(total + noise, step / len(updates))]
     return found
+
+
+def _units(words: NDArray[np.int64], step: float) -> Vector:
+    vector: Vector = words.astype(np.float64) * step
+    return vector
 
 
 @lru_cache
