@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.privacy.accounting import rounded_norm_bound
 from shared.privacy.noise import discrete_gaussian
 from shared.privacy.rounds import least_honest, round_cost
-from shared.secagg.encoding import centred, rounded_norm
+from shared.secagg.encoding import centred, rounded_norm, steps_per_unit
 from shared.secagg.messages import Layout, Plan
 from tests.support.secagg import Federation, Stream, Vector
 
@@ -35,6 +36,12 @@ def test_the_cost_is_that_of_the_longest_words() -> None:
     made = plan()
     expected = 0.5 * (rounded_norm(made) / (300.0 * np.sqrt(3))) ** 2 + 0.5 * (1 / (4.0 * np.sqrt(3))) ** 2
     assert round_cost(made, 1, 3) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_protocol_and_the_accountant_bound_rounding_alike() -> None:
+    made = plan()
+    norm = made.clip_norm * steps_per_unit(made)
+    assert rounded_norm(made) == pytest.approx(rounded_norm_bound(norm, made.layout.update_words, np.exp(-0.5)))
 
 
 def test_the_variance_of_the_sum_is_the_accounted_one() -> None:
