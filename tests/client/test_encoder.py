@@ -245,7 +245,7 @@ def test_outside_its_fragment_an_institution_sends_and_keeps_nothing(rotation: b
 
 
 def test_coordinates_that_too_few_train_are_neither_sent_nor_kept() -> None:
-    fragments = {name: ((0, 40),) for name in PLAN.cohort[2:]}
+    fragments = dict.fromkeys(PLAN.cohort[2:], ((0, 40),))
     plan, residuals = shaped(80, 32, fragments=fragments, smallest_cohort=3), MemoryResiduals()
     encoded = encoder(residuals).encode(plan, WORK, Done(normal(80, 0)))
     assert encoded.words[:40].any()
