@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.loop import Federation
+from benchmarks.averaging import Averaging, RingAveraging
+from benchmarks.loop import Federation, Tap, no_tap
 from client.training import Workbench
 from fedstill.teachers import fit_institution
 from fedstill.workspace import Workspace, prepare
@@ -43,8 +44,13 @@ class Hospitals:
             fit_institution(load_config(InstitutionConfig, home / "institution.toml"), home, config)
         return cls(config, workspace)
 
-    def federate(self, config: FederationConfig, *, until: str = "calibrate-range") -> RunState:
-        """A run with ``config``, which differs from the hospitals' in how is trained only, up to a phase."""
+    def federate(
+        self, config: FederationConfig, *, until: str = "calibrate-range", averaging: Averaging | None = None, tap: Tap = no_tap
+    ) -> RunState:
+        """A run with ``config``, which differs from the hospitals' in how is trained only, up to a phase.
+
+        ``averaging`` sums contributions (the ring's way, if none is given); ``tap`` is shown what every round asks.
+        """
         kit = Kit(config, InstalledToolbox(CoordinatorSite(self.workspace.coordinator)))
         # What an institution keeps from round to round belongs to one run: each federation gets a place of its own.
         with tempfile.TemporaryDirectory() as scratch:
@@ -52,7 +58,7 @@ class Hospitals:
                 name: Workbench(load_config(InstitutionConfig, home / "institution.toml"), Path(scratch) / name)
                 for name, home in self.workspace.institutions.items()
             }
-            return Federation(kit, benches).run(until=until)
+            return Federation(kit, benches, averaging or RingAveraging()).run(until=until, tap=tap)
 
     def student(self, state: RunState) -> nn.Module:
         """The federation's student as a torch model."""

@@ -11,60 +11,50 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 
-import numpy as np
-
-from client.encoder import Encoder
+from benchmarks.averaging import Averaging, RingAveraging
 from client.handlers import Workbench
-from client.residuals import MemoryResiduals
-from server.phases import PHASES, Asked, Kit, Sums, decode_counters, first_state
+from server.phases import PHASES, Asked, Kit, Sums, first_state
 from server.state import RunState
-from shared.secagg.encoding import centred, mean_update, prove_headroom, threshold_for
-from shared.secagg.messages import Aggregate, Layout, Plan
+from shared.secagg.encoding import threshold_for
+from shared.secagg.messages import Layout, Plan
 from shared.work import counter_fields
 
 Watcher = Callable[[RunState], None]
 """Sees the state after every closed round (a progress line, a learning curve)."""
+Tap = Callable[[Asked, Plan], None]
+"""Sees what a round asks before it is asked (a measurement of what travels)."""
+
+
+def no_tap(_asked: Asked, _plan: Plan) -> None:
+    """Sees nothing."""
 
 
 @dataclass(frozen=True)
 class Federation:
-    """Institutions by name, and what the coordinator needs of the product."""
+    """Institutions by name, what the coordinator needs of the product, and how their contributions are summed."""
 
     kit: Kit
     institutions: Mapping[str, Workbench]
-    _encoders: dict[str, Encoder] = field(default_factory=dict)
+    averaging: Averaging = field(default_factory=RingAveraging)
 
-    def run(self, *, until: str = "publish", watch: Watcher = lambda state: None) -> RunState:
+    def run(self, *, until: str = "publish", watch: Watcher = lambda state: None, tap: Tap = no_tap) -> RunState:
         """All rounds up to the phase ``until``: the state that a deployed run would have then."""
         state = first_state(self.kit.config)
         number = 0
         while state.facts.phase in PHASES and state.facts.phase != until:
             number += 1
             phase = PHASES[state.facts.phase]
-            state = phase.apply(state, self._sums(phase.ask(state, self.kit), number), self.kit)
+            asked = phase.ask(state, self.kit)
+            plan = self._plan(asked, number)
+            tap(asked, plan)
+            state = phase.apply(state, self._sums(asked, plan), self.kit)
             watch(state)
         return state
 
-    def _sums(self, asked: Asked, number: int) -> Sums:
-        plan = self._plan(asked, number)
-        prove_headroom(plan)
-        words = []
-        counters = np.zeros(plan.layout.counters, np.uint64)
-        weights = 0
-        for name, bench in self.institutions.items():
-            encoded = self._encoder(name).encode(plan, asked.work, bench.perform(asked.work, asked.blob, number))
-            words.append(encoded.words)
-            counters += encoded.counters.astype(np.uint64)
-            weights += encoded.weight
-        aggregate = Aggregate(survivors=plan.cohort, weight=weights, update=centred(reduce(np.add, words)), counters=counters)
-        named = decode_counters(asked.work, self.kit.config.task, counters)
-        return Sums(plan.cohort, weights, named, mean_update(aggregate, plan))
-
-    def _encoder(self, name: str) -> Encoder:
-        config = self.kit.config
-        return self._encoders.setdefault(name, Encoder(name, config.seed, config.task, MemoryResiduals()))
+    def _sums(self, asked: Asked, plan: Plan) -> Sums:
+        done = {name: bench.perform(asked.work, asked.blob, plan.round) for name, bench in self.institutions.items()}
+        return self.averaging(plan, asked.work, done, self.kit.config)
 
     def _plan(self, asked: Asked, number: int) -> Plan:
         settings, cohort = self.kit.config.aggregation, tuple(sorted(self.institutions))

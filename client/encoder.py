@@ -2,6 +2,11 @@
 
 Error feedback (Karimireddy et al. 2019, "Error feedback fixes SignSGD", algorithm 2): what the ring could not say of an
 update is kept and added to the next one. It never leaves the institution. What clipping takes away is not kept.
+
+An update is clipped, and counted as within the clip norm or not, before what is left over is added: that is no part of what
+was learnt in this round. In a ring of few steps it may well be longer than the clip norm, and would be clipped away, and drive
+up a clip norm that follows the count, and with it the next rounding. Over a run an institution still sends no more than its
+clipped updates and one residual. Where noise is added the sum of both is clipped, for its norm is the sensitivity.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from numpy.typing import NDArray
 from client.residuals import Residuals
 from client.site import round_generator
 from shared.privacy.noise import discrete_gaussian
-from shared.secagg.encoding import DTYPES, clip_factor, count_offset, quantise, represented
+from shared.secagg.encoding import DTYPES, clip_factor, count_offset, quantise_unclipped, represented
 from shared.secagg.fragments import cells
 from shared.secagg.messages import Plan, Words
 from shared.task import Task
@@ -69,15 +74,18 @@ class Encoder:
         if not isinstance(work, TrainWork) or done.update is None:
             return Encoded(np.zeros(0, DTYPES[plan.layout.width]), weight, done.counters)
         clip_factor(done.update, plan)  # refuses what is no update before anything is added to it
-        update = _within_fragment(done.update, plan, self.institution)
+        own = _within_fragment(done.update, plan, self.institution)
+        factor = clip_factor(own, plan)
+        update = np.float32(factor) * own
         if work.error_feedback:
-            update = update + self.residuals.load(plan.run, work.version, update.size)
-        factor = clip_factor(update, plan)
+            update += self.residuals.load(plan.run, work.version, update.size)
+        if plan.noise:
+            # What rounding left over counts towards the sensitivity too.
+            update *= np.float32(clip_factor(update, plan))
         rounding = round_generator(self.seed, self.institution, plan.round, "rounding")
-        words = quantise(update, weight, plan, rounding, institution=self.institution)
+        words = quantise_unclipped(update, weight, plan, rounding, institution=self.institution)
         if work.error_feedback:
-            left = np.float32(factor) * update - represented(words, weight, plan)
-            self.residuals.save(plan.run, work.version, left)
+            self.residuals.save(plan.run, work.version, update - represented(words, weight, plan))
         return Encoded(self._noised(words, plan), weight, self._counted(done.counters, work, plan, factor == 1.0))
 
     def _noised(self, words: Words, plan: Plan) -> Words:

@@ -86,7 +86,7 @@ def coordinate_range(plan: Plan) -> float:
     """
     if not plan.rotation or not plan.layout.update_words:
         return plan.clip_norm
-    spread = 2.0 + 0.5 * math.log2(level_of(plan) + 1)
+    spread = 1.0 + 0.3 * math.log2(level_of(plan) + 1)
     return min(plan.clip_norm, spread * plan.clip_norm / math.sqrt(plan.layout.update_words))
 
 
@@ -132,19 +132,21 @@ def clip_factor(update: NDArray[np.float32], plan: Plan) -> float:
 
 
 def quantise(update: NDArray[np.float32], weight: int, plan: Plan, rng: np.random.Generator, *, institution: str = "") -> Words:
-    """The ring words ``(d,)`` of ``update: float32 (d,)`` of an institution with sample ``weight`` (1 to ``weight_cap``).
+    """The ring words ``(d,)`` of ``update: float32 (d,)``, clipped, of an institution with sample ``weight`` (1 to ``weight_cap``).
 
     The same generator state gives the same words. ``institution`` matters with fragments: words outside its own are 0.
     Raises :class:`IllegalVector` for NaN, infinity, another size, or a weight out of range.
     """
-    if not 1 <= weight <= plan.weight_cap:
-        raise IllegalVector(f"a sample weight of {weight} is not between 1 and the cap {plan.weight_cap} of round {plan.round}")
-    factor = clip_factor(update, plan) * (weight / plan.weight_cap) * steps_per_unit(plan)
-    words = np.zeros(plan.layout.update_words, DTYPES[plan.layout.width])
-    for number, cell in enumerate(cells(plan)):
-        if not plan.fragments or cell.trained_by(institution):
-            cell.put(words, _round(_prepared(update, cell, number, plan), factor, plan, rng))
-    return words
+    return _words(update, clip_factor(update, plan), weight, plan, rng, institution)
+
+
+def quantise_unclipped(update: NDArray[np.float32], weight: int, plan: Plan, rng: np.random.Generator, *, institution: str = "") -> Words:
+    """As :func:`quantise`, for an update that was clipped before something of earlier rounds was added to it.
+
+    Each word is cut to ``±level`` all the same, so the proof of headroom holds for it too.
+    """
+    clip_factor(update, plan)
+    return _words(update, 1.0, weight, plan, rng, institution)
 
 
 def represented(words: Words, weight: int, plan: Plan) -> NDArray[np.float32]:
@@ -177,6 +179,17 @@ def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
         for start, stop in cell.ranges:
             mean[start:stop] *= unit / weight if trained else 0.0
     return mean.astype(np.float64, copy=False)
+
+
+def _words(update: NDArray[np.float32], clip: float, weight: int, plan: Plan, rng: np.random.Generator, institution: str) -> Words:
+    if not 1 <= weight <= plan.weight_cap:
+        raise IllegalVector(f"a sample weight of {weight} is not between 1 and the cap {plan.weight_cap} of round {plan.round}")
+    factor = clip * (weight / plan.weight_cap) * steps_per_unit(plan)
+    words = np.zeros(plan.layout.update_words, DTYPES[plan.layout.width])
+    for number, cell in enumerate(cells(plan)):
+        if not plan.fragments or cell.trained_by(institution):
+            cell.put(words, _round(_prepared(update, cell, number, plan), factor, plan, rng))
+    return words
 
 
 def _prepared(update: NDArray[np.float32], cell: Cell, number: int, plan: Plan) -> NDArray[np.float32]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 
 from client.app import make_app
 from fedstill.simulation import Drops, Faults, LocalGrid, run_in_process
 from server.coordinator import RunResult
 from server.events import Event, RoundStarted, RoundVoid, RunFinished
 from server.stopping import Interrupted, StopSignal
-from tests.support.small import NAMES, SmallToolbox, SmallWorkbench, digest_of, make_federation
+from tests.support.small import NAMES, SmallToolbox, SmallWorkbench, digest_of, final_vector, make_federation
+
+SECOND_TRAINING_ROUND = 4
+EIGHT_BITS = {"width": 8, "rotation": True, "error_feedback": True, "clip_norm": 1.0, "clip_quantile": 0.75}
 
 
 def run(
@@ -24,8 +28,11 @@ def run(
     vanish: Literal["before", "after"] = "before",
     events: list[Event] | None = None,
     stop: StopSignal | None = None,
+    rounds: int = 3,
+    client_app: Any = None,
+    **aggregation: Any,
 ) -> RunResult:
-    federation = make_federation(folder, count, rounds=3) if not folder.exists() else None
+    federation = make_federation(folder, count, rounds=rounds, aggregation=aggregation) if not folder.exists() else None
     homes = {name: folder / "institutions" / name for name in NAMES[:count]}
     coordinator = federation.coordinator if federation else folder / "coordinator"
     seen: list[Event] = [] if events is None else events
@@ -37,9 +44,20 @@ def run(
         drops=drops,
         vanish=vanish,
         stop=stop,
-        client_app=make_app(SmallWorkbench),
+        client_app=client_app or make_app(SmallWorkbench),
         toolbox=SmallToolbox(),
     )
+
+
+class StopAt(list[Event]):
+    """Stops a run at the first event of a kind and number."""
+
+    def __init__(self, stop: StopSignal, kind: str, number: int) -> None:
+        self._stop, self._kind, self._number = stop, kind, number
+
+    def append(self, event: Event) -> None:
+        if event.kind == self._kind and getattr(event, "number", 0) == self._number:
+            self._stop.set()
 
 
 @pytest.mark.parametrize("vanish", ["before", "after"])
@@ -69,15 +87,31 @@ def test_too_many_drops_void_one_round_and_everyone_is_back_for_the_next(tmp_pat
 def test_a_stopped_run_goes_on_to_the_same_student(tmp_path: Path) -> None:
     undisturbed = run(tmp_path / "plain")
     stop = StopSignal()
-
-    class StopAtTraining(list[Event]):
-        def append(self, event: Event) -> None:
-            if isinstance(event, RoundStarted) and event.training_round == 2:
-                stop.set()
-
     with pytest.raises(Interrupted):
-        run(tmp_path / "stopped", stop=stop, events=StopAtTraining())
+        run(tmp_path / "stopped", stop=stop, events=StopAt(stop, "round-started", SECOND_TRAINING_ROUND))
     assert digest_of(run(tmp_path / "stopped")) == digest_of(undisturbed)
+
+
+def test_eight_bits_end_near_the_plain_mean(tmp_path: Path) -> None:
+    exact = final_vector(run(tmp_path / "exact", rounds=10))
+    defaults = final_vector(run(tmp_path / "defaults", rounds=10, **EIGHT_BITS))
+    bare = final_vector(run(tmp_path / "bare", rounds=10, width=8, rotation=False, error_feedback=False))
+    error, bare_error = (np.linalg.norm(found - exact) / np.linalg.norm(exact) for found in (defaults, bare))
+    assert error < 0.1
+    assert error < bare_error / 5, "rotation, error feedback and the clip norm are worth what they cost"
+
+
+@pytest.mark.parametrize("kind", ["round-started", "institution-answered", "round-closed"])
+def test_eight_bits_go_on_to_the_same_student_after_a_cut_and_with_institutions_that_forget(kind: str, tmp_path: Path) -> None:
+    undisturbed = run(tmp_path / "plain", rounds=5, **EIGHT_BITS)
+
+    def forgetful(message: Message, context: Context) -> Message:
+        return make_app(SmallWorkbench)(message, context)
+
+    stop = StopSignal()
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", rounds=5, stop=stop, events=StopAt(stop, kind, SECOND_TRAINING_ROUND), **EIGHT_BITS)
+    assert digest_of(run(tmp_path / "cut", client_app=forgetful)) == digest_of(undisturbed)
 
 
 def test_drops_belong_to_a_training_round_and_its_first_attempt_only() -> None:

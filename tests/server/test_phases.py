@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load
 
-from server.phases import PHASES, Kit, Sums, decode_counters, first_state, weight_cap
+from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, first_state, next_clip_norm, weight_cap
 from server.state import RunState
-from shared.config import FederationConfig
+from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
 from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
@@ -152,3 +154,61 @@ def test_counters_are_named_by_their_place() -> None:
         "train_loss": [7],
         "unclipped": [8],
     }
+
+
+# The clip norm
+
+PARTS = st.floats(-2.0, 3.0)
+"""Of the survivors within the clip norm; noise may take a count out of 0 to 1."""
+NORMS = st.floats(1e-9, 1e6)
+
+
+@pytest.mark.parametrize("quantile", [0.3, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 20.0])
+def test_the_clip_norm_moves_to_the_quantile_of_the_updates_norms(quantile: float, scale: float) -> None:
+    settings = AggregationSettings(clip_norm=1000.0, clip_quantile=quantile, clip_rate=0.2)
+    norms = scale * np.random.default_rng(0).lognormal(0, 0.5, 200)
+    clip_norm = 0.0
+    for _ in range(1000):
+        clip_norm = next_clip_norm(clip_norm, float(np.mean(norms <= (clip_norm or settings.clip_norm))), settings)
+    assert np.mean(norms <= clip_norm) == pytest.approx(quantile, abs=0.02)
+
+
+@given(NORMS, PARTS, st.floats(0.01, 1.0), st.floats(0.01, 10.0), NORMS)
+def test_the_clip_norm_is_never_above_the_settings_nor_vanishes(
+    before: float, unclipped: float, quantile: float, rate: float, largest: float
+) -> None:
+    settings = AggregationSettings(clip_norm=largest, clip_quantile=quantile, clip_rate=rate)
+    assert settings.clip_norm * SMALLEST_CLIP <= next_clip_norm(before, unclipped, settings) <= settings.clip_norm
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.01, 1.0))
+def test_the_clip_norm_grows_where_too_few_are_within_and_shrinks_where_too_many_are(unclipped: float, quantile: float) -> None:
+    after = next_clip_norm(1.0, unclipped, AggregationSettings(clip_norm=1e4, clip_quantile=quantile))
+    assert np.sign(after - 1.0) == np.sign(np.exp(quantile - unclipped) - 1.0)
+
+
+@given(NORMS, PARTS)
+def test_the_clip_norm_is_fixed_with_quantile_0(before: float, unclipped: float) -> None:
+    settings = AggregationSettings(clip_norm=2.5, clip_quantile=0.0)
+    assert next_clip_norm(0.0, unclipped, settings) == 2.5
+    assert next_clip_norm(before, unclipped, settings) == before
+
+
+@given(st.floats(1.0, 100.0), st.floats(0.01, 1.0))
+def test_a_count_that_noise_took_out_of_range_says_no_more_than_all_or_none(beyond: float, quantile: float) -> None:
+    settings = AggregationSettings(clip_norm=100.0, clip_quantile=quantile)
+    assert next_clip_norm(1.0, beyond, settings) == next_clip_norm(1.0, 1.0, settings)
+    assert next_clip_norm(1.0, 1.0 - beyond, settings) == next_clip_norm(1.0, 0.0, settings)
+
+
+@pytest.mark.parametrize(("unclipped", "factor"), [(0, np.exp(0.5)), (3, np.exp(-0.5))])
+def test_training_asks_for_the_clip_norm_that_the_last_count_gave(unclipped: int, factor: float) -> None:
+    used = kit(rounds=9, aggregation={"clip_norm": 8.0, "clip_quantile": 0.5, "clip_rate": 1.0})
+    state = next(state for phase, state in play(used) if phase == "statistics-moments")
+    assert PHASES["train"].ask(state, used).clip_norm == 0.0, "the settings' own"
+    for number in range(1, 4):
+        sums = sums_for(state, used)
+        sums.counters["unclipped"][:] = unclipped
+        state = PHASES["train"].apply(state, sums, used)
+        assert PHASES["train"].ask(state, used).clip_norm == pytest.approx(min(8.0, 8.0 * factor**number))
