@@ -107,7 +107,7 @@ def test_what_is_masked_and_what_is_left_over_are_the_clipped_update(
     update = normal(size, seed, norm)
     encoded = encoder(residuals).encode(plan, WORK.model_copy(update={"version": 1}), Done(update, weight))
     together = heard(encoded, plan) + left(residuals, plan, 1)
-    np.testing.assert_allclose(together, clipped(update + before), atol=1e-5)
+    np.testing.assert_allclose(together, clipped(update) + before, atol=1e-5)
 
 
 @pytest.mark.parametrize("rotation", [False, True])
@@ -189,11 +189,16 @@ def test_whether_an_update_was_within_the_clip_norm_is_counted(norm: float, uncl
     assert done.counters.tolist() == [*range(len(NAMES))], "what the workbench gave is as it was"
 
 
-def test_what_was_left_over_counts_towards_the_norm() -> None:
+def test_what_was_left_over_counts_towards_the_norm_only_under_noise() -> None:
     residuals, place = MemoryResiduals(), NAMES.index("unclipped")
     residuals.save(PLAN.run, 0, normal(20, 0, 0.3))
-    encoded = encoder(residuals).encode(shaped(20), WORK.model_copy(update={"version": 1}), Done(normal(20, 0, 0.9)))
-    assert encoded.counters[place] == 0
+    work, done = WORK.model_copy(update={"version": 1}), Done(normal(20, 0, 0.9))
+    encoded = encoder(residuals).encode(shaped(20, 16), work, done)
+    assert encoded.counters[place] == 1
+    assert np.linalg.norm(heard(encoded, shaped(20, 16))) > PLAN.clip_norm
+    # The norm of what is sent is the sensitivity: the sum of both is clipped.
+    noised = shaped(20, 32, noise=0.5)
+    assert np.linalg.norm(heard(encoder(residuals).encode(noised, work, done), noised)) < 1.1 * PLAN.clip_norm
 
 
 def test_more_records_than_the_cap_weigh_as_the_cap() -> None:
