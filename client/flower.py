@@ -29,6 +29,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
@@ -65,20 +66,26 @@ def poll_at(pace: Pace) -> None:
 
 
 def forget_what_did_not_arrive() -> None:
-    """Makes a SuperNode drop the task of a message that could not be fetched because its run had ended meanwhile.
+    """Makes a SuperNode drop the task, and the answer, of a message that could not be fetched because its run had ended meanwhile.
 
     Flower 1.41 makes the task before it fetches the message and leaves it behind in that case: the worker would take it
-    and wait two hours for a content that nobody will send, and the institution with it.
+    and wait two hours for a content that nobody will send, and the institution with it. Where the worker was quicker and has
+    answered already, the answer would be taken for that to the next message, whose own would then wait for the one after.
     """
     import flwr.supernode.start_client_internal as supernode
 
     fetch = vars(supernode)["_pull_and_store_message"]
 
-    def fetch_or_forget(*, state: NodeState, **rest: Any) -> int | None:
+    def fetch_or_forget(*, state: NodeState, object_store: ObjectStore, **rest: Any) -> int | None:
         before = _open_tasks(state)
-        run: int | None = fetch(state=state, **rest)
-        for task in _open_tasks(state) - before if run is None else ():
-            state.finish_task(task, sub_status=SubStatus.FAILED, details="its run ended before the message had arrived")
+        run: int | None = fetch(state=state, object_store=object_store, **rest)
+        if run is None:
+            for task in _open_tasks(state) - before:
+                state.finish_task(task, sub_status=SubStatus.FAILED, details="its run ended before the message had arrived")
+            # A SuperNode has one message at a time: what is answered while none is being worked on, nobody waits for.
+            for reply in state.get_messages_legacy(is_reply=True):
+                state.delete_messages(message_ids=[reply.metadata.message_id, reply.metadata.reply_to_message_id])
+                object_store.delete(reply.metadata.message_id)
         return run
 
     vars(supernode)["_pull_and_store_message"] = fetch_or_forget

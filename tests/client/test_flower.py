@@ -89,6 +89,29 @@ def test_the_patches_find_what_they_patch(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("outcome", [None, 7])
+def test_an_answer_to_what_did_not_arrive_is_not_taken_for_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch, message: Message, context: Context, outcome: int | None
+) -> None:
+    """The worker is quicker than the fetch, whose run then ends: its answer must not be sent in the next message's place."""
+    import flwr.supernode.start_client_internal as supernode
+
+    objects = ObjectStoreFactory()
+    state = NodeStateFactory(objectstore_factory=objects).state()
+
+    def fetch(*, state: NodeState, **_: object) -> int | None:
+        early = reply(message, context)
+        early.metadata.__dict__["_message_id"] = "r1"
+        state.store_message(early)
+        return outcome
+
+    monkeypatch.setattr(supernode, "_pull_and_store_message", fetch)
+    forget_what_did_not_arrive()
+    assert vars(supernode)["_pull_and_store_message"](state=state, object_store=objects.store()) == outcome
+    waiting = [found.metadata.message_id for found in state.get_messages_legacy(is_reply=True)]
+    assert waiting == ([] if outcome is None else ["r1"])
+
+
+@pytest.mark.parametrize("outcome", [None, 7])
 def test_only_what_did_not_arrive_is_forgotten(monkeypatch: pytest.MonkeyPatch, outcome: int | None) -> None:
     import flwr.supernode.start_client_internal as supernode
 
