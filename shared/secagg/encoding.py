@@ -34,6 +34,8 @@ LARGEST_COUNTER_SUM = 2**63 - 1
 """A sum of counters never reaches the sign bit, so that it can be read as ``int64`` too."""
 MOST_WORDS = 2**31
 """Most words of an update or of the counters that a plan may ask for."""
+SMALLEST_CLIP_NORM = 1e-20
+"""Least clip norm: far below it a step would be no number."""
 OVERFLOW_ODDS = 2.0**-40
 """Bound on the probability that the noise of differential privacy carries any coordinate of a sum out of the ring."""
 NOISED_LEVEL = 32
@@ -260,7 +262,7 @@ def _shape_complaints(plan: Plan) -> list[str]:
         found.append(f"a ring of {layout.width} bits is none of {', '.join(map(str, DTYPES))}")
     if not (0 <= layout.update_words <= MOST_WORDS and 0 <= layout.counters <= MOST_WORDS):
         found.append(f"{layout.update_words} update words and {layout.counters} counters are not within 0 and {MOST_WORDS}")
-    if not (math.isfinite(plan.clip_norm) and plan.clip_norm > 0):
+    if not (math.isfinite(plan.clip_norm) and plan.clip_norm >= SMALLEST_CLIP_NORM):
         found.append(f"a clip norm of {plan.clip_norm:g} is not a positive number")
     for what, deviation in (("noise", plan.noise), ("noise in the clip count", plan.count_noise)):
         if not 0 <= deviation <= MOST_WORDS:

@@ -20,6 +20,8 @@ from shared.secagg.messages import Fragment, Plan
 
 MOST_CELLS = 256
 """Most cells of a plan."""
+MOST_RANGES = 1024
+"""Most ranges of all fragments of a plan together: what a hostile plan may cost to be looked at."""
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -70,7 +72,9 @@ def cells(plan: Plan) -> tuple[Cell, ...]:
 
 def complaints(plan: Plan) -> list[str]:
     """What is wrong with a plan's fragments, in plain words."""
-    size, found = plan.layout.update_words, []
+    size, found = plan.layout.update_words, list[str]()
+    if sum(len(ranges) for ranges in plan.fragments.values()) > MOST_RANGES:
+        return [f"its fragments have more than {MOST_RANGES} ranges"]
     for name, ranges in plan.fragments.items():
         edges = [edge for pair in ranges for edge in pair]
         if name not in plan.cohort:

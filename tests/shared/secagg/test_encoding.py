@@ -146,6 +146,7 @@ def test_wrong_sizes_and_weights_are_refused(size: int, weight: int, sentence: s
         ({"layout": Layout(2**31 + 1, 3)}, "update words"),
         ({"layout": Layout(-1, 3)}, "update words"),
         ({"clip_norm": 0.0}, "clip norm"),
+        ({"clip_norm": 5e-324}, "clip norm"),
         ({"clip_norm": float("nan")}, "clip norm"),
         ({"clip_norm": float("inf")}, "clip norm"),
         ({"weight_cap": 0}, "weight cap"),

@@ -182,3 +182,11 @@ def test_cells_are_bounded() -> None:
     assert len(cells(plan)) == 512 > MOST_CELLS
     with pytest.raises(IllegalPlan, match="more than 256 cells"):
         federation.institutions["i00"].check(plan, federation.keys)
+
+
+def test_a_plan_with_very_many_ranges_is_refused_before_they_are_looked_at() -> None:
+    federation = Federation()
+    many = tuple((2 * at, 2 * at + 1) for at in range(300_000))
+    plan = federation.plan(layout=Layout(600_000, 1), fragments={"ash": many})
+    with pytest.raises(IllegalPlan, match="more than 1024 ranges"):
+        federation.institutions["ash"].check(plan, federation.keys)
