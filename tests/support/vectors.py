@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from shared.secagg.encoding import DTYPES, quantise
+from shared.secagg.graph import Graph
 from shared.secagg.keys import Ratchet, first_pair_keys, pair_seed, public_key, seal_key
 from shared.secagg.masks import Mask, apply
 from shared.secagg.messages import EpochKey, Layout
+from shared.secagg.rotation import rotate
 from shared.secagg.seals import commit_pair, commit_self
 from shared.secagg.shamir import deal
-from shared.secagg.signing import pack, plan_digest, round_context
+from shared.secagg.signing import keys_digest, pack, plan_digest, round_context
 from tests.support.secagg import NAMES, Federation, Stream, vector_of
 
 FOLDER = Path(__file__).parents[1] / "shared" / "secagg" / "vectors"
@@ -81,6 +83,30 @@ def encoding() -> dict[str, Any]:
     }
 
 
+def rotation() -> dict[str, Any]:
+    """Eleven coordinates: blocks of eight, and a tail before and after them; in float64."""
+    seed, values = Stream("rotation")(32), np.arange(1.0, 12.0)
+    turned = values.copy()
+    rotate(turned, seed)
+    return {"seed": seed.hex(), "values": values.tolist(), "rotated": turned.tolist()}
+
+
+def graph() -> dict[str, Any]:
+    """Nine members of an epoch on a circle of degree four."""
+    names = tuple(f"i{index}" for index in range(9))
+    keys = [EpochKey(name, "trial", 7, bytes(range(32)), Stream(name)(32), b"") for name in names]
+    drawn = Graph(keys, 4)
+    return {
+        "run": "trial",
+        "epoch": 7,
+        "roster_digest": bytes(range(32)).hex(),
+        "degree": 4,
+        "public": {key.institution: key.public_key.hex() for key in keys},
+        "keys_digest": keys_digest(keys).hex(),
+        "neighbourhoods": {name: drawn.neighbourhood(name) for name in names},
+    }
+
+
 def whole_round() -> dict[str, Any]:
     """A round of five institutions in which elm is lost, with the randomness of ``tests.support.secagg.Stream``."""
     federation = Federation()
@@ -115,7 +141,7 @@ def whole_round() -> dict[str, Any]:
     }
 
 
-ALL = {"masks": masks, "keys": keys, "shares": shares, "encoding": encoding, "round": whole_round}
+ALL = {"rotation": rotation, "graph": graph, "masks": masks, "keys": keys, "shares": shares, "encoding": encoding, "round": whole_round}
 
 
 def text(name: str) -> str:
