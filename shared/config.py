@@ -84,7 +84,7 @@ class AggregationSettings(Frozen):
     rotation: bool = True
     error_feedback: bool = True
     clip_norm: float = Field(default=3.0, gt=0.0, le=1e6)
-    clip_quantile: float = Field(default=0.75, ge=0.0, le=1.0)
+    clip_quantile: float = Field(default=0.9, ge=0.0, le=1.0)
     clip_rate: float = Field(default=1.0, gt=0.0, le=10.0)
     collusion: int = Field(default=1, ge=0, le=1000)
     smallest_cohort: int = Field(default=3, ge=2, le=10_000)
