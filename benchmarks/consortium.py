@@ -23,7 +23,7 @@ from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.encoding import centred, mean_update, quantise, threshold_for
 from shared.secagg.graph import degree_for, share_threshold_for
 from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
-from shared.secagg.messages import Aggregate, EpochKey, Layout, Masked, Plan, Words
+from shared.secagg.messages import EpochKey, Layout, Masked, Plan, Words
 from shared.secagg.roster import Roster
 from shared.secagg.signing import keys_digest
 
@@ -104,9 +104,9 @@ class Consortium:
 class Round:
     """One round, its stages in order. The first ``sample`` of the surviving institutions are timed, the coordinator always.
 
-    Stages at an institution: ``client`` (encoding, and masking with all that belongs to it: pair keys, dealing, sealing,
-    signing), ``agree``, ``unmask``. At the coordinator: ``add``, ``add_agreement`` and ``add_shares`` for each answer, and
-    ``server`` (from all shares to the mean update).
+    Stages at an institution: ``keys`` (checking everybody's), ``client`` (encoding, and masking with all that belongs to it:
+    pair keys, dealing, sealing, signing), ``agree``, ``unmask``. At the coordinator: ``add``, ``add_agreement``, ``request``
+    and ``add_shares`` for each institution, ``finish`` (from all shares to the sum) and ``mean`` (from there to the mean update).
     """
 
     def __init__(self, case: Case, seed: int, sample: int, watch: Stopwatch) -> None:
@@ -154,7 +154,8 @@ class Round:
 
     def finish(self) -> None:
         """The coordinator takes the masks off. Raises ``ValueError`` for another sum than the plain one."""
-        aggregate = self._watch.run("server", self._mean)
+        aggregate = self._watch.run("finish", self._made.finish)
+        self._watch.run("mean", partial(mean_update, aggregate, self._plan))
         if not np.array_equal(aggregate.update, self._expected):
             raise ValueError("the unmasked sum is not the plain sum of the vectors")
 
@@ -166,11 +167,6 @@ class Round:
     def _client(self, institution: InstitutionEpoch, update: NDArray[np.float32]) -> tuple[Words, Masked]:
         words = quantise(update, _WEIGHT, self._plan, self._random)
         return words, institution.mask(self._plan, words, _WEIGHT, _NO_COUNTERS)
-
-    def _mean(self) -> Aggregate:
-        aggregate = self._made.finish()
-        mean_update(aggregate, self._plan)
-        return aggregate
 
     def _at(self, name: str, stage: str, work: Callable[[], T]) -> T:
         return self._watch.run(stage, work) if name in self._sample else work()

@@ -68,7 +68,7 @@ class FlowerCohort:
         """One masking and unmasking. With everyone in the sample, raises ``ValueError`` for a wrong mean.
 
         Stages at a client: ``setup``, ``share_keys`` (of the cohort, once), ``client`` (encoding and masking), ``unmask``; at the
-        server: ``add`` for each answer, and ``server`` (from all shares to the mean update).
+        server: ``add`` for each answer, and ``unmask_stage`` (from all shares to the mean update).
         """
         watch = Stopwatch()
         active = [node for place, node in enumerate(self._nodes) if place not in case.absent]
@@ -78,7 +78,7 @@ class FlowerCohort:
             masked = watch.run("client", partial(self._masked, node, vector))
             total = watch.run("add", partial(_added, total, masked))
         replies = {node: watch.run("unmask", partial(self._unmasked, node, active)) for node in active}
-        mean = watch.run("server", partial(self._mean, parameters_mod(total, _DEFAULTS.modulus_range), replies))
+        mean = watch.run("unmask_stage", partial(self._mean, parameters_mod(total, _DEFAULTS.modulus_range), replies))
         if sample >= len(active) and np.abs(mean - vector).max() > TOLERANCE:
             raise ValueError("Flower's mean is not the plain mean of the vectors")
         sent = self._bytes_dealt + _bytes(masked) + _bytes(replies[active[0]])

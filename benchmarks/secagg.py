@@ -10,8 +10,8 @@ update, members, lost ones and bits of a ring word (Flower's have 32 bits and tr
   signing. Flower does these in earlier stages, which are not counted here.
 - ``client_keys``: what does not grow with the update, those earlier stages of Flower's among it. fedstill's checks everybody's
   signed keys besides.
-- ``server``: from all shares at hand to the mean update. Members are lost once they have dealt: nothing earlier lets Flower
-  complete a round.
+- ``server``: from all shares at hand to the mean update; ``server_finish`` is the part up to the sum. Members are lost once
+  they have dealt: nothing earlier lets Flower complete a round.
 - ``over_keystream``: CPU seconds as a multiple of what AES-256-CTR needs for the keystreams of the same masks and nothing else;
   ``client_masks_over_keystream`` is that of adding the masks, without all else that an institution does.
 

@@ -13,8 +13,10 @@ from benchmarks.harness import Claim, claim
 
 CLIENT_SPEEDUP, SERVER_SPEEDUP, OVER_KEYSTREAM = 10.0, 20.0, 2.0
 """The goals."""
-KEYS = {"ours": ("keys", "client"), "flower": ("setup", "share_keys")}
-"""The stages whose sum is ``client_keys``; fedstill's are those of a round without an update."""
+OURS: Mapping[str, tuple[str, ...]] = {"client": ("client",), "server": ("finish", "mean"), "keys": ("keys", "client")}
+"""The stages of fedstill's that a figure adds up; ``keys`` are those of a round without an update."""
+FLOWERS: Mapping[str, tuple[str, ...]] = {"client": ("client",), "server": ("unmask_stage",), "keys": ("setup", "share_keys")}
+"""The same of Flower's."""
 COLLECTING = ("add", "add_agreement", "request", "add_shares")
 """What the coordinator does with the messages of a round before it takes the masks off."""
 
@@ -56,13 +58,13 @@ def compared(found: Comparison, *, client: bool) -> Iterator[Claim]:
         name = f"{short(case.params)}_{case.members}_w{case.width}_client"
         yield from _side(found, name, "client", CLIENT_SPEEDUP, found.limits.client)
         yield _ratio(f"{name}_masks_over_keystream", found.limits.masks, found.limits.client, goal=OVER_KEYSTREAM)
-        flower = statistics.median(cpu(one, *KEYS["flower"]) for one in found.flower)
-        yield claim(f"{name}_keys_cpu", [cpu(one, *KEYS["ours"]) for one in found.keys], "s", baseline=flower)
+        flower = statistics.median(cpu(one, *FLOWERS["keys"]) for one in found.flower)
+        yield claim(f"{name}_keys_cpu", [cpu(one, *OURS["keys"]) for one in found.keys], "s", baseline=flower)
         bytes_up, theirs = ([one.bytes_up / case.params for one in side] for side in (found.ours, found.flower))
         yield claim(f"{name}_bytes_up", bytes_up, "bytes a parameter", baseline=statistics.median(theirs))
-    yield from _side(
-        found, f"{short(case.params)}_{case.members}_{case.lost}lost_w{case.width}_server", "server", SERVER_SPEEDUP, found.limits.server
-    )
+    name = f"{short(case.params)}_{case.members}_{case.lost}lost_w{case.width}_server"
+    yield from _side(found, name, "server", SERVER_SPEEDUP, found.limits.server)
+    yield claim(f"{name}_finish_cpu", [cpu(one, "finish") for one in found.ours], "s")
 
 
 def grown(cohorts: Mapping[int, Sequence[Measured]]) -> Iterator[Claim]:
@@ -84,28 +86,30 @@ def short(params: int) -> str:
     return f"{params // 10**6}M" if params % 10**6 == 0 else f"{params / 1000:g}k"
 
 
-def _side(found: Comparison, name: str, stage: str, goal: float, keystream: Sequence[float]) -> Iterator[Claim]:
-    ours, flower = ([cpu(one, stage) for one in side] for side in (found.ours, found.flower))
-    yield claim(f"{name}_cpu", ours, "s", baseline=statistics.median(flower))
-    walls, theirs = ([_wall(one, stage) for one in side] for side in (found.ours, found.flower))
-    yield claim(f"{name}_wall", walls, "s", baseline=statistics.median(theirs))
-    peaks, highest = ([_peak(one, stage) for one in side] for side in (found.ours, found.flower))
-    if not any(map(math.isnan, [*peaks, *highest])):
-        yield claim(f"{name}_peak_memory", peaks, "MB", baseline=statistics.median(highest))
+def _side(found: Comparison, name: str, side: str, goal: float, keystream: Sequence[float]) -> Iterator[Claim]:
+    pairs = {
+        figure: ([read(one, *OURS[side]) for one in found.ours], [read(one, *FLOWERS[side]) for one in found.flower])
+        for figure, read in (("cpu", cpu), ("wall", _wall), ("peak_memory", _peak))
+    }
+    for figure, (ours, flower) in pairs.items():
+        if not any(map(math.isnan, [*ours, *flower])):
+            yield claim(f"{name}_{figure}", ours, "MB" if figure == "peak_memory" else "s", baseline=statistics.median(flower))
+    ours, flower = pairs["cpu"]
     yield _ratio(f"{name}_speedup", flower, ours, goal=goal)
-    yield _ratio(f"{name}_over_keystream", ours, keystream, goal=OVER_KEYSTREAM if stage == "client" else None)
+    yield _ratio(f"{name}_over_keystream", ours, keystream, goal=OVER_KEYSTREAM if side == "client" else None)
 
 
 def _ratio(name: str, above: Sequence[float], below: Sequence[float], *, goal: float | None) -> Claim:
     return claim(name, [one / other for one, other in zip(above, below, strict=True)], "ratio", goal=goal)
 
 
-def _wall(measured: Measured, stage: str) -> float:
-    return statistics.median(one.wall for one in measured.stages[stage])
+def _wall(measured: Measured, *stages: str) -> float:
+    return sum(statistics.median(one.wall for one in measured.stages[stage]) for stage in stages)
 
 
-def _peak(measured: Measured, stage: str) -> float:
-    return max(one.peak for one in measured.stages[stage]) / 1e6
+def _peak(measured: Measured, *stages: str) -> float:
+    # Added up: what one stage keeps is there in the next.
+    return sum(max(one.peak for one in measured.stages[stage]) for stage in stages) / 1e6
 
 
 _GROWING: dict[str, tuple[str, Callable[[Measured], float]]] = {
@@ -115,7 +119,7 @@ _GROWING: dict[str, tuple[str, Callable[[Measured], float]]] = {
     "institution_peak_memory": ("MB", lambda one: _peak(one, "client")),
     "institution_bytes_up": ("bytes", lambda one: one.bytes_up),
     "coordinator_collecting_cpu": ("s", lambda one: total_cpu(one, *COLLECTING)),
-    "coordinator_unmasking_cpu": ("s", lambda one: total_cpu(one, "server")),
+    "coordinator_unmasking_cpu": ("s", lambda one: cpu(one, *OURS["server"])),
     "coordinator_held_memory": ("MB", lambda one: one.coordinator_bytes / 1e6),
-    "coordinator_peak_memory": ("MB", lambda one: _peak(one, "server")),
+    "coordinator_peak_memory": ("MB", lambda one: _peak(one, *OURS["server"])),
 }

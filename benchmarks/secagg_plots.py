@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from benchmarks.consortium import Measured
-from benchmarks.secagg_figures import COLLECTING, Comparison, cpu, short, total_cpu
+from benchmarks.secagg_figures import COLLECTING, FLOWERS, OURS, Comparison, cpu, short, total_cpu
 
 COLOURS = {"Flower SecAgg+": "#7f7f7f", "fedstill": "#1f77b4", "AES-256-CTR alone": "#2ca02c"}
 
@@ -46,12 +46,12 @@ def _times(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
-def _side(axes: Axes, shown: Sequence[Comparison], stage: str) -> None:
-    chosen = {one.case.members: one for one in sorted(shown, key=lambda one: one.case.lost, reverse=stage == "client")}
+def _side(axes: Axes, shown: Sequence[Comparison], side: str) -> None:
+    chosen = {one.case.members: one for one in sorted(shown, key=lambda one: one.case.lost, reverse=side == "client")}
     lines = {
-        "Flower SecAgg+": [[cpu(measured, stage) for measured in one.flower] for one in chosen.values()],
-        "fedstill": [[cpu(measured, stage) for measured in one.ours] for one in chosen.values()],
-        "AES-256-CTR alone": [getattr(one.limits, stage) for one in chosen.values()],
+        "Flower SecAgg+": [[cpu(measured, *FLOWERS[side]) for measured in one.flower] for one in chosen.values()],
+        "fedstill": [[cpu(measured, *OURS[side]) for measured in one.ours] for one in chosen.values()],
+        "AES-256-CTR alone": [getattr(one.limits, side) for one in chosen.values()],
     }
     for label, values in lines.items():
         axes.plot([*chosen], [statistics.median(part) for part in values], marker="o", label=label, color=COLOURS[label])
@@ -64,7 +64,7 @@ def _cohort(cohorts: Mapping[int, Sequence[Measured]]) -> Figure:
         "institution: encode and mask": lambda one: cpu(one, "client"),
         "institution: agree and open shares": lambda one: cpu(one, "agree", "unmask"),
         "coordinator: all answers": lambda one: total_cpu(one, *COLLECTING),
-        "coordinator: unmask": lambda one: total_cpu(one, "server"),
+        "coordinator: unmask": lambda one: cpu(one, *OURS["server"]),
     }
     for label, read in stages.items():
         times.plot([*cohorts], [statistics.median(map(read, measured)) for measured in cohorts.values()], marker="o", label=label)

@@ -25,6 +25,7 @@ from shared.distill.teacher import load_teacher
 from shared.distill.trainer import distil
 from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
+from shared.models.fragment import only_fragment
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings
 from shared.work import (
@@ -98,16 +99,17 @@ class Workbench:
         student = self._student(work.normalisation, vector)
         counters = self._evaluate(student)
         targets = self._teacher_targets(work.distillation)
-        outcome = distil(
-            student,
-            targets,
-            self._split.train,
-            work.training,
-            work.distillation,
-            seed=derive(self._config.seed, self._config.name, work.seed, round_number, "train"),
-            alignment=self._alignment.load(work.version),
-            label_shares=work.label_shares,
-        )
+        with only_fragment(student, work.fragments.get(self._config.name)):
+            outcome = distil(
+                student,
+                targets,
+                self._split.train,
+                work.training,
+                work.distillation,
+                seed=derive(self._config.seed, self._config.name, work.seed, round_number, "train"),
+                alignment=self._alignment.load(work.version),
+                label_shares=work.label_shares,
+            )
         self._alignment.save(work.version, outcome.alignment)
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)

@@ -1,4 +1,4 @@
-"""Epochs: who has a key. One is opened at the start, when an institution has lost its own, and when members came."""
+"""Epochs: who has a key. One is opened at the start, when an institution has lost its own, when members came, and when many left."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from server.store import Store
 from shared.errors import ProtocolError
 from shared.exchange import Exchange, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, seal_request, to_wire
+from shared.secagg.graph import LARGEST_COMPLETE
 from shared.secagg.keys import check_usable
 from shared.secagg.messages import EpochKey, OpenRequest
 from shared.secagg.roster import Roster
@@ -20,6 +21,8 @@ from shared.secagg.signing import verify_epoch_keys
 
 OPEN_S = 120.0
 """Longest wait for the keys of an epoch."""
+MOST_GONE = 0.1
+"""The part of a sparse graph's members that may be gone before a new one is drawn."""
 MOST_OPENINGS = 3
 """Openings in a row before a run gives up because too few institutions give a key."""
 
@@ -61,6 +64,10 @@ class EpochKeeper:
     def _stale(self, epochs: Sequence[Epoch], next_round: int) -> bool:
         epoch, last = epochs[-1], self.store.newest_round(self.run)
         if last is not None and last.record.epoch == epoch.number and last.record.lost_epoch:
+            return True
+        # On a sparse graph members keep their places when they are gone: with many gaps too few shares, or no graph, are left.
+        gone = set(epoch.keys) - self.exchange.institutions()
+        if len(epoch.keys) > LARGEST_COMPLETE and len(gone) > MOST_GONE * len(epoch.keys):
             return True
         # Who did not answer at the last opening is asked again after 1, 2, 4, … rounds: each opening costs everyone a message.
         missing = self.exchange.institutions() & set(self.roster.members) - set(epoch.keys) - set(epoch.refused)

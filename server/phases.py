@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
+from shared.secagg.messages import Fragment
 from shared.task import Task
 from shared.work import (
     FIXED_POINT,
@@ -33,6 +34,7 @@ from shared.work import (
     TrainWork,
     Work,
     counter_fields,
+    field_slices,
 )
 
 IMAGE_EXPONENT = 8
@@ -59,6 +61,7 @@ class Asked:
     update_words: int = 0
     weight_cap: int = COUNT_WEIGHT_CAP
     clip_norm: float = 0.0
+    fragments: Mapping[str, Fragment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,15 @@ class Train:
             distillation=config.distillation,
             label_shares=facts.label_shares,
             error_feedback=config.aggregation.error_feedback,
+            fragments=config.fragments,
         )
-        return replace(_with_student(work, state), update_words=state.vector.size, weight_cap=facts.weight_cap, clip_norm=facts.clip_norm)
+        return replace(
+            _with_student(work, state),
+            update_words=state.vector.size,
+            weight_cap=facts.weight_cap,
+            clip_norm=facts.clip_norm,
+            fragments=kit.toolbox.fragments(_student(state)) if config.fragments else {},
+        )
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
@@ -252,11 +262,7 @@ PHASES: dict[PhaseName, Phase] = {
 
 def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dict[str, NDArray[np.int64]]:
     """The counters of a sum by name."""
-    named, start = {}, 0
-    for field in counter_fields(work, task):
-        named[field.name] = counters[start : start + field.length].astype(np.int64)
-        start += field.length
-    return named
+    return {name: counters[place].astype(np.int64) for name, place in field_slices(counter_fields(work, task))}
 
 
 def _student(state: RunState) -> Student:

@@ -85,6 +85,7 @@ class RoundPlanner:
             body=asked.work.canonical(),
             blob_digest=hashlib.sha256(asked.blob).digest(),
             degree=degree,
+            fragments={name: ranges for name, ranges in asked.fragments.items() if name in cohort},
             rotation=settings.rotation and asked.update_words > 0,
             smallest_cohort=settings.smallest_cohort,
         )

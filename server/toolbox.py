@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from server.records import RoundRecord
 from server.state import RunState
+from shared.secagg.messages import Fragment
 from shared.work import Normalisation
 
 FLOAT = "float"
@@ -52,6 +53,10 @@ class Toolbox(Protocol):
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         """The student's first parameters, from the federation's seed."""
+        ...
+
+    def fragments(self, student: Student) -> Mapping[str, Fragment]:
+        """The coordinates that each institution with a fragment trains. Raises :class:`shared.errors.ConfigError`."""
         ...
 
     def tensors(self, student: Student) -> tuple[str, ...]:

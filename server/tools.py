@@ -14,6 +14,7 @@ from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
+from shared.secagg.messages import Fragment
 from shared.work import Normalisation
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ class InstalledToolbox:
 
         config = self._config
         return to_vector(build(config.student, config.task, normalisation, seed=config.seed))
+
+    def fragments(self, student: Student) -> Mapping[str, Fragment]:
+        """From the patterns of federation.toml."""
+        from shared.models.fragment import fragment_ranges
+
+        model = self._model(student)
+        return {name: fragment_ranges(model, patterns) for name, patterns in self._config.fragments.items()}
 
     def tensors(self, student: Student) -> tuple[str, ...]:
         """The tensors to calibrate."""

@@ -108,7 +108,7 @@ class PrivacySettings(Frozen):
     simulation first.
     """
 
-    epsilon: float = Field(gt=0.0, le=1e6)
+    epsilon: float = Field(gt=0.0, le=60.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
 
 
@@ -130,7 +130,11 @@ class CompressionSettings(Frozen):
 
 
 class FederationConfig(Frozen):
-    """federation.toml: one federation, its task, and how it is run."""
+    """federation.toml: one federation, its task, and how it is run.
+
+    ``fragments`` maps an institution to patterns (``blocks.0.*``) of the student's parameters that it trains; others train all.
+    A parameter that fewer than ``aggregation.smallest_cohort`` train stays as it is.
+    """
 
     name: Name
     seed: int = Field(default=7, ge=0, lt=2**63)
@@ -147,11 +151,14 @@ class FederationConfig(Frozen):
     optimizer: OptimizerSettings = OptimizerSettings()
     compression: CompressionSettings = CompressionSettings()
     privacy: PrivacySettings | None = None
+    fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _noise_has_room(self) -> FederationConfig:
         if self.privacy is not None and self.aggregation.width == 8:
             raise ValueError("the noise of [privacy] does not fit into a ring of 8 bits; set aggregation.width to 16 or 32")
+        if self.privacy is not None and self.fragments:
+            raise ValueError("[privacy] accounts for whole updates only; leave out either it or [fragments]")
         return self
 
 

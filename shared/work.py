@@ -62,6 +62,7 @@ class TrainWork(Frozen):
     ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order. ``label_shares``
     are the federation's, from the masked confusion counts of the last round; empty while none is known. With
     ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
+    ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
     """
 
     kind: Literal["train"] = "train"
@@ -72,6 +73,7 @@ class TrainWork(Frozen):
     distillation: DistillationSettings
     label_shares: tuple[float, ...] = ()
     error_feedback: bool = False
+    fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class CalibrateRangeWork(Frozen):

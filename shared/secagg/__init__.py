@@ -13,8 +13,8 @@ back: what it signed and answered stays so. (4) Ed25519 is unforgeable, X25519 w
 random, AES-256-CTR is a pseudo-random generator, AES-256-GCM is authenticated encryption, SHA-256 is collision
 resistant and hides the 256-bit seeds it commits to.
 
-*One context, one cohort.* Every signature, derivation and seal binds the context: run, epoch, round, roster, cohort,
-threshold. Institutions that are shown different plans derive unrelated seeds, and what they sign and seal for one is
+*One context, one cohort.* Every signature, derivation and seal binds the context: run, epoch, round, roster, the epoch's
+keys, cohort, thresholds, graph. Institutions that are shown different plans derive unrelated seeds, and what they sign and seal for one is
 worth nothing in another. An institution masks one plan a round. So take one context and its cohort ``C``, ``m = |C|``.
 
 *At most two views.* Shares are given for a surviving set only. An honest institution signs ``C`` once (in Train) and
@@ -37,6 +37,13 @@ The agreement alone does not suffice: with a lower threshold both views open. Th
 without the agreement a coordinator shows every holder another set ``{v, w, w'}``, so that each pair seed of ``v`` is kept
 back by two holders only and its self-mask seed by none (``tests/shared/secagg/attacks/test_two_views.py`` does it). An
 institution that has signed ``U`` gives no shares for ``C`` any more; the argument does not need that.
+
+*Sparse graph.* All of this is for the complete graph, where the holders of all seeds are the same. Above 64 institutions
+they are not, and "one of the two opens" is false: ``graph.py`` says how a victim would be opened, and why one view alone, in
+which the survivors hang together, keeps it closed.
+
+*Fragments.* With them the sum is one sum for each cell of coordinates, over those of the set who train it: at least
+``smallest_cohort``, which the plan names and each institution's policy bounds from below (``fragments.py``).
 
 *Other rounds.* Pair keys are stepped and the X25519 key is dropped when a round is masked. A state stolen later opens no
 earlier round. It does open the round it was stolen in, and with the traffic later ones of the epoch.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,12 +196,12 @@ class CoordinatorRound:
             raise VoidRound(
                 f"the weights of round {plan.round} sum to {weight}, outside their legal range: somebody claimed a wrong weight{suspects}"
             )
-        sums, cell_weights = centred(update), tuple(int(part) for part in counters[2 : control_words(plan)]) or (weight,)
-        for complaint in self._sum_complaints(sums, cell_weights):
+        cell_weights = tuple(int(part) for part in counters[2 : control_words(plan)]) or (weight,)
+        for complaint in self._sum_complaints(centred(update), cell_weights):
             raise VoidRound(f"the sum of round {plan.round} {complaint}{suspects}")
-        return Aggregate(self._survivors, weight, sums, counters[control_words(plan) :], cell_weights, blamed, doubted)
+        return Aggregate(self._survivors, weight, centred(update), counters[control_words(plan) :], cell_weights, blamed, doubted)
 
-    def _sum_complaints(self, sums: NDArray[np.int64], cell_weights: tuple[int, ...]) -> Iterator[str]:
+    def _sum_complaints(self, sums: NDArray[np.signedinteger[Any]], cell_weights: tuple[int, ...]) -> Iterator[str]:
         plan, survivors = self._plan, set(self._survivors)
         for cell, weight in zip(cells(plan), cell_weights, strict=True):
             part, count = cell.take(sums), 0 if cell.silent else len(survivors & set(cell.members))

@@ -157,9 +157,10 @@ def represented(words: Words, weight: int, plan: Plan) -> NDArray[np.float32]:
     return values
 
 
-def centred(words: Words) -> NDArray[np.int64]:
-    """Ring words as signed integers."""
-    return words.view(np.dtype(f"i{words.dtype.itemsize}")).astype(np.int64)
+def centred(words: Words) -> NDArray[np.signedinteger[Any]]:
+    """Ring words as signed integers of the same width: the same memory, read in another way."""
+    signed: NDArray[np.signedinteger[Any]] = words.view(np.dtype(f"i{words.dtype.itemsize}"))
+    return signed
 
 
 def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
@@ -167,7 +168,8 @@ def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
 
     Coordinates that too few trained are 0.
     """
-    mean = aggregate.update.astype(np.float64)
+    # Sums in a narrow ring are whole numbers that float32 holds exactly, and it turns them back in half the time.
+    mean: NDArray[np.floating[Any]] = aggregate.update.astype(np.float32 if plan.layout.width < 32 else np.float64)
     _turned_back(mean, plan)
     unit = plan.weight_cap / steps_per_unit(plan)
     weights = aggregate.cell_weights or (aggregate.weight,)
@@ -176,7 +178,7 @@ def mean_update(aggregate: Aggregate, plan: Plan) -> NDArray[np.float64]:
         trained = weight and not cell.silent and cell.ranges not in too_thin
         for start, stop in cell.ranges:
             mean[start:stop] *= unit / weight if trained else 0.0
-    return mean
+    return mean.astype(np.float64, copy=False)
 
 
 def _words(update: NDArray[np.float32], clip: float, weight: int, plan: Plan, rng: np.random.Generator, institution: str) -> Words:
@@ -210,7 +212,7 @@ def _round(values: NDArray[np.float32], factor: float, plan: Plan, rng: np.rando
     level, dtype = level_of(plan), DTYPES[plan.layout.width]
     for _ in range(_MOST_ROUNDINGS):
         words = round_to_words(values, factor, level, dtype, rng.bytes(KEY_BYTES))
-        if not plan.noise or _norm(centred(words).astype(np.float64)) <= rounded_norm(plan):
+        if not plan.noise or _norm(centred(words)) <= rounded_norm(plan):
             return words
     raise IllegalVector(f"no rounding of the update for round {plan.round} stays within its norm; the plan's ring is too coarse")
 

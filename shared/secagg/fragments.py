@@ -9,7 +9,7 @@ institution opens a surviving set in which a cell that is not silent has lost so
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -65,7 +65,7 @@ def cells(plan: Plan) -> tuple[Cell, ...]:
     for start, stop in itertools.pairwise(edges):
         members = tuple(name for name in plan.cohort if any(low <= start and stop <= high for low, high in trained[name]))
         found.setdefault(members, []).append((start, stop))
-    return tuple(Cell(_joined(ranges), members, len(members) < plan.smallest_cohort) for members, ranges in found.items())
+    return tuple(Cell(joined(ranges), members, len(members) < plan.smallest_cohort) for members, ranges in found.items())
 
 
 def complaints(plan: Plan) -> list[str]:
@@ -88,11 +88,12 @@ def thin(plan: Plan, survivors: Collection[str]) -> list[Cell]:
     return [cell for cell in cells(plan) if not cell.silent and len(here & set(cell.members)) < plan.smallest_cohort]
 
 
-def _joined(ranges: list[tuple[int, int]]) -> Fragment:
-    joined = [ranges[0]]
+def joined(ranges: Sequence[tuple[int, int]]) -> Fragment:
+    """Ranges in order, those that touch made one."""
+    found = [ranges[0]]
     for start, stop in ranges[1:]:
-        if start == joined[-1][1]:
-            joined[-1] = (joined[-1][0], stop)
+        if start == found[-1][1]:
+            found[-1] = (found[-1][0], stop)
         else:
-            joined.append((start, stop))
-    return tuple(joined)
+            found.append((start, stop))
+    return tuple(found)

@@ -23,7 +23,12 @@ nothing of who colludes and trusts nobody.
 differ from dealer to dealer, and half a neighbourhood could answer for the whole cohort while the neighbours' own
 neighbourhoods answer for a smaller set (``tests/shared/secagg/attacks/test_sparse_views.py`` opens a victim that way). So
 on a sparse graph nothing is signed in advance: an institution signs one set a round, whole or not, and ``threshold`` of
-the whole cohort must have signed it. ``2 threshold > n + c``: there is one view.
+the whole cohort must have signed it. ``2 threshold > n + c``: there is one view ``U``.
+
+In it honest holders give shares of the self-mask seeds of ``U`` and of the pair seeds between ``U`` and the lost. Of every
+other seed, the self-mask seeds of the lost and the pair seeds within ``U``, there are only the shares of colluding holders in
+one neighbourhood, at most ``local_collusion < t``, which tell nothing. So the masks between honest neighbours in ``U`` remain, and
+as these hang together, they cancel only in the sum over all honest members of ``U``.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from shared.secagg.signing import pack
 
 KEY_BYTES = 32
 """Length of every key and seed."""
+_ANY_KEY = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
+"""No secret. A public key is of small order for everyone or for nobody (RFC 7748, section 6.1)."""
 
 
 def ordered(one: str, other: str) -> tuple[str, str]:
@@ -40,8 +42,7 @@ def check_usable(key: EpochKey) -> None:
 
     Its owner can make and sign one, and who does stops every round; so it is told before anybody works for one.
     """
-    # A key is of small order for everyone or for nobody (RFC 7748, section 6.1): any private key will do.
-    _exchange(X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES)), key)
+    _exchange(_ANY_KEY, key)
 
 
 def first_pair_keys(private: bytes, own: EpochKey, peers: Iterable[EpochKey]) -> dict[str, bytes]:

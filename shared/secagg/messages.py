@@ -163,7 +163,7 @@ class Shares:
 class Aggregate:
     """What the coordinator learns: sums over the surviving cohort.
 
-    ``update`` is the centred integer sum ``int64 (update_words,)``; ``counters`` are ``uint64 (counters,)``;
+    ``update`` is the centred integer sum ``(update_words,)``, signed and as wide as the ring; ``counters`` are ``uint64 (counters,)``;
     ``cell_weights`` are the sample weights behind each cell of the plan's fragments (without any: the one weight);
     ``blamed`` names institutions whose shares or commitments were wrong, for certain; ``doubted`` are pairs of which one was
     at fault and nobody can tell which. What was wrong was left out.
@@ -171,7 +171,7 @@ class Aggregate:
 
     survivors: tuple[str, ...]
     weight: int
-    update: NDArray[np.int64]
+    update: NDArray[np.signedinteger[Any]]
     counters: NDArray[np.uint64]
     cell_weights: tuple[int, ...] = ()
     blamed: tuple[str, ...] = ()

@@ -64,8 +64,9 @@ def recover(
         together.setdefault(holders[dealer], {})[dealer, peer] = commitment
     seeds: dict[Secret, bytes] = {}
     wrong: set[tuple[str, str]] = set()
+    shares = {holder: _by_secret(answer) for holder, answer in answers.items()}
     for places, committed in together.items():
-        search = _Search(plan, context, answers, committed, places)
+        search = _Search(plan, context, shares, committed, places)
         while search.missing:
             search.step()
         seeds |= search.seeds
@@ -96,16 +97,16 @@ class _Search:
         self,
         plan: Plan,
         context: bytes,
-        answers: Mapping[str, Shares],
+        shares: Mapping[str, Mapping[Secret, bytes]],
         commitments: Mapping[Secret, bytes],
         holders: tuple[str, ...],
     ) -> None:
         self._plan, self._context, self._commitments = plan, context, commitments
         self._liars = local_collusion(len(plan.cohort), plan.degree or len(plan.cohort) - 1, plan.collusion)
-        self._holders = [holder for holder in holders if holder in answers]
-        self._places = [place for place, holder in enumerate(holders) if holder in answers]
+        self._holders = [holder for holder in holders if holder in shares]
+        self._places = [place for place, holder in enumerate(holders) if holder in shares]
         self._secrets = sorted(commitments)
-        rows = [b"".join(_share(answers[holder], secret) for secret in self._secrets) for holder in self._holders]
+        rows = [b"".join(map(shares[holder].__getitem__, self._secrets)) for holder in self._holders]
         # (holders, secrets, 32)
         self._shares = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(self._secrets), KEY_BYTES)
         self._wrong: NDArray[np.bool_] = np.zeros(self._shares.shape[:2], np.bool_)
@@ -181,6 +182,5 @@ class _Search:
         )
 
 
-def _share(answer: Shares, secret: Secret) -> bytes:
-    dealer, peer = secret
-    return answer.self_shares[dealer] if peer == SELF else answer.pair_shares[dealer, peer]
+def _by_secret(answer: Shares) -> dict[Secret, bytes]:
+    return {(dealer, SELF): share for dealer, share in answer.self_shares.items()} | dict(answer.pair_shares)

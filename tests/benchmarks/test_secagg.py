@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import consortium, harness, secagg, secagg_plots
+from benchmarks import harness, secagg, secagg_plots
 from benchmarks.consortium import Case, Measured, measure, retained_bytes
 from benchmarks.secagg_figures import COLLECTING, Comparison, Limits, compared, grown
 from benchmarks.stopwatch import Spent, Stopwatch
+from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.messages import Aggregate
 
 
@@ -37,7 +38,9 @@ def test_both_protocols_are_measured_and_nothing_is_kept(tmp_path: Path, monkeyp
 
 
 def invented(seconds: float, members: int = 5) -> Measured:
-    stages = {name: [Spent(seconds, seconds / 2, 3e6)] for name in ("keys", "client", "agree", "unmask", "server", "setup", "share_keys")}
+    whole = ("keys", "client", "agree", "unmask", "unmask_stage", "setup", "share_keys")
+    stages = {name: [Spent(seconds, seconds / 2, 3e6)] for name in whole}
+    stages |= {name: [Spent(seconds / 2, seconds / 4, 1.5e6)] for name in ("finish", "mean")}
     stages |= {name: [Spent(0.25, 0.25, 0.0)] * members for name in COLLECTING}
     return Measured(stages, bytes_up=1100 * members, coordinator_bytes=10**6 * members)
 
@@ -57,6 +60,8 @@ def test_claims_are_medians_over_repeats_with_flowers_beside_them() -> None:
     assert claims["1k_5_w8_client_masks_over_keystream"].value == pytest.approx(1.4)
     assert claims["1k_5_w8_client_keys_cpu"].baseline == 80.0
     assert claims["1k_5_w8_client_bytes_up"].value == 5.5
+    assert (claims["1k_5_1lost_w8_server_cpu"].value, claims["1k_5_1lost_w8_server_finish_cpu"].value) == (2.0, 1.0)
+    assert (claims["1k_5_1lost_w8_server_peak_memory"].value, claims["1k_5_1lost_w8_server_peak_memory"].baseline) == (3.0, 3.0)
     assert claims["1k_5_1lost_w8_server_over_keystream"].value == 8.0
     assert claims["1k_5_1lost_w8_server_over_keystream"].goal is None
     assert all("client" not in entry.name for entry in compared(comparison(1), client=False))
@@ -80,14 +85,14 @@ def test_what_the_system_does_not_tell_is_no_claim() -> None:
 
 
 def test_a_wrong_sum_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    mean = consortium.Round._mean
+    finish = CoordinatorRound.finish
 
-    def spoiled(self: consortium.Round) -> Aggregate:
-        aggregate = mean(self)
+    def spoiled(self: CoordinatorRound) -> Aggregate:
+        aggregate = finish(self)
         aggregate.update[3] += 1
         return aggregate
 
-    monkeypatch.setattr(consortium.Round, "_mean", spoiled)
+    monkeypatch.setattr(CoordinatorRound, "finish", spoiled)
     with pytest.raises(ValueError, match="not the plain sum"):
         measure(Case(100, 4, 1), 0, 1)
 

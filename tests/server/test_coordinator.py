@@ -254,3 +254,16 @@ def test_one_coordinator_at_a_time(federation: SmallFederation) -> None:
         pytest.raises(RunError, match="being run by another process"),
     ):
         federation.run()
+
+
+def test_an_institution_with_a_fragment_moves_only_its_part(tmp_path: Path) -> None:
+    """``ash`` trains the first half alone: the second half is the mean of the other three."""
+    federation = make_federation(tmp_path, 4, rounds=1, fragments={"ash": ["first.*"]})
+    result = federation.run()
+    names, half = NAMES[:4], SIZE // 2
+    cap = int(np.ceil(2 * sum(map(records_of, names)) / 4))
+    updates = {name: small_update(name, np.zeros(SIZE, np.float32), 3) for name in names}
+    weights = {name: min(records_of(name), cap) for name in names}
+    first = np.average([updates[name][:half] for name in names], axis=0, weights=[weights[name] for name in names])
+    second = np.average([updates[name][half:] for name in names[1:]], axis=0, weights=[weights[name] for name in names[1:]])
+    assert np.allclose(final_vector(result), np.concatenate([first, second]), atol=2e-3)

@@ -30,7 +30,7 @@ WORKS: list[tuple[Work, int]] = [
     (StatisticsMomentsWork(exponents=(3, 4)), 6),
     (
         TrainWork(version=3, seed=1, normalisation=NORMALISATION, training=TrainingSettings(), distillation=DistillationSettings()),
-        1 + 1 + 9 + 2,
+        1 + 1 + 9 + 3,
     ),
     (CalibrateRangeWork(normalisation=NORMALISATION, tensors=("x", "y")), 1 + 1 + 9 + 4 * EXPONENTS),
     (

@@ -183,7 +183,7 @@ def assert_sum(aggregate: Aggregate, plan: Plan, names: Iterable[str]) -> None:
     """The aggregate is the plain sum over ``names``, bit for bit."""
     update, counters, weight = plain_sum(plan, names)
     assert aggregate.survivors == tuple(sorted(names))
-    assert aggregate.update.tobytes() == update.tobytes()
+    assert aggregate.update.astype(np.int64).tobytes() == update.tobytes()
     assert aggregate.counters.tobytes() == counters.tobytes()
     assert aggregate.weight == weight
 

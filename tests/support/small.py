@@ -47,8 +47,13 @@ class SmallContribution:
     counters: NDArray[np.int64]
 
 
+def names_of(count: int) -> tuple[str, ...]:
+    """The first ``count`` names: five trees, then as many numbers as are needed."""
+    return (*NAMES, *(f"n{index:03d}" for index in range(len(NAMES), count)))[:count]
+
+
 def records_of(name: str) -> int:
-    return 20 + 10 * NAMES.index(name)
+    return 20 + 10 * (NAMES.index(name) if name in NAMES else int(name[1:]) % 9)
 
 
 def optimum_of(name: str, size: int = SIZE) -> NDArray[np.float64]:
@@ -94,6 +99,9 @@ class SmallToolbox:
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         return np.zeros(self.size, np.float32)
+
+    def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
+        return {"ash": ((0, SIZE // 2),)}
 
     def tensors(self, student: Student) -> tuple[str, ...]:
         return ("first", "second")
@@ -176,7 +184,7 @@ def make_federation(
     table = federation_table(rounds, **changed)
     config = FederationConfig.model_validate(table)
     coordinator = folder / "coordinator"
-    homes = {name: folder / "institutions" / name for name in NAMES[:count]}
+    homes = {name: folder / "institutions" / name for name in names_of(count)}
     key = public_bytes(make_identity(coordinator / "keys" / "identity.key"))
     members = {name: public_bytes(make_identity(home / "keys" / "identity.key")) for name, home in homes.items()}
     write_atomic(coordinator / "federation.toml", tomli_w.dumps(table).encode())

@@ -122,11 +122,11 @@ def unsigned_agreement(masked: Masked) -> dict[str, Any]:
 
 
 TRAIN_LIES: list[tuple[Lie, str]] = [
-    (cut, "a masked answer declares 37 words and 10 counters, which 153 bytes are not"),
+    (cut, "a masked answer declares 37 words and 11 counters, which 161 bytes are not"),
     (masked_lie(longer), "'birch' sent 38 update words of uint16 in round 4; planned are 37 of uint16"),
     (masked_lie(wider), "'birch' sent 37 update words of uint32 in round 5; planned are 37 of uint16"),
-    (masked_lie(more_counters), "'birch' sent 11 counter words of uint64 in round 6; planned are 10"),
-    (masked_lie(for_a_stranger), "'birch' sent shares or commitments for others than the cohort of round 7"),
+    (masked_lie(more_counters), "'birch' sent 12 counter words of uint64 in round 6; planned are 11"),
+    (masked_lie(for_a_stranger), "'birch' sent shares or commitments for others than its neighbours in the cohort of round 7"),
     (masked_lie(short_share), "'birch' sent a sealed share of round 8 that has not"),
     (masked_lie(in_another_name), "it carries the name of 'cedar'"),
     (masked_lie(for_another_plan), "the answer of 'birch' is not to this plan of round 10"),
@@ -149,7 +149,7 @@ def lying(federation: SmallFederation, kind: MessageKind, lies: list[Lie]) -> Ta
 
 
 def test_a_masked_answer_that_cannot_be_used_is_left_out_and_says_why(tmp_path: Path) -> None:
-    tapped = lying(make_federation(tmp_path, 5, rounds=len(TRAIN_LIES)), "train", [lie for lie, _ in TRAIN_LIES])
+    tapped = lying(make_federation(tmp_path, 5, rounds=len(TRAIN_LIES), aggregation={"width": 16}), "train", [lie for lie, _ in TRAIN_LIES])
     found = absences(tapped.events)
     for number, (_, sentence) in enumerate(TRAIN_LIES, start=FIRST_TRAINING_ROUND):
         assert sentence in found.pop((number, LIAR, "train"))

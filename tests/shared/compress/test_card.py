@@ -26,8 +26,10 @@ def test_every_column_is_listed_with_its_categories(manifest):
 
 def test_privacy_is_said_as_it_is(manifest):
     assert "No differential privacy was used" in render(manifest, 1)
-    spent = manifest.provenance.model_copy(update={"epsilon": 2.5})
-    assert "ε = 2.5 was spent" in render(manifest.model_copy(update={"provenance": spent}), 1)
+    spent = manifest.provenance.model_copy(update={"epsilon": 2.5, "delta": 1e-5})
+    assert "ε = 2.5 at δ = 1e-05 was spent in all. Statistics, evaluation, calibration and gate are exact sums and not covered." in render(
+        manifest.model_copy(update={"provenance": spent}), 1
+    )
 
 
 def test_what_is_not_known_is_left_out(manifest, image_task):

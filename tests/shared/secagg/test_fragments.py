@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.errors import PolicyRefusal
 from shared.secagg.encoding import centred, mean_update, quantise
 from shared.secagg.errors import IllegalPlan, VoidRound
-from shared.secagg.fragments import MOST_CELLS, cells, thin
+from shared.secagg.fragments import MOST_CELLS, cells, joined, thin
 from shared.secagg.institution import control
 from shared.secagg.messages import Fragment, Layout, Plan
 from tests.support.secagg import NAMES, Federation, Vector
@@ -177,18 +177,8 @@ def test_cells_are_bounded() -> None:
     names = tuple(f"i{index:02d}" for index in range(9))
     federation = Federation(names)
     parts = {name: tuple((at, at + 1) for at in range(512) if at >> bit & 1) for bit, name in enumerate(names)}
-    joined = {name: joined_up(ranges) for name, ranges in parts.items()}
-    plan = federation.plan(layout=Layout(512, 1), fragments=joined)
+    touching = {name: joined(ranges) for name, ranges in parts.items()}
+    plan = federation.plan(layout=Layout(512, 1), fragments=touching)
     assert len(cells(plan)) == 512 > MOST_CELLS
     with pytest.raises(IllegalPlan, match="more than 256 cells"):
         federation.institutions["i00"].check(plan, federation.keys)
-
-
-def joined_up(ranges: Fragment) -> Fragment:
-    joined = [ranges[0]]
-    for start, stop in ranges[1:]:
-        if start == joined[-1][1]:
-            joined[-1] = (joined[-1][0], stop)
-        else:
-            joined.append((start, stop))
-    return tuple(joined)

@@ -71,6 +71,15 @@ def test_one_institutions_key_given_to_another(federation: Federation) -> None:
     refused(federation, federation.plan(), (*federation.keys, birch), ForgedMessage, "the same institution twice")
 
 
+def test_a_key_of_small_order_although_its_owner_signed_it(federation: Federation) -> None:
+    # Any secret shared with it is zero. It is told before anybody trains for the round.
+    weak = replace(federation.keys[1], public_key=bytes(32))
+    weak = replace(weak, signature=sign(identity("birch"), epoch_key_bytes(weak)))
+    refused(
+        federation, federation.plan(), swapped(federation.keys, "birch", weak), ForgedMessage, "the epoch key of 'birch' is not a usable"
+    )
+
+
 @pytest.mark.parametrize("changed", [{"epoch": 0}, {"run": "earlier"}])
 def test_a_key_of_another_epoch_or_run(federation: Federation, changed: dict[str, Any]) -> None:
     old = own_key("birch", "birch", federation, **changed)
