@@ -86,7 +86,7 @@ def coordinate_range(plan: Plan) -> float:
     """
     if not plan.rotation or not plan.layout.update_words:
         return plan.clip_norm
-    spread = 1.0 + 0.3 * math.log2(level_of(plan) + 1)
+    spread = max(2.25, 1.0 + 0.3 * math.log2(level_of(plan) + 1))
     return min(plan.clip_norm, spread * plan.clip_norm / math.sqrt(plan.layout.update_words))
 
 
