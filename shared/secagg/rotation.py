@@ -10,7 +10,7 @@ The vector is cut into as many blocks as there are whole ``2^13`` in it. Block `
 remain at the end, the last ``2^17`` (or as many as there are) are one more block, transformed before and after the
 others, so that a last layer is spread as well. Nothing is padded: each step is orthonormal, so their composition is.
 
-Signs are public: they come from the round, the same for all. Sums and differences of two numbers are rounded the same
+Signs are public: they come from the round's model, the same for all. Sums and differences of two numbers are rounded the same
 everywhere, so the words that an institution sends do not depend on its processor or its threads.
 """
 
@@ -39,8 +39,11 @@ Vector = NDArray[Any]
 
 
 def rotation_seed(plan: Plan, cell: int) -> bytes:
-    """The seed (32 bytes) of the signs of one cell: of the run and the round, nobody's choice and no secret."""
-    return digest("rotation", plan.run, plan.epoch, plan.round, cell)
+    """The seed (32 bytes) of the signs of one cell: of the round's model, so another every round; no secret.
+
+    Not of the run's or the round's name: a round that is trained anew, or a run of another name, gives the same student.
+    """
+    return digest("rotation", plan.blob_digest, cell)
 
 
 def rotate(vector: Vector, seed: bytes) -> None:
