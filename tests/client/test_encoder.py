@@ -61,7 +61,9 @@ class Untouched:
 
 
 def shaped(size: int, width: int = 8, **changed: Any) -> Plan:
-    return replace(PLAN, layout=Layout(size, len(NAMES), width), **changed)
+    # As in a run: another round, another model, and with it another rotation.
+    model = bytes([changed.get("round", 0) % 256]) * 32
+    return replace(PLAN, layout=Layout(size, len(NAMES), width), blob_digest=model, **changed)
 
 
 def encoder(residuals: Residuals, institution: str = "ash", seed: int = 3, random: Callable[[int], bytes] | None = None) -> Encoder:
