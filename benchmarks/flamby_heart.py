@@ -10,7 +10,7 @@ federated 0.731. The logistic baselines are measured here again, as a check that
 - ``shared``: one scaling for all, which fedstill gets from masked sums; its student takes raw records.
 
 fedstill stays within the 100 local updates of 4 records that FLamby allows a round: it makes 2 epochs in updates of 8
-records (50, 44, 8 and 22 updates), with the real 16-bit encoding and the product's server optimisers. FLamby has no
+records (50, 44, 8 and 22 updates), with the real encoding and the product's server optimisers. FLamby has no
 validation records; what can be chosen was chosen by ``--validate``, which puts the test records away and holds out a
 third of each training set instead. That third is 165 records, 11 of them Swiss: it tells large differences only.
 """

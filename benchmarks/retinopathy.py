@@ -8,7 +8,7 @@ Compared are students of one size:
 
 - ``central``: taught on all photographs in one place by a teacher that was fitted there; and the same without a teacher,
 - ``federated_without_teachers``: hard labels only,
-- ``fedstill``: each hospital's own teacher, averaging with the real 16-bit encoding,
+- ``fedstill``: each hospital's own teacher, averaging with the real encoding,
 - ``fedstill_int8``: its file after federated calibration, the one that the gate chooses, as onnxruntime runs it.
 
 The claim to beat is a federated kappa of 0.87 beside a central one of 0.89: a ratio of 0.978. Sizes, rounds and rates

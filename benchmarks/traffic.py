@@ -1,71 +1,74 @@
-"""What travels in a training round, measured on real messages: one institution's masked answer, and the model's blob down."""
+"""What a training round's messages weigh: real ones, masked, signed and sealed, of institutions that are opened for the purpose."""
 
 from __future__ import annotations
 
-import os
+import statistics
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from benchmarks.consortium import Case, Consortium
 from server.phases import Asked
-from shared.rpc.codec import split_masked
+from shared.rpc.codec import seal_request, split_masked, to_wire
+from shared.secagg.coordinator import CoordinatorRound
 from shared.secagg.encoding import DTYPES
-from shared.secagg.institution import InstitutionEpoch, SecaggPolicy
-from shared.secagg.messages import Plan
-from shared.secagg.roster import Roster
-from shared.secagg.signing import keys_digest
+from shared.secagg.messages import Plan, TrainRequest
 
 
-@dataclass
+class Uplink(NamedTuple):
+    """Bytes that one institution sends in a round: the update's words, and everything, its answer to Unmask included."""
+
+    words: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Traffic:
-    """A tap for :class:`benchmarks.loop.Federation`: counts a training round's bytes each way for one of ``institutions``."""
+    """Notes what training rounds ask: give it to a loop as its tap."""
 
-    institutions: int
-    up: list[float] = field(default_factory=list)
-    payload: list[float] = field(default_factory=list)
-    down: list[float] = field(default_factory=list)
+    rounds: list[tuple[Asked, Plan]] = field(default_factory=list)
 
     def __call__(self, asked: Asked, plan: Plan) -> None:
-        """Takes one round's figures, a parameter each."""
-        size = asked.update_words
-        if size:
-            self.up.append(self._answer(plan) / size)
-            self.payload.append(plan.layout.width / 8)
-            self.down.append((len(asked.delta) or len(asked.blob)) / size)
+        """As :data:`benchmarks.loop.Tap`."""
+        if plan.layout.update_words:
+            self.rounds.append((asked, plan))
 
-    def per_parameter(self) -> dict[str, float]:
-        """Means over training rounds; those down without the first, in which the model goes whole."""
-        down = self.down[1:] or self.down
-        return {
-            "bytes_up": float(np.mean(self.up)),
-            "bytes_up_payload": float(np.mean(self.payload)),
-            "bytes_down": float(np.mean(down)),
-        }
+    @property
+    def parameters(self) -> int:
+        """Of the student."""
+        return self.rounds[0][1].layout.update_words
 
-    def _answer(self, plan: Plan) -> int:
-        # A real institution masks zeros: as long as anything else.
-        names = tuple(f"site-{index}" for index in range(self.institutions))
-        identities = {name: Ed25519PrivateKey.generate() for name in names}
-        roster = Roster({name: key.public_key().public_bytes_raw() for name, key in identities.items()}, bytes(32))
-        policy = SecaggPolicy(longest_clip_norm=plan.clip_norm, most_rounds=plan.round)
-        opened = {
-            name: InstitutionEpoch.open(
-                institution=name,
-                identity=identities[name],
-                roster=roster,
-                run=plan.run,
-                epoch=plan.epoch,
-                roster_digest=roster.digest,
-                policy=policy,
-                random=os.urandom,
-            )
-            for name in names
-        }
-        keys = tuple(epoch.key for epoch in opened.values())
-        real = replace(plan, cohort=names, roster_digest=roster.digest, keys_digest=keys_digest(keys))
-        first = opened[names[0]]
-        first.check(real, keys)
-        words = np.zeros(plan.layout.update_words, DTYPES[plan.layout.width])
-        header, blob = split_masked(first.mask(real, words, 1, np.zeros(plan.layout.counters, np.uint64)))
-        return len(header) + len(blob)
+    def uplink(self) -> Uplink:
+        """Bytes up in a round, the same in each."""
+        return uplink(self.rounds[-1][1])
+
+    def downlink(self) -> float:
+        """Median bytes of a Train request with its model, but for the first, with which the whole model goes down once."""
+        key = Ed25519PrivateKey.generate()
+        sizes = [
+            len(seal_request("train", to_wire(TrainRequest(plan)), key)) + len(asked.delta or asked.blob)
+            for asked, plan in self.rounds[1:] or self.rounds
+        ]
+        return statistics.median(sizes)
+
+
+def uplink(plan: Plan) -> Uplink:
+    """What one institution sends in a round of ``plan``'s shape and work, in which everyone survives."""
+    layout = plan.layout
+    consortium = Consortium.open(len(plan.cohort))
+    shape = consortium.plan(Case(layout.update_words, len(plan.cohort), 0, layout.width))
+    real = replace(shape, layout=layout, body=plan.body, clip_norm=plan.clip_norm, weight_cap=plan.weight_cap, rotation=plan.rotation)
+    coordinator = CoordinatorRound(real, consortium.keys, consortium.roster)
+    words, counters = np.zeros(layout.update_words, DTYPES[layout.width]), np.zeros(layout.counters, np.uint64)
+    sent = 0
+    for institution in consortium.institutions.values():
+        institution.check(real, consortium.keys)
+        masked = institution.mask(real, words, 1, counters)
+        coordinator.add(masked)
+        sent = sum(map(len, split_masked(masked)))
+    coordinator.close()
+    name, institution = next(iter(consortium.institutions.items()))
+    shares = institution.unmask(coordinator.unmask_request(name))
+    return Uplink(words.nbytes, sent + len(to_wire(shares)))

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from client.encoder import Encoded, Encoder
 from client.residuals import MemoryResiduals, Residuals, ResidualStore
 from client.site import round_generator
-from shared.secagg.encoding import centred, count_offset, level_of, mean_update, quantise, steps_per_unit
+from server.phases import next_clip_norm
+from shared.config import AggregationSettings
+from shared.secagg.encoding import centred, count_offset, level_of, mean_update, quantise, rounded_norm, steps_per_unit
 from shared.secagg.errors import IllegalVector
 from shared.secagg.messages import Aggregate, Layout, Plan
 from shared.settings import DistillationSettings, TrainingSettings
@@ -59,7 +61,9 @@ class Untouched:
 
 
 def shaped(size: int, width: int = 8, **changed: Any) -> Plan:
-    return replace(PLAN, layout=Layout(size, len(NAMES), width), **changed)
+    # As in a run: another round, another model, and with it another rotation.
+    model = bytes([changed.get("round", 0) % 256]) * 32
+    return replace(PLAN, layout=Layout(size, len(NAMES), width), blob_digest=model, **changed)
 
 
 def encoder(residuals: Residuals, institution: str = "ash", seed: int = 3, random: Callable[[int], bytes] | None = None) -> Encoder:
@@ -136,6 +140,32 @@ def test_without_error_feedback_roundings_add_up_and_only_their_expectation_is_t
     assert np.linalg.norm(np.sum(errors, axis=0)) > 2 * np.sqrt(size) * step, "beyond what is left with error feedback"
 
 
+@given(st.integers(2, 60), st.integers(5, PLAN.weight_cap), st.booleans(), st.integers(0, 2**32))
+def test_what_is_left_over_stays_below_a_few_steps_however_coarse_the_ring(members: int, weight: int, rotation: bool, seed: int) -> None:
+    residuals, size, update = MemoryResiduals(), 128, normal(128, seed, 1.0)
+    for version in range(20):
+        plan = shaped(size, rotation=rotation, round=version + 1, cohort=tuple(f"i{place:03d}" for place in range(members)))
+        encoder(residuals).encode(plan, WORK.model_copy(update={"version": version}), Done(update, weight))
+    step = plan.weight_cap / weight / steps_per_unit(plan)
+    # Rounding leaves less than a step; a cut leaves more, and of what is full and heavy much is cut.
+    assert np.linalg.norm(left(residuals, plan, 19)) < np.sqrt(size) * step + 1.5
+
+
+def test_in_a_ring_of_two_steps_the_clip_norm_still_follows_the_updates() -> None:
+    names, size, place = tuple(f"i{number:03d}" for number in range(60)), 64, NAMES.index("unclipped")
+    encoders = {name: encoder(MemoryResiduals(), name) for name in names}
+    norms = {name: 0.5 + number / 120 for number, name in enumerate(names)}
+    settings, clip_norm = AggregationSettings(clip_norm=20.0), 20.0
+    for version in range(60):
+        plan = shaped(size, rotation=True, round=version + 1, cohort=names, clip_norm=clip_norm)
+        work = WORK.model_copy(update={"version": version})
+        done = {name: Done(normal(size, number + 100 * version, norms[name])) for number, name in enumerate(names)}
+        counts = [encoders[name].encode(plan, work, done[name]).counters[place] for name in names]
+        clip_norm = next_clip_norm(clip_norm, float(np.mean(counts)), settings)
+    assert level_of(plan) == 2
+    assert 0.5 < clip_norm < 1.5
+
+
 def test_what_clipping_takes_away_is_not_kept() -> None:
     plan, residuals = shaped(50, 32), MemoryResiduals()
     encoder(residuals).encode(plan, WORK, Done(normal(50, 0, 100.0)))
@@ -169,7 +199,7 @@ def test_a_version_that_is_trained_again_starts_from_the_same_residual(tmp_path:
     assert restarted.encode(plan, second, Done(update)).words.tobytes() == void.words.tobytes()
     anew = replace(plan, round=3)
     encoded = restarted.encode(anew, second, Done(update))
-    np.testing.assert_allclose(heard(encoded, anew) + left(store, anew, 1), clipped(update + before), atol=1e-5)
+    np.testing.assert_allclose(heard(encoded, anew) + left(store, anew, 1), update + before, atol=1e-5)
 
 
 # Weights and counters
@@ -189,16 +219,11 @@ def test_whether_an_update_was_within_the_clip_norm_is_counted(norm: float, uncl
     assert done.counters.tolist() == [*range(len(NAMES))], "what the workbench gave is as it was"
 
 
-def test_what_was_left_over_counts_towards_the_norm_only_under_noise() -> None:
+def test_what_was_left_over_is_no_part_of_the_norm() -> None:
     residuals, place = MemoryResiduals(), NAMES.index("unclipped")
-    residuals.save(PLAN.run, 0, normal(20, 0, 0.3))
-    work, done = WORK.model_copy(update={"version": 1}), Done(normal(20, 0, 0.9))
-    encoded = encoder(residuals).encode(shaped(20, 16), work, done)
+    residuals.save(PLAN.run, 0, normal(20, 0, 0.9))
+    encoded = encoder(residuals).encode(shaped(20), WORK.model_copy(update={"version": 1}), Done(normal(20, 0, 0.9)))
     assert encoded.counters[place] == 1
-    assert np.linalg.norm(heard(encoded, shaped(20, 16))) > PLAN.clip_norm
-    # The norm of what is sent is the sensitivity: the sum of both is clipped.
-    noised = shaped(20, 32, noise=0.5)
-    assert np.linalg.norm(heard(encoder(residuals).encode(noised, work, done), noised)) < 1.1 * PLAN.clip_norm
 
 
 def test_more_records_than_the_cap_weigh_as_the_cap() -> None:
@@ -271,6 +296,21 @@ def test_noise_is_added_to_the_words_and_never_to_what_is_left_over() -> None:
     assert abs(noise.mean()) < 5 * 4.0 / np.sqrt(noise.size)
     expected = update - heard(Encoded(clean, WEIGHT, encoded.counters), plan)
     np.testing.assert_allclose(left(residuals, plan), expected, atol=1e-6)
+
+
+def test_where_noise_is_added_what_was_left_over_is_clipped_with_the_update() -> None:
+    plan, residuals, place = shaped(500, 16, noise=2.0), MemoryResiduals(), NAMES.index("unclipped")
+    before, update = normal(500, 1, 0.9), normal(500, 0, 0.9)
+    residuals.save(plan.run, 0, before)
+    encoded = encoder(residuals).encode(plan, WORK.model_copy(update={"version": 1}), Done(update, plan.weight_cap))
+    # The noise alone is about √d deviations long, and independent of the words.
+    noise = 2.0 * np.sqrt(500)
+    assert np.linalg.norm(centred(encoded.words)) < rounded_norm(plan) + 1.5 * noise
+    assert np.linalg.norm(update + before) > 1.2, "which is beyond the clip norm"
+    np.testing.assert_allclose(
+        heard(encoded, plan) + left(residuals, plan, 1), clipped(update + before), atol=6 * 2.0 / steps_per_unit(plan)
+    )
+    assert encoded.counters[place] == 1
 
 
 def test_noise_is_taken_modulo_the_ring() -> None:

@@ -17,7 +17,7 @@ from server.stopping import Interrupted, StopSignal
 from tests.support.small import NAMES, SmallToolbox, SmallWorkbench, digest_of, final_vector, make_federation
 
 SECOND_TRAINING_ROUND = 4
-EIGHT_BITS = {"width": 8, "rotation": True, "error_feedback": True, "clip_norm": 1.0, "clip_quantile": 0.75}
+EIGHT_BITS = {"width": 8, "rotation": True, "error_feedback": True, "clip_norm": 1.0, "clip_quantile": 0.9}
 
 
 def run(

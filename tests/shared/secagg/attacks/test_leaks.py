@@ -27,7 +27,7 @@ from client.handlers import InstitutionHandlers
 from client.site import InstitutionSite, round_generator
 from shared.exchange import Absent, Refusal, Reply
 from shared.files import write_atomic
-from shared.secagg.encoding import quantise
+from shared.secagg.encoding import quantise_unclipped
 from shared.secagg.messages import Layout, Words
 from shared.work import TrainWork, Work, counter_fields
 from tests.support.secagg import NAMES as MEMBERS
@@ -74,7 +74,7 @@ def noted(private: Private) -> Callable[..., Words]:
     """The real encoding, whose ring words are noted on their way to the mask."""
 
     def note(update: NDArray[np.float32], weight: int, plan: Any, rng: np.random.Generator, *, institution: str) -> Words:
-        words = quantise(update, weight, plan, rng, institution=institution)
+        words = quantise_unclipped(update, weight, plan, rng, institution=institution)
         if words.size:
             private.vectors.setdefault("words", []).append(words)
         return words
@@ -118,7 +118,7 @@ def play(folder: Path, flavour: int, *, masks: bool = True) -> Played:
         patch.setattr(
             "client.app.InstitutionHandlers", lambda site, bench: InstitutionHandlers(site, bench, random=Stream(site.config.name))
         )
-        patch.setattr("client.encoder.quantise", noted(private))
+        patch.setattr("client.encoder.quantise_unclipped", noted(private))
         if not masks:
             without_masks(patch)
         bench = type("Bench", (PrivateWorkbench,), {"private": private, "flavour": flavour})
