@@ -13,6 +13,7 @@ import numpy as np
 from fedstill.report.summary import ModelFigures
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import Records, Split, load_site
+from shared.data.records import joined
 
 
 def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
@@ -76,7 +77,7 @@ def load_splits(homes: Mapping[str, Path]) -> dict[str, Split]:
 
 def pool(parts: list[Records]) -> Records:
     """The records of all parts together."""
-    return Records(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
+    return joined(parts)
 
 
 def _by_site(score: Callable[[Records], float], splits: Mapping[str, Split]) -> dict[str, float]:

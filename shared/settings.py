@@ -39,6 +39,10 @@ class DistillationSettings(Frozen):
     ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention maps. ``label_correction`` is how much
     of the difference between an institution's label shares and the federation's is taken out of its lessons
     (``shared/distill/label_shift.py``): 1 where institutions see other labels of the same kind of record.
+
+    ``views`` is how many versions of each record the teacher is asked for: 1 is the record as it is, more add augmented ones
+    drawn from stored seeds, so that teacher and student see the same. ``top_k`` keeps only that many of the teacher's largest
+    logits; 0 keeps all.
     """
 
     teacher: Literal["own", "none"] = "own"
@@ -48,3 +52,5 @@ class DistillationSettings(Frozen):
     attention_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
     depth_decay: float = Field(default=0.5, gt=0.0, le=1.0)
     label_correction: float = Field(default=0.0, ge=0.0, le=1.0)
+    views: int = Field(default=1, ge=1, le=1000)
+    top_k: int = Field(default=0, ge=0, le=100_000)

@@ -1,7 +1,8 @@
 """What is learnt: labels, input schema, and which figures of it may be summed. No torch here: the coordinator plans with it.
 
 A task's raw input is one array, the same that the exported graph takes: ``float32 (batch, columns)`` for tables
-(categories as their index, NaN for missing) and ``uint8 (batch, height, width, channels)`` for images.
+(categories as their index, NaN for missing), ``uint8 (batch, height, width, channels)`` for images, and
+``int32 (batch, tokens)`` for texts.
 """
 
 from __future__ import annotations
@@ -72,4 +73,22 @@ class ImageTask(Frozen):
     channels: Literal[1, 3] = 3
 
 
-Task = Annotated[TabularTask | ImageTask, Field(discriminator="family")]
+class TextTask(Frozen):
+    """Classification of short texts. ``text`` and ``label`` are columns of a CSV file.
+
+    The raw input is int32 ``(batch, tokens)``, at most ``max_tokens``, made by the tokeniser whose file has the SHA-256
+    ``tokenizer_sha256`` (lower-case hex) and ``vocabulary`` ids; rows end in ``padding``. The file itself lies where
+    ``tokenizer_path`` of the configuration says, and travels in the artifact.
+    """
+
+    family: Literal["text"]
+    text: str = Field(default="text", min_length=1)
+    label: str = Field(default="label", min_length=1)
+    labels: Labels
+    tokenizer_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    vocabulary: int = Field(ge=2, le=1_000_000)
+    padding: int = Field(default=0, ge=0)
+    max_tokens: int = Field(default=64, ge=4, le=4096)
+
+
+Task = Annotated[TabularTask | ImageTask | TextTask, Field(discriminator="family")]

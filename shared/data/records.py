@@ -11,17 +11,21 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Records:
-    """``inputs``: float32 ``(n, columns)`` or uint8 ``(n, H, W, C)``; ``labels``: int64 ``(n,)``, an index into ``task.labels``."""
+    """``inputs``: float32 ``(n, columns)``, uint8 ``(n, H, W, C)`` or int32 ``(n, tokens)``; ``labels``: int64 ``(n,)``, an index into
+    ``task.labels``; ``texts``: of text tasks the strings ``(n,)`` that the tokens were made of, for a teacher with a tokeniser of its own.
+    """
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
+    texts: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.integer]) -> Records:
         """The records at ``indices``, in that order, copied."""
-        return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices])
+        texts = None if self.texts is None else self.texts[indices]
+        return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices], texts)
 
 
 @dataclass(frozen=True)
@@ -34,4 +38,9 @@ class Split:
 
 def joined(parts: list[Records]) -> Records:
     """The records of all ``parts`` (at least one), in order."""
-    return Records(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
+    texts = [part.texts for part in parts if part.texts is not None]
+    return Records(
+        np.concatenate([part.inputs for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate(texts) if len(texts) == len(parts) else None,
+    )

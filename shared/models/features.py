@@ -21,11 +21,14 @@ class Features:
       columns, patches, words, or cells of a feature map
     - ``attentions``: ``L`` of ``(batch, heads, tokens, tokens)``, each row a distribution; or of ``(batch, tokens)``,
       each a map of unit length (activation attention of a convolutional net)
+    - ``mask``: bool ``(batch, tokens)``, false where a token is padding; ``None`` where all are real. Losses over tokens leave
+      padding out
     """
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] = ()
     attentions: tuple[Tensor, ...] = ()
+    mask: Tensor | None = None
 
     def take(self, rows: Tensor) -> Features:
         """The features of some of the batch's records."""
@@ -33,8 +36,9 @@ class Features:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Features:
         """The same features, each tensor changed by ``change``."""
+        mask = None if self.mask is None else change(self.mask)
         return Features(
-            change(self.logits), tuple(change(state) for state in self.hidden_states), tuple(change(one) for one in self.attentions)
+            change(self.logits), tuple(change(state) for state in self.hidden_states), tuple(change(one) for one in self.attentions), mask
         )
 
 
@@ -76,4 +80,5 @@ def joined(parts: list[Features]) -> Features:
         torch.cat([part.logits for part in parts]),
         tuple(torch.cat(states) for states in zip(*(part.hidden_states for part in parts), strict=True)),
         tuple(torch.cat(maps) for maps in zip(*(part.attentions for part in parts), strict=True)),
+        torch.cat([part.mask for part in parts if part.mask is not None]) if parts[0].mask is not None else None,
     )
