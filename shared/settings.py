@@ -23,12 +23,20 @@ class NetworkSettings(Frozen):
 
 
 class TrainingSettings(Frozen):
-    """Local optimisation of one round."""
+    """Local optimisation of one round.
+
+    A batch is computed in ``accumulation`` parts, for models that do not fit into memory with all of it. ``precision`` of the
+    matrix products: ``auto`` is bfloat16 on a GPU and float32 on a CPU. With a ``patience`` above 0 a tenth of the records
+    is held out of the learning, and a fit ends after that many epochs without a better loss on it, with the best weights.
+    """
 
     epochs: int = Field(default=4, ge=1, le=1000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=10.0)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=10.0)
+    accumulation: int = Field(default=1, ge=1, le=1024)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    patience: int = Field(default=0, ge=0, le=1000)
 
 
 class DistillationSettings(Frozen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ class FlatAdamW:
         self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
         self.gradients = torch.zeros_like(self.values)
         self._means, self._squares = torch.zeros_like(self.values), torch.zeros_like(self.values)
-        self._decay = torch.cat([torch.full((parameter.numel(),), decay if _decays(parameter) else 0.0) for parameter in parameters])
+        rates = [torch.full((parameter.numel(),), decay if _decays(parameter) else 0.0) for parameter in parameters]
+        self._decay = torch.cat(rates).to(self.values.device)
         self._steps = 0
         start = 0
         for parameter in parameters:
@@ -46,6 +47,16 @@ class FlatAdamW:
         self.values.addcmul_(self.values, self._decay, value=-rate)
         self.values.addcdiv_(self._means, scale, value=-rate / (1 - first**self._steps))
         self.gradients.zero_()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a step depends on, the parameters' values among it; views, not copies."""
+        return {"values": self.values, "means": self._means, "squares": self._squares, "steps": torch.tensor(self._steps)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes back to an earlier :meth:`state`, parameters included."""
+        for own, name in ((self.values, "values"), (self._means, "means"), (self._squares, "squares")):
+            own.copy_(state[name])
+        self._steps = int(state["steps"])
 
     def _clipped(self) -> Tensor:
         length = float(torch.linalg.vector_norm(self.gradients))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from shared.distill.adamw import FlatAdamW
+from shared.distill.resume import Carried, Resume
 from shared.errors import NotFiniteError
 from shared.settings import TrainingSettings
 
@@ -22,26 +24,89 @@ def epochs(
     records: int,
     training: TrainingSettings,
     generator: torch.Generator,
+    *,
+    resume: Resume | None = None,
+    carried: Mapping[str, Carried] | None = None,
 ) -> Iterator[float]:
     """Yields the mean loss of each epoch once it is done; stop asking to stop the fit.
 
-    ``loss(rows)`` is the mean over the records at ``rows``, int64 ``(batch,)``. The rate falls by a half cosine from
-    ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017). Raises :class:`NotFiniteError` where the loss leaves the numbers.
+    ``loss(rows)`` is the mean over the records at ``rows``, int64 ``(batch,)``; with ``training.accumulation`` a batch is
+    computed in that many parts, which needs less memory and gives the same step up to rounding. The rate falls by a half
+    cosine from ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017).
+
+    With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
+    that were done then are not yielded again. ``carried`` names whatever else changes on the way (generators of dropout,
+    running means). Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
-    optimizer = FlatAdamW(parameters, training.weight_decay)
-    batches = -(-records // training.batch_size)
-    steps, step = training.epochs * batches, 0
-    for _ in range(training.epochs):
-        total = 0.0
-        for rows in torch.randperm(records, generator=generator).tensor_split(batches):
-            value = loss(rows)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(training.learning_rate * rate_at(step / steps))
-            total += float(value.detach()) * len(rows)
-            step += 1
-        if not math.isfinite(total):
+    return iter(_Fit(parameters, loss, records, training, generator, resume, dict(carried or {})))
+
+
+class _Fit:
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        loss: Callable[[Tensor], Tensor],
+        records: int,
+        training: TrainingSettings,
+        generator: torch.Generator,
+        resume: Resume | None,
+        carried: dict[str, Carried],
+    ) -> None:
+        self._optimizer = FlatAdamW(parameters, training.weight_decay)
+        self._loss, self._records, self._training = loss, records, training
+        self._generator, self._resume, self._carried = generator, resume, carried
+        self._batches = -(-records // training.batch_size)
+        self._step, self._total = 0, 0.0
+        self._order = generator.get_state()
+        if resume is not None and (state := resume.load()) is not None:
+            self._restore(state)
+
+    def __iter__(self) -> Iterator[float]:
+        while self._step < self._training.epochs * self._batches:
+            yield self._epoch()
+
+    def _epoch(self) -> float:
+        # Kept is the state before the shuffle: a fit that goes on draws the same order again and skips what is done.
+        self._order = self._generator.get_state()
+        rows = torch.randperm(self._records, generator=self._generator).tensor_split(self._batches)
+        for batch in rows[self._step % self._batches :]:
+            self._learn(batch)
+            self._step += 1
+            if self._resume is not None and self._step % self._batches and self._resume.due():
+                self._resume.save(self._state())
+        mean, self._total = self._total / self._records, 0.0
+        if not math.isfinite(mean):
             raise NotFiniteError("training left the finite numbers; lower training.learning_rate")
-        yield total / records
+        self._order = self._generator.get_state()
+        if self._resume is not None and self._resume.due():
+            self._resume.save(self._state())
+        return mean
+
+    def _learn(self, rows: Tensor) -> None:
+        parts = rows.tensor_split(min(self._training.accumulation, len(rows)))
+        for part in parts:
+            with self._precision():
+                value = self._loss(part)
+            (value * (len(part) / len(rows)) if len(parts) > 1 else value).backward()  # type: ignore[no-untyped-call]
+            self._total += float(value.detach()) * len(part)
+        self._optimizer.step(self._training.learning_rate * rate_at(self._step / (self._training.epochs * self._batches)))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        device = self._optimizer.values.device.type
+        low = self._training.precision == "bfloat16" or (self._training.precision == "auto" and device == "cuda")
+        return torch.autocast(device, torch.bfloat16) if low else nullcontext()
+
+    def _state(self) -> dict[str, Tensor]:
+        own = {"step": torch.tensor(self._step), "total": torch.tensor(self._total, dtype=torch.float64), "order": self._order}
+        carried = {f"carried.{name}": thing.get_state() for name, thing in self._carried.items()}
+        return {**own, **carried, **{f"optimizer.{name}": tensor for name, tensor in self._optimizer.state().items()}}
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self._step, self._total = int(state["step"]), float(state["total"])
+        self._generator.set_state(state["order"])
+        for name, thing in self._carried.items():
+            thing.set_state(state[f"carried.{name}"])
+        self._optimizer.restore({name.removeprefix("optimizer."): tensor for name, tensor in state.items()})
 
 
 def rate_at(done: float) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from shared.distill.loop import LAST_RATE, epochs, rate_at
+from shared.distill.resume import Resume
 from shared.errors import NotFiniteError
 from shared.models.seeds import generator
 from shared.settings import TrainingSettings
@@ -41,3 +46,68 @@ def test_a_fit_that_leaves_the_numbers_stops() -> None:
     parameter = nn.Parameter(torch.ones(1))
     with pytest.raises(NotFiniteError, match="learning_rate"):
         list(epochs([parameter], lambda rows: parameter.sum() * torch.inf, 4, TrainingSettings(), generator(1, "b")))
+
+
+class Killed(Exception):
+    """A process that ends in the middle of a fit."""
+
+
+def fit(tmp_path: Path, steps: int, *, die_at: int | None, accumulation: int = 1) -> tuple[list[float], Tensor, int]:
+    """The epochs' losses, the final weights, and how many batches were computed."""
+    weights, drop = nn.Parameter(torch.ones(6, 2)), generator(2, "drop")
+    inputs, done = torch.randn(11, 6, generator=generator(3, "x")), 0
+
+    def loss(rows: Tensor) -> Tensor:
+        nonlocal done
+        if done == die_at:
+            raise Killed
+        done += 1
+        kept = torch.rand(len(rows), 6, generator=drop) > 0.2
+        return ((inputs[rows] * kept) @ weights).square().mean()
+
+    training = TrainingSettings(epochs=steps, batch_size=4, learning_rate=1e-2, accumulation=accumulation)
+    resume = Resume(tmp_path / "fit.safetensors", "one", interval_s=0.0)
+    losses = []
+    with contextlib.suppress(Killed):
+        losses.extend(epochs([weights], loss, 11, training, generator(1, "b"), resume=resume, carried={"drop": drop}))
+    return losses, weights.detach().clone(), done
+
+
+@given(st.integers(0, 11))
+def test_a_killed_fit_goes_on_bit_for_bit(die_at: int) -> None:
+    with TemporaryDirectory() as one, TemporaryDirectory() as other:
+        losses, whole, batches = fit(Path(one), 4, die_at=None)
+        before, _, done = fit(Path(other), 4, die_at=die_at)
+        after, resumed, rest = fit(Path(other), 4, die_at=None)
+    assert done == die_at
+    assert done + rest == batches
+    assert torch.equal(whole, resumed)
+    assert [*before, *after] == losses
+
+
+def test_parts_of_a_batch_give_the_step_of_the_whole(tmp_path: Path) -> None:
+    inputs = torch.randn(12, 6, generator=generator(3, "x"))
+    found = []
+    for accumulation in (1, 3):
+        weights = nn.Parameter(torch.ones(6, 2))
+        training = TrainingSettings(epochs=2, batch_size=5, accumulation=accumulation)
+        found.append(
+            (list(epochs([weights], lambda rows, w=weights: (inputs[rows] @ w).square().mean(), 12, training, generator(1, "b"))), weights)
+        )
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    torch.testing.assert_close(found[0][1], found[1][1])
+
+
+def test_low_precision_is_used_where_it_is_asked_for() -> None:
+    seen = []
+    weights = nn.Parameter(torch.ones(6, 2))
+
+    def loss(rows: Tensor) -> Tensor:
+        product = torch.ones(len(rows), 6) @ weights
+        seen.append(product.dtype)
+        return product.float().square().mean()
+
+    for precision in ("auto", "float32", "bfloat16"):
+        training = TrainingSettings.model_validate({"epochs": 1, "precision": precision})
+        list(epochs([weights], loss, 4, training, generator(1, "b")))
+    assert seen == [torch.float32, torch.float32, torch.bfloat16]
