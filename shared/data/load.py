@@ -44,6 +44,22 @@ def load_sites(config: FederationConfig) -> dict[str, Split]:
     return {name: _split(part, config.split, seed=config.seed, site=name) for name, part in sorted(sites.items())}
 
 
+def load_pool(config: FederationConfig) -> Split:
+    """The records of all sites in one place, split: what distillation without a federation learns from.
+
+    Raises :class:`ConfigError` without [data], :class:`EmptyInstitutionError` without records, and the errors of the readers.
+    """
+    if config.data is None:
+        raise ConfigError("the configuration has no [data] to distil on; add it")
+    sites = _sites(config.data, config.task, config.split, config.seed)
+    if sites is None:
+        return _split(_whole(config.data, config.task), config.split, seed=config.seed, site="pool")
+    if not sites:
+        raise EmptyInstitutionError(f"{_where(config.data)} holds no records; give it some")
+    splits = [_split(part, config.split, seed=config.seed, site=name) for name, part in sorted(sites.items())]
+    return Split(joined([split.train for split in splits]), joined([split.test for split in splits]))
+
+
 def load_site(config: InstitutionConfig) -> Split:
     """One institution's own records, split; from a source that holds several sites, those under its name.
 

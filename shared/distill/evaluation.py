@@ -30,12 +30,24 @@ class Evaluation:
         """Share of records that are right, 0 without records."""
         return float(np.trace(self.confusion)) / max(self.records, 1)
 
+    @property
+    def macro_f1(self) -> float:
+        """The mean over labels of F1 = 2 right / (truth + predicted); labels that no record has are left out, 0 without records."""
+        truth, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        present = truth > 0
+        scores = 2 * np.diag(self.confusion)[present] / (truth + predicted)[present]
+        return float(scores.mean()) if present.any() else 0.0
+
 
 def evaluate(model: nn.Module, records: Records, classes: int) -> Evaluation:
     """Evaluates in batches of bounded memory, outside training mode."""
-    logits = predict_logits(model, records.inputs)
-    losses = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(records.labels), reduction="none").numpy()
+    return score(predict_logits(model, records.inputs), records.labels, classes)
+
+
+def score(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Evaluation:
+    """The figures of answers ``logits`` ``(records, classes)`` to records with these ``labels`` ``(records,)``."""
+    losses = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels), reduction="none").numpy()
     bounded = np.minimum(np.nan_to_num(losses.astype(np.float64), nan=LARGEST_LOSS, posinf=LARGEST_LOSS), LARGEST_LOSS)
-    pairs = records.labels * classes + logits.argmax(axis=1)
+    pairs = labels * classes + logits.argmax(axis=1)
     confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
-    return Evaluation(len(records), float(bounded.sum()) / max(len(records), 1), confusion)
+    return Evaluation(len(labels), float(bounded.sum()) / max(len(labels), 1), confusion)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shared.config import FederationConfig, InstitutionConfig
-from shared.data import Records, Split, builtin_task, load_site, load_sites, save_arrays
+from shared.data import Records, Split, builtin_task, load_pool, load_site, load_sites, save_arrays
 from shared.errors import ConfigError, DataError, EmptyInstitutionError, FedstillError
 
 NETWORK = {"width": 8, "depth": 1}
@@ -179,3 +179,15 @@ def test_there_is_no_other_built_in_data() -> None:
 def test_records_are_read_without_torch() -> None:
     code = "import sys, shared.data, shared.data.statistics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_a_pool_is_the_sites_together(csv_file: Path) -> None:
+    sited = {"source": "csv", "path": csv_file, "site_column": "h"}
+    splits = load_sites(federation(TABLE, data=sited))
+    whole = load_pool(federation(TABLE, data=sited))
+    assert len(whole.train) == sum(len(split.train) for split in splits.values())
+    np.testing.assert_array_equal(whole.test.inputs, np.concatenate([split.test.inputs for split in splits.values()]))
+    alone = load_pool(federation(TABLE, data={"source": "csv", "path": csv_file}))
+    assert len(alone.train) + len(alone.test) == 60
+    with pytest.raises(ConfigError, match=r"\[data\]"):
+        load_pool(federation(TABLE))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from shared.data.records import Records
 from shared.distill import evaluate
-from shared.distill.evaluation import LARGEST_LOSS
+from shared.distill.evaluation import LARGEST_LOSS, score
 from tests.support.networks import TABLE, network, records
 
 
@@ -54,3 +55,12 @@ def test_dropout_does_not_show_in_an_evaluation() -> None:
     assert evaluate(model, records(), 2).loss == evaluate(model, records(), 2).loss
     assert model.training
     assert torch.is_grad_enabled()
+
+
+def test_macro_f1_is_scikit_learns_over_the_labels_that_are_there() -> None:
+    random = np.random.default_rng(5)
+    truth, logits = random.integers(0, 4, 60), random.normal(size=(60, 5)).astype(np.float32)
+    found = score(logits, truth, 5)
+    per_label = f1_score(truth, logits.argmax(axis=1), labels=range(4), average=None, zero_division=0)
+    assert found.macro_f1 == pytest.approx(per_label.mean())
+    assert score(logits[:0], truth[:0], 5).macro_f1 == 0.0
