@@ -53,7 +53,7 @@ def plan_experiment(
     changes: dict[str, object] = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     if institutions is not None and federation.data is not None and federation.split.sites is not None:
         changes["split"] = federation.split.model_copy(update={"sites": institutions})
-    federation = _revalidated(federation, changes)
+    federation = revalidated(federation, changes)
     folder = (out if out is not None else _new_folder(federation.name)).absolute()
     if (folder / PLAN_FILE).exists():
         raise RunError(f"{folder} holds a run already; go on with it by --resume, or give another --out")
@@ -103,7 +103,8 @@ def _new_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _revalidated(federation: FederationConfig, changes: dict[str, object]) -> FederationConfig:
+def revalidated(federation: FederationConfig, changes: dict[str, object]) -> FederationConfig:
+    """The federation with ``changes`` from the command line. Raises :class:`ConfigError` that names the option."""
     try:
         return FederationConfig.model_validate({**federation.model_dump(), **changes})
     except ValidationError as error:

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("fedstill.cli.init", "Write a federation.toml for a CSV file or a folder of images of your own."),
     "check": ("fedstill.cli.check", "Check a federation.toml or institution.toml without running anything."),
     "teacher": ("fedstill.cli.teacher", "Fit an institution's own large model on its own records."),
+    "distill": ("fedstill.cli.distill", "Distil one teacher into one small student on one set of records, without a federation."),
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
     "artifact": ("fedstill.cli.artifact", "Verify, show and try a signed INT8 artifact."),

@@ -16,6 +16,8 @@ from shared.settings import TrainingSettings
 
 LAST_RATE = 0.1
 """Share of the learning rate that is left at the end."""
+WINDOW = 50
+"""Batches among which records change places so that those of equal length come together."""
 
 
 def epochs(
@@ -27,6 +29,7 @@ def epochs(
     *,
     resume: Resume | None = None,
     carried: Mapping[str, Carried] | None = None,
+    lengths: Tensor | None = None,
 ) -> Iterator[float]:
     """Yields the mean loss of each epoch once it is done; stop asking to stop the fit.
 
@@ -36,9 +39,10 @@ def epochs(
 
     With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
     that were done then are not yielded again. ``carried`` names whatever else changes on the way (generators of dropout,
-    running means). Raises :class:`NotFiniteError` where the loss leaves the numbers.
+    running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`), which
+    saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
-    return iter(_Fit(parameters, loss, records, training, generator, resume, dict(carried or {})))
+    return iter(_Fit(parameters, loss, records, training, generator, resume, dict(carried or {}), lengths))
 
 
 class _Fit:
@@ -51,10 +55,11 @@ class _Fit:
         generator: torch.Generator,
         resume: Resume | None,
         carried: dict[str, Carried],
+        lengths: Tensor | None,
     ) -> None:
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
-        self._generator, self._resume, self._carried = generator, resume, carried
+        self._generator, self._resume, self._carried, self._lengths = generator, resume, carried, lengths
         self._batches = -(-records // training.batch_size)
         self._step, self._total = 0, 0.0
         self._order = generator.get_state()
@@ -68,8 +73,7 @@ class _Fit:
     def _epoch(self) -> float:
         # Kept is the state before the shuffle: a fit that goes on draws the same order again and skips what is done.
         self._order = self._generator.get_state()
-        rows = torch.randperm(self._records, generator=self._generator).tensor_split(self._batches)
-        for batch in rows[self._step % self._batches :]:
+        for batch in batches(self._records, self._batches, self._generator, self._lengths)[self._step % self._batches :]:
             self._learn(batch)
             self._step += 1
             if self._resume is not None and self._step % self._batches and self._resume.due():
@@ -107,6 +111,22 @@ class _Fit:
         for name, thing in self._carried.items():
             thing.set_state(state[f"carried.{name}"])
         self._optimizer.restore({name.removeprefix("optimizer."): tensor for name, tensor in state.items()})
+
+
+def batches(records: int, count: int, generator: torch.Generator, lengths: Tensor | None = None) -> list[Tensor]:
+    """``count`` batches of row numbers, int64, that differ by at most one in size, each record in one of them.
+
+    The order is drawn anew at every call. With ``lengths``, each :data:`WINDOW` batches of that order are sorted by length before
+    they are cut, and all batches are then shuffled: what is in a batch is still drawn by chance, though not independently.
+    """
+    rows = torch.randperm(records, generator=generator)
+    parts = list(rows.tensor_split(count))
+    if lengths is None:
+        return parts
+    windows = [torch.cat(parts[start : start + WINDOW]) for start in range(0, count, WINDOW)]
+    sizes = [len(part) for part in parts]
+    ordered = torch.cat([window[torch.argsort(lengths[window], stable=True)] for window in windows]).split(sizes)  # type: ignore[no-untyped-call]
+    return [ordered[place] for place in torch.randperm(count, generator=generator)]
 
 
 def rate_at(done: float) -> float:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from shared.distill.loop import LAST_RATE, epochs, rate_at
+from shared.distill.loop import LAST_RATE, batches, epochs, rate_at
 from shared.distill.resume import Resume
 from shared.errors import NotFiniteError
 from shared.models.seeds import generator
@@ -111,3 +111,18 @@ def test_low_precision_is_used_where_it_is_asked_for() -> None:
         training = TrainingSettings.model_validate({"epochs": 1, "precision": precision})
         list(epochs([weights], loss, 4, training, generator(1, "b")))
     assert seen == [torch.float32, torch.float32, torch.bfloat16]
+
+
+@given(st.integers(1, 80), st.integers(1, 9), st.integers(0, 2**31))
+def test_batches_by_length_hold_every_record_once_and_waste_less(records: int, batch: int, seed: int) -> None:
+    lengths = torch.randint(1, 60, (records,), generator=generator(seed, "lengths"))
+    count = -(-records // batch)
+    mixed, sorted_ = (batches(records, count, generator(seed, "b"), given) for given in (None, lengths))
+    assert sorted(torch.cat(sorted_).tolist()) == list(range(records))
+    assert max(map(len, sorted_)) - min(map(len, sorted_)) <= 1
+
+    def computed(parts: list[Tensor]) -> int:
+        return sum(len(part) * int(lengths[part].max()) for part in parts)
+
+    if records % count == 0:  # uneven batches may by chance put the longest record into a larger one
+        assert computed(sorted_) <= computed(mixed)
