@@ -18,6 +18,8 @@ from typing import Any
 from shared.errors import ArtifactError, MissingFileError
 
 MODEL, MANIFEST, SIGNATURE, CARD = "model.onnx", "manifest.json", "manifest.sig", "card.md"
+TOKENIZER = "tokenizer.json"
+"""Of text tasks only."""
 LIMITS = MappingProxyType({CARD: 2**20, MANIFEST: 2**24, SIGNATURE: 64, MODEL: 2**31 - 1})
 """The names of an artifact's files and the most bytes that each may have."""
 ARCHIVE_SUFFIX = ".tar.zst"
