@@ -24,7 +24,7 @@ def init(
     text: Annotated[str | None, typer.Option(help="CSV: the column that holds texts to classify; needs --tokenizer.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="Texts: a Hugging Face tokenizer.json, or the folder of one.")] = None,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="CSV: rows without a label are learnt from by the teacher alone.")
+        bool, typer.Option("--unlabelled", help="CSV: rows may have no label; the teacher alone speaks for them.")
     ] = False,
     site_column: Annotated[str | None, typer.Option(help="CSV: the column that names each row's institution.")] = None,
     sites: Annotated[int | None, typer.Option(help="Deal the records to this many institutions (seeded Dirichlet split).")] = None,
