@@ -32,6 +32,11 @@ class Records:
         return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices], texts)
 
 
+def labelled(records: Records) -> Records:
+    """Those of the records that have a label."""
+    return records.take(np.flatnonzero(records.labels != UNLABELLED))
+
+
 @dataclass(frozen=True)
 class Split:
     """Records to learn from and records held out."""

@@ -43,8 +43,8 @@ _TEXTS: dict[str, Any] = {
     "rounds": 12,
     "teacher": NetworkSettings(width=96, depth=3, heads=4, dropout=0.1),
     "student": NetworkSettings(width=48, depth=2, heads=4, embedding_width=32),
-    "teacher_training": TrainingSettings(epochs=15, batch_size=32, learning_rate=5e-4, weight_decay=1e-2),
-    "training": TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, weight_decay=1e-2),
+    "teacher_training": TrainingSettings(epochs=15, batch_size=32, learning_rate=1e-3, weight_decay=1e-2),
+    "training": TrainingSettings(epochs=3, batch_size=32, learning_rate=3e-3, weight_decay=1e-2),
     "distillation": DistillationSettings(temperature=2.0, soft_weight=0.7, hidden_weight=0.1, attention_weight=0.0),
 }
 _SMALL_IMAGE = 16
