@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Module:
     """The student after ``config.rounds`` rounds of plain federated averaging over the institutions' folders."""
     from client.training import Workbench
-    from shared.models import build, load_vector, to_vector
+    from shared.models import load_vector, to_vector
+    from shared.models.derive import first_student
 
     scales = pooled_normalisation(config, homes)
-    student = build(config.student, config.task, scales, seed=config.seed)
+    student = first_student(config, scales)
     vector = to_vector(student)
     moments: Moments = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -42,14 +42,11 @@ class InstalledToolbox:
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         """The student's first parameters: from ``initial_path``, else from the seed."""
-        from shared.models import build, to_vector
-        from shared.models.derive import initial_student
+        from shared.models import to_vector
+        from shared.models.derive import first_student
 
-        config = self._config
         self._tokenizer()  # What would fail when the artifact is signed should fail before anyone trains.
-        if config.initial_path is not None:
-            return to_vector(initial_student(config.initial_path, config.student, config.task, normalisation, seed=config.seed))
-        return to_vector(build(config.student, config.task, normalisation, seed=config.seed))
+        return to_vector(first_student(self._config, normalisation))
 
     def fragments(self, student: Student) -> Mapping[str, Fragment]:
         """From the patterns of federation.toml."""

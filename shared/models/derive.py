@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.config import FederationConfig
 from shared.errors import CheckpointError
 from shared.models.build import build
 from shared.models.checkpoint import load_model
@@ -37,6 +38,17 @@ _AXES: Mapping[str, tuple[str, ...]] = {
 """What the axes of a block's parameters are; those of all others are the width."""
 RIDGE = 1e-6
 """Keeps the fit of an embedding's map solvable where directions of it are constant; of the mean diagonal."""
+
+
+def first_student(config: FederationConfig, normalisation: Normalisation, *, seed: int | None = None) -> Network:
+    """The student before any round: from ``initial_path`` if the federation has one, else random from ``seed`` (default: its own).
+
+    Raises as :func:`initial_student`.
+    """
+    seed = config.seed if seed is None else seed
+    if config.initial_path is None:
+        return build(config.student, config.task, normalisation, seed=seed)
+    return initial_student(config.initial_path, config.student, config.task, normalisation, seed=seed)
 
 
 def initial_student(path: Path, settings: NetworkSettings, task: Task, normalisation: Normalisation, *, seed: int) -> Network:
