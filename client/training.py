@@ -136,9 +136,10 @@ class Workbench:
         graph, inputs = export_float(student, self._config.task), self._split.train.inputs
         if not set(work.tensors) <= set(calibrated_tensors(graph)):
             raise ProtocolError("the coordinator names tensors that this release's graph of the student has not; install the same release")
+        padding = self._config.task.padding if self._config.task.family == "text" else None
         if isinstance(work, CalibrateRangeWork):
-            return {**self._evaluate(student), "ranges": range_counts(graph, work.tensors, inputs)}
-        return {"histograms": histogram_counts(graph, work.tensors, work.lows, work.highs, inputs)}
+            return {**self._evaluate(student), "ranges": range_counts(graph, work.tensors, inputs, padding=padding)}
+        return {"histograms": histogram_counts(graph, work.tensors, work.lows, work.highs, inputs, padding=padding)}
 
     def _gate(self, work: GateWork, files: Mapping[str, NDArray[Any]]) -> Counters:
         from shared.compress.gate import gate_counts

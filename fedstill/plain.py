@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Module:
     """The student after ``config.rounds`` rounds of plain federated averaging over the institutions' folders."""
     from client.training import Workbench
-    from shared.models import build, load_vector, to_vector
+    from shared.models import load_vector, to_vector
+    from shared.models.derive import first_student
 
     scales = pooled_normalisation(config, homes)
-    student = build(config.student, config.task, scales, seed=config.seed)
+    student = first_student(config, scales)
     vector = to_vector(student)
     moments: Moments = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -51,11 +52,7 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
 def pooled_normalisation(config: FederationConfig, homes: Mapping[str, Path]) -> Normalisation:
     """The normalisation constants that the masked statistics rounds would give."""
     task, splits = config.task, [load_site(_site(home)) for home in homes.values()]
-    exponents: tuple[int, ...] = ()
-    if task.family == "tabular":
-        exponents = choose_exponents(task, np.sum([exponent_counts(task, split.train) for split in splits], axis=0))
-    else:
-        exponents = (8,) * task.channels
+    exponents = choose_exponents(task, np.sum([exponent_counts(task, split.train) for split in splits], axis=0))
     counts = [moment_counts(task, split.train, exponents) for split in splits]
     return normalisation(task, {name: np.sum([count[name] for count in counts], axis=0) for name in counts[0]}, exponents)
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import tomli_w
 
-from shared.config import ArrayData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
+from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
 from shared.data import Split, save_arrays
-from shared.files import PRIVATE_MODE, write_atomic
+from shared.data.text import tokeniser_file
+from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
 from shared.identity import load_identity, make_identity, make_node_key, public_bytes, save_roster
 from shared.secagg.roster import Roster
+from shared.tokenise import FILE
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) 
     Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no.
     """
     workspace = Workspace(folder, folder / "coordinator", {name: folder / "institutions" / name for name in sorted(sites)})
-    _write_config(workspace.coordinator / "federation.toml", config)
+    tokenizer = _copy_tokeniser(config, workspace.coordinator)
+    _write_config(workspace.coordinator / "federation.toml", config.model_copy(update={"tokenizer_path": tokenizer}))
     coordinator_key = _identity(workspace.coordinator)
     members = {}
     for name, home in workspace.institutions.items():
@@ -45,8 +48,9 @@ def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) 
             make_node_key(home / "keys" / "node")
         if not (home / "records.npz").exists():
             save_arrays(home / "records.npz", sites[name])
+        tokenizer = _copy_tokeniser(config, home)
         # Paths are meant from the file's folder, so that the whole folder can be moved.
-        _write_config(home / "institution.toml", institution_config(config, name, Path("records.npz")))
+        _write_config(home / "institution.toml", institution_config(config, name, Path("records.npz"), tokenizer))
     roster = Roster(members=members, coordinator=coordinator_key)
     for home in (workspace.coordinator, *workspace.institutions.values()):
         if not (home / "roster.json").exists():
@@ -54,16 +58,17 @@ def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) 
     return workspace
 
 
-def institution_config(config: FederationConfig, name: str, records: Path) -> InstitutionConfig:
+def institution_config(config: FederationConfig, name: str, records: Path, tokenizer: Path | None = None) -> InstitutionConfig:
     """The configuration of one simulated institution: its policy agrees to exactly what the federation proposes."""
     return InstitutionConfig(
         name=name,
         seed=config.seed,
         task=config.task,
-        data=ArrayData(source="arrays", path=records),
+        data=ArrayData(source="arrays", path=records, unlabelled=isinstance(config.data, CsvData | ArrayData) and config.data.unlabelled),
         split=SplitSettings(test_fraction=config.split.test_fraction),
         teacher_path=records.parent / "teacher",
         student=config.student,
+        tokenizer_path=tokenizer,
         policy=PolicySettings(
             smallest_cohort=config.aggregation.smallest_cohort,
             collusion=config.aggregation.collusion,
@@ -74,6 +79,14 @@ def institution_config(config: FederationConfig, name: str, records: Path) -> In
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),
     )
+
+
+def _copy_tokeniser(config: FederationConfig, home: Path) -> Path | None:
+    if config.tokenizer_path is None:
+        return None
+    if not (home / FILE).exists():
+        write_atomic(home / FILE, read_bytes(tokeniser_file(config.tokenizer_path), what="tokeniser"))
+    return Path(FILE)
 
 
 def _identity(home: Path) -> bytes:

@@ -23,7 +23,7 @@ from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_f
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
 from shared.secagg.messages import Fragment
-from shared.task import Task
+from shared.task import Task, numeric_inputs
 from shared.work import (
     FIXED_POINT,
     CalibrateHistogramWork,
@@ -97,7 +97,7 @@ class Phase(Protocol):
 def first_state(config: FederationConfig) -> RunState:
     """The state of a run that has not asked anything yet."""
     task = config.task
-    skips_range = task.family == "image" or not task.numeric
+    skips_range = task.family == "image" or not numeric_inputs(task)
     exponents = (IMAGE_EXPONENT,) * task.channels if task.family == "image" else ()
     return RunState(Facts(phase="statistics-moments" if skips_range else "statistics-range", exponents=exponents))
 

@@ -41,11 +41,12 @@ class InstalledToolbox:
         return normalisation(self._config.task, sums, exponents)
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
-        """The student's first parameters."""
-        from shared.models import build, to_vector
+        """The student's first parameters: from ``initial_path``, else from the seed."""
+        from shared.models import to_vector
+        from shared.models.derive import first_student
 
-        config = self._config
-        return to_vector(build(config.student, config.task, normalisation, seed=config.seed))
+        self._tokenizer()  # What would fail when the artifact is signed should fail before anyone trains.
+        return to_vector(first_student(self._config, normalisation))
 
     def fragments(self, student: Student) -> Mapping[str, Fragment]:
         """From the patterns of federation.toml."""
@@ -101,8 +102,14 @@ class InstalledToolbox:
             provenance=self._provenance(publication, digest),
         )
         folder = publication.folder / "artifact"
-        write_artifact(folder, files[gate.winner], manifest, self._site.identity)
+        write_artifact(folder, files[gate.winner], manifest, self._site.identity, self._tokenizer())
         return folder
+
+    def _tokenizer(self) -> bytes | None:
+        from shared.data.text import read_tokeniser
+
+        task = self._config.task
+        return read_tokeniser(task, self._config.tokenizer_path).content if task.family == "text" else None
 
     def _provenance(self, publication: Publication, digest: str) -> Provenance:
         from shared.compress.manifest import Provenance

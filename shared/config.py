@@ -26,12 +26,16 @@ class BuiltinData(Frozen):
 
 
 class CsvData(Frozen):
-    """One CSV file with a column that names each row's site (simulation), or one file of one site (institution)."""
+    """One CSV file with a column that names each row's site (simulation), or one file of one site (institution).
+
+    With ``unlabelled``, rows may have no label: they are learnt from by the teacher's answers alone, and never held out.
+    """
 
     source: Literal["csv"]
     path: Path
     site_column: str | None = None
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan")
+    unlabelled: bool = False
 
 
 class ImageFolderData(Frozen):
@@ -48,10 +52,12 @@ class ArrayData(Frozen):
     """A ``.npz`` of arrays ``inputs`` and ``labels``, in the task's raw form (no pickles), or a folder ``path/SITE.npz`` (simulation).
 
     ``test_inputs`` and ``test_labels``, if the file has them, are the held-out records; else some are held out by ``split``.
+    Of text tasks ``texts`` and ``test_texts`` may hold the strings. With ``unlabelled``, the label -1 is none, as in a CSV file.
     """
 
     source: Literal["arrays"]
     path: Path
+    unlabelled: bool = False
 
 
 class SplitSettings(Frozen):
@@ -132,6 +138,10 @@ class CompressionSettings(Frozen):
 class FederationConfig(Frozen):
     """federation.toml: one federation, its task, and how it is run.
 
+    ``tokenizer_path`` is the ``tokenizer.json`` (or the folder with it) of a text task: it travels in the artifact.
+    ``initial_path`` is what the student starts from, public and the same for all: a model of fedstill's (``.safetensors``) or
+    the folder of a pretrained Hugging Face encoder; without it, from random weights of the seed.
+
     ``fragments`` maps an institution to patterns (``blocks.0.*``) of the student's parameters that it trains; others train all.
     A parameter that fewer than ``aggregation.smallest_cohort`` train stays as it is.
     """
@@ -152,6 +162,15 @@ class FederationConfig(Frozen):
     compression: CompressionSettings = CompressionSettings()
     privacy: PrivacySettings | None = None
     fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    tokenizer_path: Path | None = None
+    initial_path: Path | None = None
+
+    @model_validator(mode="after")
+    def _texts_have_a_tokeniser(self) -> FederationConfig:
+        # Without it the run would fail at its very end, when the artifact is signed.
+        if self.task.family == "text" and self.tokenizer_path is None:
+            raise ValueError("a text task needs tokenizer_path, the tokenizer.json that travels in the artifact")
+        return self
 
     @model_validator(mode="after")
     def _noise_has_room(self) -> FederationConfig:
@@ -182,7 +201,10 @@ class PolicySettings(Frozen):
 
 
 class InstitutionConfig(Frozen):
-    """institution.toml: who this institution is, where its records and teacher are, and what it agrees to."""
+    """institution.toml: who this institution is, where its records and teacher are, and what it agrees to.
+
+    ``tokenizer_path`` is the ``tokenizer.json`` (or the folder with it) of a text task, for records that are texts.
+    """
 
     name: Name
     seed: int = Field(default=7, ge=0, lt=2**63)
@@ -192,6 +214,7 @@ class InstitutionConfig(Frozen):
     teacher_path: Path | None = None
     student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
+    tokenizer_path: Path | None = None
     threads: int = Field(default=1, ge=1, le=256)
 
 

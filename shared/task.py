@@ -92,3 +92,14 @@ class TextTask(Frozen):
 
 
 Task = Annotated[TabularTask | ImageTask | TextTask, Field(discriminator="family")]
+
+
+def numeric_inputs(task: Task) -> int:
+    """How many inputs have a mean and a deviation: numeric columns of a table, channels of an image; none of a text."""
+    match task:
+        case TabularTask():
+            return len(task.numeric)
+        case ImageTask():
+            return task.channels
+        case TextTask():
+            return 0

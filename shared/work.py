@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.frozen import Frozen
 from shared.settings import DistillationSettings, TrainingSettings
-from shared.task import Task
+from shared.task import Task, numeric_inputs
 
 FIXED_POINT = 2**16
 """Counter units in 1.0 of a loss or another fraction."""
@@ -140,7 +140,7 @@ def field_slices(fields: Iterable[CounterField]) -> list[tuple[str, slice]]:
 
 def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
     """The counters of one round, in the order in which they lie in the masked vector."""
-    columns = len(task.numeric) if task.family == "tabular" else task.channels
+    columns = numeric_inputs(task)
     match work:
         case StatisticsRangeWork():
             return (CounterField("exponents", columns * EXPONENTS),)

@@ -1,4 +1,4 @@
-"""The four files of an artifact, from a folder or from its ``.tar.zst``: exactly these, plain, bounded, no path tricks.
+"""The four files of an artifact (five, of texts), from a folder or from its ``.tar.zst``: exactly these, plain, bounded, no path tricks.
 
 Needs only the standard library; ``zstandard`` is asked for when an archive is, and a folder never needs it.
 """
@@ -18,7 +18,9 @@ from typing import Any
 from shared.errors import ArtifactError, MissingFileError
 
 MODEL, MANIFEST, SIGNATURE, CARD = "model.onnx", "manifest.json", "manifest.sig", "card.md"
-LIMITS = MappingProxyType({CARD: 2**20, MANIFEST: 2**24, SIGNATURE: 64, MODEL: 2**31 - 1})
+TOKENIZER = "tokenizer.json"
+"""Of text tasks only."""
+LIMITS = MappingProxyType({CARD: 2**20, MANIFEST: 2**24, SIGNATURE: 64, MODEL: 2**31 - 1, TOKENIZER: 2**26})
 """The names of an artifact's files and the most bytes that each may have."""
 ARCHIVE_SUFFIX = ".tar.zst"
 _SMALL = 2**20
@@ -29,9 +31,9 @@ _OCTAL = re.compile(rb"[0-7]{11}")
 
 
 def read_files(path: Path) -> dict[str, bytes]:
-    """The four files by name, from a folder or a ``.tar.zst``.
+    """The files by name, from a folder or a ``.tar.zst``.
 
-    Raises :class:`MissingFileError` where there is nothing, :class:`ArtifactError` for anything but the four plain files.
+    Raises :class:`MissingFileError` where there is nothing, :class:`ArtifactError` for anything but its plain files.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -111,7 +113,7 @@ def _check_entry(name: str, size: int) -> None:
 
 
 def _check_complete(files: Mapping[str, bytes]) -> None:
-    missing = sorted(set(LIMITS) - set(files))
+    missing = sorted(set(LIMITS) - {TOKENIZER} - set(files))
     if missing:
         raise ArtifactError(f"the artifact has no {missing[0]}; fetch it again")
 

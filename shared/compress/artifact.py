@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.compress.archive import ARCHIVE_SUFFIX, CARD, MANIFEST, MODEL, SIGNATURE, pack
+from shared.compress.archive import ARCHIVE_SUFFIX, CARD, MANIFEST, MODEL, SIGNATURE, TOKENIZER, pack
 from shared.compress.card import render
 from shared.compress.manifest import FileEntry, Manifest, input_schema
 from shared.compress.operators import count_operators
@@ -21,8 +21,10 @@ from shared.errors import ResourceError
 from shared.files import PUBLIC_MODE, write_atomic
 
 
-def write_artifact(folder: Path, model: bytes, manifest: Manifest, identity: Ed25519PrivateKey) -> Manifest:
+def write_artifact(folder: Path, model: bytes, manifest: Manifest, identity: Ed25519PrivateKey, tokenizer: bytes | None = None) -> Manifest:
     """Signs and writes ``folder`` and ``folder.tar.zst`` beside it; gives back the manifest as signed.
+
+    ``tokenizer`` is the ``tokenizer.json`` that a text task names, and None for other tasks.
 
     Equal arguments give equal bytes. The folder appears whole or not at all; an older one is replaced. What was written
     is verified with the signer's key before this returns. Raises :class:`ArtifactError` or :class:`ResourceError`.
@@ -32,6 +34,8 @@ def write_artifact(folder: Path, model: bytes, manifest: Manifest, identity: Ed2
         update={"inputs": input_schema(manifest.task), "operators": count_operators(model), "signer": public.hex()}
     )
     contents = {MODEL: model, CARD: render(described, len(model)).encode()}
+    if tokenizer is not None:
+        contents[TOKENIZER] = tokenizer
     entries = {name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content)) for name, content in contents.items()}
     signed = described.model_copy(update={"files": entries})
     body = signed.canonical()

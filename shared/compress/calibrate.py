@@ -31,13 +31,14 @@ def calibrated_tensors(content: bytes) -> tuple[str, ...]:
     return scope(graph.parse(content)).tensors
 
 
-def range_counts(content: bytes, tensors: Sequence[str], inputs: NDArray[Any]) -> NDArray[np.int64]:
+def range_counts(content: bytes, tensors: Sequence[str], inputs: NDArray[Any], *, padding: int | None = None) -> NDArray[np.int64]:
     """Pass 1: int64 ``(len(tensors) * 2 * EXPONENTS,)``; of each tensor first its negative values by exponent, then the others.
 
-    Bins as :data:`shared.work.EXPONENTS` says. Raises :class:`ArtifactError` where an activation is not finite.
+    Bins as :data:`shared.work.EXPONENTS` says.
+    ``padding`` of a text task keeps its activations out. Raises :class:`ArtifactError` where an activation is not finite.
     """
     counts = np.zeros((len(tensors), 2, EXPONENTS), np.int64)
-    for values in _activations(content, tensors, inputs):
+    for values in _activations(content, tensors, inputs, padding):
         for index, name in enumerate(tensors):
             flat = values[name].ravel()
             exponents = np.clip(np.frexp(flat)[1] - 1 - _LOWEST_EXPONENT, 0, EXPONENTS - 1)
@@ -56,7 +57,13 @@ def choose_ranges(tensors: Sequence[str], sums: NDArray[np.integer]) -> tuple[tu
 
 
 def histogram_counts(
-    content: bytes, tensors: Sequence[str], lows: Sequence[float], highs: Sequence[float], inputs: NDArray[Any]
+    content: bytes,
+    tensors: Sequence[str],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    inputs: NDArray[Any],
+    *,
+    padding: int | None = None,
 ) -> NDArray[np.int64]:
     """Pass 2: int64 ``(len(tensors) * HISTOGRAM_BINS,)`` over the agreed ranges; values beyond fall in the end bins.
 
@@ -66,7 +73,7 @@ def histogram_counts(
     if not all(np.isfinite([low, high]).all() and low < high for low, high in zip(lows, highs, strict=True)):
         raise ArtifactError("a range to count in is empty or not finite; the ranges of pass 1 must be agreed on first")
     counts = np.zeros((len(tensors), HISTOGRAM_BINS), np.int64)
-    for values in _activations(content, tensors, inputs):
+    for values in _activations(content, tensors, inputs, padding):
         for index, name in enumerate(tensors):
             flat = values[name].ravel().astype(np.float64)
             flat = flat[flat != 0]
@@ -117,12 +124,30 @@ def _bound(counts: NDArray[np.integer]) -> float:
     return 2.0 ** (int(used[-1]) + 1 + _LOWEST_EXPONENT) if len(used) else 0.0
 
 
-def _activations(content: bytes, tensors: Sequence[str], inputs: NDArray[Any]) -> Iterator[Mapping[str, NDArray[Any]]]:
+def _equally_long(inputs: NDArray[Any], padding: int | None) -> Iterator[NDArray[Any]]:
+    # Texts go by length, without any padding: most of a batch would be padding, and the ranges those of its activations.
+    if padding is None or not len(inputs):
+        yield inputs
+        return
+    lengths = np.maximum(inputs.shape[1] - (inputs != padding)[:, ::-1].argmax(axis=1), 1)
+    lengths[(inputs == padding).all(axis=1)] = 1
+    for length in np.unique(lengths):
+        yield np.ascontiguousarray(inputs[lengths == length, :length])
+
+
+def _activations(content: bytes, tensors: Sequence[str], inputs: NDArray[Any], padding: int | None) -> Iterator[Mapping[str, NDArray[Any]]]:
     model = graph.parse(content)
     given, ends = model.graph.input[0].name, {value.name for value in model.graph.output}
     inner = list(dict.fromkeys((*(name for name in tensors if name != given), "logits")))
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner if name not in ends)
     loaded = runtime.session(model.SerializeToString(), exact=True)
+    for part in _equally_long(inputs, padding):
+        yield from _activations_of(part, loaded, given, inner, tensors)
+
+
+def _activations_of(
+    inputs: NDArray[Any], loaded: Any, given: str, inner: list[str], tensors: Sequence[str]
+) -> Iterator[Mapping[str, NDArray[Any]]]:
     start, size = 0, 1
     while start < len(inputs):
         batch = inputs[start : start + size]

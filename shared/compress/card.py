@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from shared.compress.archive import TOKENIZER
 from shared.compress.devices import DEVICES
 from shared.compress.manifest import Manifest
-from shared.task import ImageTask, TabularTask
+from shared.task import ImageTask, TextTask
+
+_KINDS = {"tabular": "a row of a table", "image": "an image", "text": "a text"}
 
 
 def render(manifest: Manifest, model_size: int) -> str:
@@ -15,8 +18,8 @@ def render(manifest: Manifest, model_size: int) -> str:
 
 def _head(manifest: Manifest) -> str:
     labels = ", ".join(f"`{label}`" for label in manifest.task.labels)
-    kind = "a row of a table" if manifest.task.family == "tabular" else "an image"
-    what = f"Predicts **{manifest.task.label}**" if isinstance(manifest.task, TabularTask) else "Predicts a label"
+    kind = _KINDS[manifest.task.family]
+    what = "Predicts a label" if isinstance(manifest.task, ImageTask) else f"Predicts **{manifest.task.label}**"
     return f"# {manifest.provenance.federation}: INT8 student\n\n{what} from {kind}: one of {labels}."
 
 
@@ -24,6 +27,9 @@ def _input(manifest: Manifest) -> str:
     if isinstance(manifest.task, ImageTask):
         side, channels = manifest.task.size, manifest.task.channels
         return f"## Input\n\nAn image of {side} × {side} pixels and {channels} channel(s), bytes 0 to 255. Scaling is inside the graph."
+    if isinstance(manifest.task, TextTask):
+        most, note = manifest.task.max_tokens, "Longer texts are cut off."
+        return f"## Input\n\nA text, split by `{TOKENIZER}` of this artifact into at most {most} tokens. {note}"
     lines = ["| column | kind | categories |", "| --- | --- | --- |"]
     for column in manifest.task.columns:
         categories = ", ".join(column.categories[:12]) if column.kind == "categorical" else ""

@@ -86,10 +86,8 @@ def read_records(source: Path | None) -> bytes:
 
 
 def predictions(artifact: Artifact, content: bytes) -> list[dict[str, Any]]:
-    """One object a record: ``label`` and ``probabilities`` by label. ``content``: JSON, JSON lines, CSV, or an ``.npy`` array."""
-    task = artifact.manifest["task"]
-    found = artifact.predict(_inputs(task, content))
-    labels = task["labels"]
+    """One object a record: ``label`` and ``probabilities`` by label. ``content``: what ``rows.parse`` takes, or an ``.npy`` array."""
+    found, labels = artifact.predict(_inputs(artifact, content)), artifact.manifest["task"]["labels"]
     return [
         {"label": labels[index], "probabilities": {label: round(float(p), 6) for label, p in zip(labels, row, strict=True)}}
         for index, row in zip(found.labels, found.probabilities, strict=True)
@@ -116,14 +114,14 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
 
 
-def _inputs(task: dict[str, Any], content: bytes) -> NDArray[Any]:
+def _inputs(artifact: Artifact, content: bytes) -> NDArray[Any]:
     if content.startswith(b"\x93NUMPY"):
         try:
             return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
         except ValueError as error:
             raise DataError("the .npy file cannot be read, or holds objects; save a plain array") from error
     try:
-        return rows.encode(task, rows.parse(task, content.decode("utf-8-sig")))
+        return artifact.encode(rows.parse(artifact.manifest["task"], content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise DataError("the records are not UTF-8 text; give JSON, CSV or an .npy array") from error
 

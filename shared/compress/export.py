@@ -48,10 +48,14 @@ def export_float(model: nn.Module, task: Task, samples: NDArray[Any] | None = No
 
 
 def example_inputs(task: Task, count: int) -> NDArray[Any]:
-    """Invented raw records of a task: ``(count, columns)`` float32 with missing values, or ``(count, H, W, C)`` uint8."""
+    """Invented raw records of a task: ``(count, columns)`` float32 with missing values, ``(count, H, W, C)`` uint8, or
+    ``(count, tokens)`` int32 that end in padding."""
     random = np.random.default_rng(20)
     if task.family == "image":
         return random.integers(0, 256, (count, task.size, task.size, task.channels), dtype=np.uint8)
+    if task.family == "text":
+        ids = random.integers(0, task.vocabulary, (count, task.max_tokens), dtype=np.int32)
+        return np.where(np.arange(task.max_tokens) < random.integers(1, task.max_tokens + 1, (count, 1)), ids, np.int32(task.padding))
     table = np.empty((count, len(task.columns)), np.float32)
     for position, column in enumerate(task.columns):
         if column.kind == "numeric":

@@ -21,14 +21,17 @@ class FileEntry(Frozen):
 
 
 class InputSchema(Frozen):
-    """The graph's input. ``shape`` without the batch; tables: one column each of the task, in its order."""
+    """The graph's input. ``shape`` without the batch; tables: one column each of the task, in its order; texts: the most tokens.
+
+    ``preprocessing`` is where records become the graph's numbers: inside it, or, for texts, by the tokeniser beside it.
+    """
 
     name: Literal["inputs"] = "inputs"
-    dtype: Literal["float32", "uint8"]
+    dtype: Literal["float32", "uint8", "int32"]
     shape: tuple[int, ...]
     categories: Literal["index", "none"] = "none"
     missing: Literal["NaN", "none"] = "none"
-    preprocessing: Literal["inside the graph"] = "inside the graph"
+    preprocessing: Literal["inside the graph", "tokenizer.json"] = "inside the graph"
 
 
 class CandidateResult(Frozen):
@@ -100,4 +103,6 @@ def input_schema(task: Task) -> InputSchema:
     """What a task's records look like to the graph."""
     if task.family == "image":
         return InputSchema(dtype="uint8", shape=(task.size, task.size, task.channels))
+    if task.family == "text":
+        return InputSchema(dtype="int32", shape=(task.max_tokens,), preprocessing="tokenizer.json")
     return InputSchema(dtype="float32", shape=(len(task.columns),), categories="index", missing="NaN")

@@ -2,7 +2,8 @@
 
 Activations are unsigned 8 bits with one scale a tensor; weights have one scale a channel, chosen for the smallest
 mean-square error; biases are 32 bits. Each INT8 operator stands between DequantizeLinear and QuantizeLinear nodes,
-which onnxruntime fuses into its integer kernels.
+which onnxruntime fuses into its integer kernels. A large table of embeddings, most of a small text model, is kept in 8 bits with
+one scale a row, and only the rows that are looked up become float.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from shared.compress.weights import channel_scales
 from shared.errors import ArtifactError
 
 Ranges = Mapping[str, tuple[float, float]]
+LARGE_TABLE = 1024
+"""Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
+_ROW_LIMIT = 127
 
 
 def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
@@ -78,6 +82,9 @@ class _Quantiser:
         graph.drop_unused(self.model)
 
     def _visit(self, node: onnx.NodeProto) -> None:
+        if self._looks_up(node):
+            self._table(node)
+            return
         integer = node.name in self.scope.weighted or node.name in self.scope.sums
         for index, name in enumerate(node.input):
             if name in self.scope.outputs or (integer and name in self.scope.inputs and name in self.scales):
@@ -87,6 +94,25 @@ class _Quantiser:
         self.nodes.append(node)
         for name in node.output:
             self._pair(name)
+
+    def _looks_up(self, node: onnx.NodeProto) -> bool:
+        table = self.constants.get(node.input[0]) if node.op_type == "Gather" else None
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+        return table is not None and axis == 0 and table.dtype == np.float32 and table.ndim == 2 and len(table) >= LARGE_TABLE
+
+    def _table(self, node: onnx.NodeProto) -> None:
+        (name, rows), found = node.input, node.output[0]
+        values = self.constants[name].astype(np.float64)
+        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True) / _ROW_LIMIT, 1e-30)
+        self._constant(f"{name}.rows", np.rint(values / scales).astype(np.int8))
+        self._constant(f"{name}.steps", scales.astype(np.float32))
+        self.nodes += [
+            helper.make_node("Gather", [f"{name}.rows", rows], [f"{found}.row"], f"{node.name}.Row", axis=0),
+            helper.make_node("Cast", [f"{found}.row"], [f"{found}.row.float"], f"{node.name}.Cast", to=onnx.TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{name}.steps", rows], [f"{found}.step"], f"{node.name}.Step", axis=0),
+            helper.make_node("Mul", [f"{found}.row.float", f"{found}.step"], [found], f"{node.name}.Scale"),
+        ]
+        self._pair(found)
 
     def _absorbed(self) -> dict[str, onnx.NodeProto]:
         owners = [node for node in self.model.graph.node if node.name in (*self.scope.sums, *self.scope.weighted)]

@@ -13,6 +13,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -55,7 +56,8 @@ def known(model: nn.Module, example: torch.Tensor) -> bool:
 def traced(model: nn.Module, example: torch.Tensor, *, fresh: bool = False) -> onnx.ModelProto:
     """The model's graph as torch's exporter gives it, unoptimised, with input ``inputs`` and output ``logits``.
 
-    ``example`` is ``(batch, ...)`` with batch > 1; the batch is dynamic in the graph. The initialisers hold the values
+    ``example`` is ``(batch, ...)`` with batch > 1; the batch is dynamic in the graph, and of token ids their number too, up to
+    that of the example. The initialisers hold the values
     of whichever model of this structure was traced first: fill in your own. ``fresh`` traces anew.
     """
     key = structure_digest(model, example)
@@ -80,7 +82,7 @@ def _trace(model: nn.Module, example: torch.Tensor) -> bytes:
                 opset_version=OPSET,
                 input_names=["inputs"],
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=(_dynamic(example),),
                 optimize=False,
                 verbose=False,
             )
@@ -93,6 +95,12 @@ def _trace(model: nn.Module, example: torch.Tensor) -> bytes:
         value.name = f"{PARAMETER}{value.name}"
     content: bytes = program.model_proto.SerializeToString(deterministic=True)
     return content
+
+
+def _dynamic(example: torch.Tensor) -> dict[int, Any]:
+    # Token ids are the one raw input of two dimensions that are whole numbers.
+    tokens = {1: torch.export.Dim("tokens", max=example.shape[1])} if example.dtype == torch.int32 and example.dim() == 2 else {}
+    return {0: torch.export.Dim("batch"), **tokens}
 
 
 @contextmanager

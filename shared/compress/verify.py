@@ -1,4 +1,5 @@
-"""An edge device's side of an artifact: trust it or refuse it, load it, predict. numpy, onnxruntime and cryptography suffice.
+"""An edge device's side of an artifact: trust it or refuse it, load it, predict. numpy, onnxruntime and cryptography suffice
+(and tokenizers, to split texts).
 
 What a good signature proves: whoever holds the key signed exactly these bytes. Whether that is *your* federation's
 coordinator only your copy of its public key can say: without one, anybody's key would do.
@@ -12,7 +13,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
-from shared.compress import runtime
-from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE, read_files
+from shared.compress import rows, runtime
+from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE, TOKENIZER, read_files
 from shared.errors import ArtifactError
+from shared.tokenise import Tokeniser, checked_tokeniser
 
 FORMAT = 1
 DOMAIN = b"fedstill artifact manifest v1\n"
@@ -40,18 +44,32 @@ class Prediction:
 
 
 class Artifact:
-    """A verified artifact, loaded. ``manifest`` is a plain dict, ``signer`` the raw public key that signed it."""
+    """A verified artifact, loaded. ``manifest`` is a plain dict, ``signer`` the raw public key that signed it.
 
-    def __init__(self, manifest: dict[str, Any], model: bytes, signer: bytes, *, threads: int = 1) -> None:
-        self.manifest, self.model, self.signer = manifest, model, signer
+    ``tokenizer`` is the content of the artifact's ``tokenizer.json``; None where the task is not one of texts.
+    """
+
+    def __init__(self, manifest: dict[str, Any], model: bytes, signer: bytes, *, tokenizer: bytes | None = None, threads: int = 1) -> None:
+        self.manifest, self.model, self.signer, self.tokenizer = manifest, model, signer, tokenizer
         self._session = runtime.session(model, threads=threads)
+
+    def encode(self, records: Sequence[Any]) -> NDArray[Any]:
+        """Records as people write them -> raw records of the task; as :func:`shared.compress.rows.encode`."""
+        return rows.encode(self.manifest["task"], records, self._tokeniser)
+
+    @cached_property
+    def _tokeniser(self) -> Tokeniser | None:
+        task = self.manifest["task"]
+        if self.tokenizer is None:
+            return None
+        return checked_tokeniser(self.tokenizer, task["tokenizer_sha256"], task["vocabulary"], where=TOKENIZER)
 
     def logits(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Raw records of the task -> float32 ``(n, labels)``; raises :class:`ArtifactError` for the wrong shape or type."""
         return runtime.logits(self._session, inputs)
 
     def predict(self, inputs: NDArray[Any]) -> Prediction:
-        """Raw records of the task (``rows.encode`` makes them) -> labels and probabilities."""
+        """Raw records of the task (:meth:`encode` makes them) -> labels and probabilities."""
         scores = self.logits(inputs).astype(np.float64)
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -67,7 +85,7 @@ def open_artifact(path: Path, public_key: bytes | None = None, *, threads: int =
     files = read_files(path)
     manifest, signer = _verified_manifest(files[MANIFEST], files[SIGNATURE], public_key)
     _check_digests(manifest, files)
-    artifact = Artifact(manifest, files[MODEL], signer, threads=threads)
+    artifact = Artifact(manifest, files[MODEL], signer, tokenizer=files.get(TOKENIZER), threads=threads)
     _check_runs(artifact)
     return artifact
 
@@ -148,22 +166,38 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 
 def _check_digests(manifest: dict[str, Any], files: dict[str, bytes]) -> None:
-    declared = manifest.get("files")
-    if not isinstance(declared, dict) or set(declared) != {MODEL, CARD}:
-        raise ArtifactError(f"the manifest must list {MODEL} and {CARD} and nothing else; do not use the artifact")
+    declared, expected = manifest.get("files"), [MODEL, CARD, *([TOKENIZER] if _is_text(manifest) else [])]
+    if not isinstance(declared, dict) or set(declared) != set(expected):
+        raise ArtifactError(f"the manifest must list {' and '.join(expected)} and nothing else; do not use the artifact")
+    if set(files) != {*expected, MANIFEST, SIGNATURE}:
+        raise ArtifactError(f"the artifact must hold {' and '.join(expected)} beside its signed manifest; do not use it")
     for name, entry in declared.items():
         if entry != {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])}:
             raise ArtifactError(f"{name} is not the file that was signed; do not use the artifact")
+
+    if _is_text(manifest) and declared[TOKENIZER]["sha256"] != manifest["task"].get("tokenizer_sha256"):
+        raise ArtifactError(f"{TOKENIZER} is not the tokeniser that the task names; do not use the artifact")
+
+
+def _is_text(manifest: dict[str, Any]) -> bool:
+    task = manifest.get("task")
+    return isinstance(task, dict) and task.get("family") == "text"
+
+
+def _empty_record(task: Any) -> NDArray[Any]:
+    if task["family"] == "tabular":
+        return np.full((1, len(task["columns"])), np.nan, np.float32)
+    if task["family"] == "text":
+        return np.full((1, task["max_tokens"]), task["padding"], np.int32)
+    return np.zeros((1, task["size"], task["size"], task["channels"]), np.uint8)
 
 
 def _check_runs(artifact: Artifact) -> None:
     task: Any = artifact.manifest.get("task")
     try:
-        tabular = task["family"] == "tabular"
-        shape = (1, len(task["columns"])) if tabular else (1, task["size"], task["size"], task["channels"])
-        record: NDArray[Any] = np.full(shape, np.nan, np.float32) if tabular else np.zeros(shape, np.uint8)
+        record = _empty_record(task)
         labels = len(task["labels"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtifactError("the manifest's task cannot be read; do not use the artifact") from error
     scores = artifact.logits(record)
     if scores.shape != (1, labels) or not np.isfinite(scores).all():

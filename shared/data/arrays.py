@@ -12,34 +12,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.data.records import Records, Split
+from shared.data.records import UNLABELLED, Records, Split
 from shared.errors import DataError, LabelError, NotFiniteError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
-from shared.task import CategoricalColumn, ImageTask, TabularTask, Task
+from shared.task import CategoricalColumn, ImageTask, TabularTask, Task, TextTask
 
 Arrays = Mapping[str, NDArray[Any]]
-NAMES = ("inputs", "labels", "test_inputs", "test_labels")
+PARTS = ("", "test_")
+NAMES = tuple(f"{part}{name}" for part in PARTS for name in ("inputs", "labels", "texts"))
 
 
 def save_arrays(path: Path, split: Split) -> None:
-    """Writes a split as ``inputs``, ``labels``, ``test_inputs`` and ``test_labels``; records are private, and so is the file."""
+    """Writes a split as ``inputs``, ``labels``, ``test_inputs`` and ``test_labels``, and texts, if it has them, beside.
+
+    Records are private, and so is the file.
+    """
     content = io.BytesIO()
-    arrays = (split.train.inputs, split.train.labels, split.test.inputs, split.test.labels)
-    np.savez_compressed(content, allow_pickle=False, **dict(zip(NAMES, arrays, strict=True)))
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, records in zip(PARTS, (split.train, split.test), strict=True):
+        arrays |= {f"{part}inputs": records.inputs, f"{part}labels": records.labels}
+        arrays |= {} if records.texts is None else {f"{part}texts": records.texts}
+    np.savez_compressed(content, allow_pickle=False, **arrays)
     write_atomic(path, content.getvalue(), mode=PRIVATE_MODE)
 
 
-def read_arrays(path: Path, task: Task) -> Records | Split:
+def read_arrays(path: Path, task: Task, *, unlabelled: bool = False) -> Records | Split:
     """What a ``.npz`` file holds: a split if it has test arrays of its own, else records.
+
+    With ``unlabelled`` the label -1 is allowed, but not of held-out records.
 
     Raises :class:`MissingFileError`, :class:`DataError` for a damaged file or a wrong shape or type,
     :class:`LabelError` for a label outside the task's, :class:`NotFiniteError` for an infinity.
     """
     arrays = load_npz(path)
-    records = _records(path, arrays, task, "")
+    records = _records(path, arrays, task, "", UNLABELLED if unlabelled else 0)
     if "test_inputs" not in arrays and "test_labels" not in arrays:
         return records
-    return Split(records, _records(path, arrays, task, "test_"))
+    return Split(records, _records(path, arrays, task, "test_", 0))
 
 
 def load_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -53,18 +62,46 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path} is damaged or is not a .npz file of plain arrays; write it again with numpy.savez") from None
 
 
-def _records(path: Path, arrays: Arrays, task: Task, prefix: str) -> Records:
+def _records(path: Path, arrays: Arrays, task: Task, prefix: str, lowest: int) -> Records:
     for name in (f"{prefix}inputs", f"{prefix}labels"):
         if name not in arrays:
             raise DataError(f"{path} has no array '{name}'; a .npz of records holds inputs and labels")
     inputs, labels = arrays[f"{prefix}inputs"], arrays[f"{prefix}labels"]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or inputs.ndim < 1 or len(inputs) != len(labels):
         raise DataError(f"{path}: '{prefix}labels' must be whole numbers, one for each of '{prefix}inputs'")
-    if len(labels) and (labels.min() < 0 or labels.max() >= len(task.labels)):
+    if len(labels) and (labels.min() < lowest or labels.max() >= len(task.labels)):
         raise LabelError(f"{path}: '{prefix}labels' must lie in 0 to {len(task.labels) - 1}, the task's {len(task.labels)} labels")
     where = f"{path}: '{prefix}inputs'"
-    checked = check_images(inputs, task, where) if task.family == "image" else check_rows(inputs, task, where)
-    return Records(checked, labels.astype(np.int64))
+    return Records(check_inputs(inputs, task, where), labels.astype(np.int64), _texts(path, arrays, prefix))
+
+
+def _texts(path: Path, arrays: Arrays, prefix: str) -> NDArray[np.str_] | None:
+    texts = arrays.get(f"{prefix}texts")
+    if texts is not None and (texts.dtype.kind != "U" or texts.shape != arrays[f"{prefix}labels"].shape):
+        raise DataError(f"{path}: '{prefix}texts' must be strings, one for each of '{prefix}inputs'")
+    return texts
+
+
+def check_inputs(inputs: NDArray[Any], task: Task, where: str) -> NDArray[Any]:
+    """Raw inputs as the task takes them; raises :class:`DataError` and its kinds, naming ``where``."""
+    match task:
+        case TabularTask():
+            return check_rows(inputs, task, where)
+        case ImageTask():
+            return check_images(inputs, task, where)
+        case TextTask():
+            return check_tokens(inputs, task, where)
+
+
+def check_tokens(inputs: NDArray[Any], task: TextTask, where: str) -> NDArray[np.int32]:
+    """Token ids as the task takes them, filled up to ``max_tokens``; raises :class:`DataError` that names ``where``."""
+    if inputs.ndim != 2 or not 1 <= inputs.shape[1] <= task.max_tokens or not np.issubdtype(inputs.dtype, np.integer):
+        raise DataError(f"{where} must be whole numbers of shape (n, 1 to {task.max_tokens}), not {inputs.dtype} {inputs.shape}")
+    if inputs.size and (inputs.min() < 0 or inputs.max() >= task.vocabulary):
+        raise DataError(f"{where} must be token ids, 0 to {task.vocabulary - 1} (task.vocabulary)")
+    ids = np.full((len(inputs), task.max_tokens), task.padding, np.int32)
+    ids[:, : inputs.shape[1]] = inputs
+    return ids
 
 
 def check_images(inputs: NDArray[Any], task: ImageTask, where: str) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from shared.config import CsvData
 from shared.data.naming import institution_name
 from shared.data.records import Records
 from shared.data.table import Table, to_records
+from shared.data.text import read_texts, read_tokeniser
 from shared.errors import DataError
 from shared.files import read_bytes
-from shared.task import TabularTask
+from shared.task import TabularTask, TextTask
 
 
 def read_table(data: CsvData) -> Table:
@@ -47,17 +49,27 @@ def _check_header(data: CsvData, header: tuple[str, ...]) -> None:
         raise DataError(f"{data.path} has more than one column '{twice[0]}'; rename one")
 
 
-def read_csv(data: CsvData, task: TabularTask) -> Records:
-    """All rows as records; errors as in :func:`shared.data.table.to_records`."""
-    return to_records(read_table(data), task, frozenset(data.missing))
+def read_csv(data: CsvData, task: TabularTask | TextTask, tokenizer: Path | None = None) -> Records:
+    """All rows as records; ``tokenizer`` is the configuration's ``tokenizer_path``, for texts.
+
+    Errors as in :func:`shared.data.table.to_records` and :func:`shared.data.text.read_texts`.
+    """
+    return _records(read_table(data), data, task, tokenizer)
 
 
-def read_csv_sites(data: CsvData, task: TabularTask, site_column: str) -> dict[str, Records]:
+def read_csv_sites(data: CsvData, task: TabularTask | TextTask, site_column: str, tokenizer: Path | None = None) -> dict[str, Records]:
     """The rows of each site, by its institution's name. Raises :class:`DataError` for a site that is missing or unclear."""
     table = read_table(data)
     sites = np.array(_row_sites(table, site_column, frozenset(data.missing)))
-    records = to_records(table, task, frozenset(data.missing))
+    records = _records(table, data, task, tokenizer)
     return {str(name): records.take(np.flatnonzero(sites == name)) for name in np.unique(sites)}
+
+
+def _records(table: Table, data: CsvData, task: TabularTask | TextTask, tokenizer: Path | None) -> Records:
+    missing = frozenset(data.missing)
+    if task.family == "tabular":
+        return to_records(table, task, missing, unlabelled=data.unlabelled)
+    return read_texts(table, task, read_tokeniser(task, tokenizer), missing=missing, unlabelled=data.unlabelled)
 
 
 def _row_sites(table: Table, column: str, missing: frozenset[str]) -> list[str]:

@@ -19,16 +19,21 @@ from shared.data.images import image_files, subfolders
 from shared.data.load import builtin_task
 from shared.data.table import Table, to_number
 from shared.errors import DataError, LabelError, MissingColumnError
-from shared.task import CategoricalColumn, Column, ImageTask, NumericColumn, TabularTask, Task
+from shared.task import CategoricalColumn, Column, ImageTask, NumericColumn, TabularTask, Task, TextTask
+from shared.tokenise import Tokeniser
 
 MOST_CATEGORIES = 64
 """Text of more kinds than this is taken for a name or a note, not for a category."""
 SAMPLED_IMAGES = 64
 SIZES = (8, 16, 32, 64, 128)
+LENGTHS = (16, 32, 64, 128, 256, 512)
+MOST_CUT = 0.05
 
 
 def infer_task(data: DataSource, label: str) -> Task:
     """The task that the data suggest. ``label`` is the label's column (tables); images have their folders' names.
+
+    For texts see :func:`infer_text_task`.
 
     A CSV column is numeric if every value that is not missing is a number, else a category. Left out are columns that
     cannot help: without any value, a count or an id of the rows, or text of more than :data:`MOST_CATEGORIES` kinds.
@@ -46,12 +51,36 @@ def infer_task(data: DataSource, label: str) -> Task:
             return _array_task(data.path, label)
 
 
+def infer_text_task(data: CsvData, text: str, label: str, tokeniser: Tokeniser) -> TextTask:
+    """The task of a CSV file with texts in the column ``text``, as ``tokeniser`` splits them.
+
+    ``max_tokens`` is the least of :data:`LENGTHS` that cuts off at most a twentieth of the texts. A tokeniser that has no
+    token for padding gets one id more. Raises as :func:`infer_task` does.
+    """
+    table = read_table(data)
+    if data.site_column is not None:
+        table.column(data.site_column)
+    labels = _csv_labels(table, label, frozenset(data.missing) if data.unlabelled else frozenset())
+    lengths = tokeniser.lengths([content for _, content in table.cells(text)])
+    padding = tokeniser.vocabulary if tokeniser.padding is None else tokeniser.padding
+    return TextTask(
+        family="text",
+        text=text,
+        label=label,
+        labels=labels,
+        tokenizer_sha256=tokeniser.digest,
+        vocabulary=max(tokeniser.vocabulary, padding + 1),
+        padding=padding,
+        max_tokens=next((most for most in LENGTHS if (lengths > most).mean() <= MOST_CUT), LENGTHS[-1]),
+    )
+
+
 def _csv_task(data: CsvData, label: str) -> TabularTask:
     table = read_table(data)
     missing = frozenset(data.missing)
     if data.site_column is not None:
         table.column(data.site_column)
-    labels = _csv_labels(table, label)
+    labels = _csv_labels(table, label, missing if data.unlabelled else frozenset())
     names = [name for name in table.header if name not in (label, data.site_column)]
     columns = tuple(column for name in names if (column := _column(name, table, missing)) is not None)
     if not columns:
@@ -59,8 +88,8 @@ def _csv_task(data: CsvData, label: str) -> TabularTask:
     return TabularTask(family="tabular", label=label, labels=labels, columns=columns)
 
 
-def _csv_labels(table: Table, label: str) -> tuple[str, ...]:
-    labels = _in_order({text for _, text in table.cells(label)})
+def _csv_labels(table: Table, label: str, none: frozenset[str]) -> tuple[str, ...]:
+    labels = _in_order({text for _, text in table.cells(label)} - none)
     if not 2 <= len(labels) <= max(2, len(table.rows) // 2):
         raise LabelError(
             f"{table.path}, column '{label}' has {len(labels)} different values in {len(table.rows)} rows; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import assert_never
 
 from shared.config import ArrayData, BuiltinData, CsvData, DataSource, FederationConfig, ImageFolderData, InstitutionConfig, SplitSettings
@@ -16,7 +17,9 @@ from shared.data.naming import institution_name
 from shared.data.records import Records, Split, joined
 from shared.data.split import deal, hold_out
 from shared.errors import ConfigError, DataError, EmptyInstitutionError
-from shared.task import ImageTask, TabularTask, Task
+from shared.task import ImageTask, TabularTask, Task, TextTask
+
+_KINDS = {"tabular": "table rows", "image": "images", "text": "texts"}
 
 
 def builtin_task(name: str) -> Task:
@@ -34,7 +37,7 @@ def load_sites(config: FederationConfig) -> dict[str, Split]:
     """
     if config.data is None:
         raise ConfigError("the federation's configuration has no [data] to simulate with; add it, or deploy institutions")
-    sites = _sites(config.data, config.task, config.split, config.seed)
+    sites = _sites(config.data, config.task, config.split, config.seed, config.tokenizer_path)
     if sites is None:
         raise ConfigError(f"{_where(config.data)} is one pool of records; say what the sites are: split.sites" + _hint(config.data))
     if not sites:
@@ -65,9 +68,9 @@ def load_site(config: InstitutionConfig) -> Split:
 
     Raises :class:`EmptyInstitutionError` if there are none, and the errors of the readers.
     """
-    sites = None if _is_own(config) else _sites(config.data, config.task, config.split, config.seed)
+    sites = None if _is_own(config) else _sites(config.data, config.task, config.split, config.seed, config.tokenizer_path)
     if sites is None:
-        return _split(_whole(config.data, config.task), config.split, seed=config.seed, site=config.name)
+        return _split(_whole(config.data, config.task, config.tokenizer_path), config.split, seed=config.seed, site=config.name)
     if config.name not in sites:
         raise EmptyInstitutionError(f"{_where(config.data)} has no records of '{config.name}'; its sites are: {', '.join(sorted(sites))}")
     return _split(sites[config.name], config.split, seed=config.seed, site=config.name)
@@ -86,19 +89,19 @@ def _split(part: Records | Split, settings: SplitSettings, *, seed: int, site: s
     return part
 
 
-def _sites(data: DataSource, task: Task, split: SplitSettings, seed: int) -> dict[str, Records | Split] | None:
+def _sites(data: DataSource, task: Task, split: SplitSettings, seed: int, tokenizer: Path | None) -> dict[str, Records | Split] | None:
     """The sites that a source tells apart, or that its pool is dealt to; None if it is one pool and is not dealt."""
     if isinstance(data, CsvData) and data.site_column is not None and split.sites is not None:
         raise ConfigError("data.site_column and split.sites both say what the sites are; keep one")
     if split.sites is not None:
-        return {**deal(_pool(data, task), split.sites, split.alpha, seed=seed)}
+        return {**deal(_pool(data, task, tokenizer), split.sites, split.alpha, seed=seed)}
     match data:
         case BuiltinData(source="heart"):
             return {**read_heart(_tabular(task, data))}
         case BuiltinData():
-            return {**deal(_pool(data, task), SITES, split.alpha, seed=seed)}
+            return {**deal(_pool(data, task, tokenizer), SITES, split.alpha, seed=seed)}
         case CsvData():
-            return None if data.site_column is None else {**read_csv_sites(data, _tabular(task, data), data.site_column)}
+            return None if data.site_column is None else {**read_csv_sites(data, _of_rows(task, data), data.site_column, tokenizer)}
         case ImageFolderData():
             return {**read_image_sites(data.path, _image(task, data))}
         case ArrayData():
@@ -113,18 +116,18 @@ def _array_sites(data: ArrayData, task: Task) -> dict[str, Records | Split]:
         name = institution_name(file.stem)
         if not name or name in sites:
             raise DataError(f"the file {file} gives its site no name of its own; use letters or digits that no other site has")
-        sites[name] = read_arrays(file, task)
+        sites[name] = read_arrays(file, task, unlabelled=data.unlabelled)
     if not sites:
         raise EmptyInstitutionError(f"there are no .npz files in {data.path}; give one for each site")
     return sites
 
 
-def _pool(data: DataSource, task: Task) -> Records:
-    whole = _whole(data, task)
+def _pool(data: DataSource, task: Task, tokenizer: Path | None) -> Records:
+    whole = _whole(data, task, tokenizer)
     return joined([whole.train, whole.test]) if isinstance(whole, Split) else whole
 
 
-def _whole(data: DataSource, task: Task) -> Records | Split:
+def _whole(data: DataSource, task: Task, tokenizer: Path | None) -> Records | Split:
     match data:
         case BuiltinData(source="heart"):
             return joined(list(read_heart(_tabular(task, data)).values()))
@@ -135,24 +138,28 @@ def _whole(data: DataSource, task: Task) -> Records | Split:
                 raise ConfigError("the built-in digits have the labels 0 to 9; use those in the task")
             return records
         case CsvData():
-            return read_csv(data, _tabular(task, data))
+            return read_csv(data, _of_rows(task, data), tokenizer)
         case ImageFolderData():
             return read_image_folder(data.path, _image(task, data))
         case ArrayData():
-            return read_arrays(data.path, task)
+            return read_arrays(data.path, task, unlabelled=data.unlabelled)
         case _:
             assert_never(data)
 
 
 def _tabular(task: Task, data: DataSource) -> TabularTask:
     if task.family != "tabular":
-        raise ConfigError(f"{_where(data)} holds table rows, but the task is for images; use a task of family 'tabular'")
+        raise ConfigError(f"{_where(data)} holds table rows, but the task is for {_KINDS[task.family]}; use a task of family 'tabular'")
     return task
+
+
+def _of_rows(task: Task, data: DataSource) -> TabularTask | TextTask:
+    return task if task.family == "text" else _tabular(task, data)
 
 
 def _image(task: Task, data: DataSource) -> ImageTask:
     if task.family != "image":
-        raise ConfigError(f"{_where(data)} holds images, but the task is for table rows; use a task of family 'image'")
+        raise ConfigError(f"{_where(data)} holds images, but the task is for {_KINDS[task.family]}; use a task of family 'image'")
     return task
 
 

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+UNLABELLED = -1
+"""The label of a record that has none: the teacher's answer is all that is learnt from it, and it is never held out."""
+
 
 @dataclass(frozen=True)
 class Records:
     """``inputs``: float32 ``(n, columns)``, uint8 ``(n, H, W, C)`` or int32 ``(n, tokens)``; ``labels``: int64 ``(n,)``, an index into
-    ``task.labels``; ``texts``: of text tasks the strings ``(n,)`` that the tokens were made of, for a teacher with a tokeniser of its own.
+    ``task.labels`` or :data:`UNLABELLED`; ``texts``: of text tasks the strings ``(n,)`` that the tokens were made of, for a
+    teacher with a tokeniser of its own.
     """
 
     inputs: NDArray[Any]
@@ -26,6 +30,11 @@ class Records:
         """The records at ``indices``, in that order, copied."""
         texts = None if self.texts is None else self.texts[indices]
         return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices], texts)
+
+
+def labelled(records: Records) -> Records:
+    """Those of the records that have a label."""
+    return records.take(np.flatnonzero(records.labels != UNLABELLED))
 
 
 @dataclass(frozen=True)

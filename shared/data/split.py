@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.data.naming import dealt_names
-from shared.data.records import Records, Split
+from shared.data.records import UNLABELLED, Records, Split
 from shared.data.seeds import generator
 from shared.errors import EmptyInstitutionError
 
@@ -17,23 +17,27 @@ USABLE_RECORDS = 10
 
 
 def hold_out(records: Records, test_fraction: float, *, seed: int, site: str) -> Split:
-    """Holds ``test_fraction`` of the records out, of each label alike; both parts keep the records' order.
+    """Holds ``test_fraction`` of the labelled records out, of each label alike; both parts keep the records' order.
 
     The same seed and site hold the same records out, whatever else the federation holds. A label with one record
-    is learnt, not held out, where that can be. Raises :class:`EmptyInstitutionError` under 2 records.
+    is learnt, not held out, where that can be; a record without a label always is. Raises :class:`EmptyInstitutionError`
+    under 2 records, or without any label.
     """
     if len(records) < FEWEST_RECORDS:
         raise EmptyInstitutionError(
             f"institution '{site}' has {len(records)} usable record{'s' * (len(records) != 1)}; it needs at least {FEWEST_RECORDS}, "
             f"one to learn from and one to hold out: add records or leave it out"
         )
+    labelled = np.flatnonzero(records.labels != UNLABELLED)
+    if not len(labelled):
+        raise EmptyInstitutionError(f"institution '{site}' has no record with a label; label some, at least one of them is held out")
     rng = generator(seed, "hold-out", site)
     held = np.zeros(len(records), dtype=np.bool_)
-    for label, count in _held_counts(records.labels, test_fraction).items():
+    for label, count in _held_counts(records.labels[labelled], test_fraction).items():
         members = np.flatnonzero(records.labels == label)
         held[rng.permutation(members)[:count]] = True
     if not held.any():
-        held[rng.integers(len(records))] = True
+        held[labelled[rng.integers(len(labelled))]] = True
     return Split(records.take(np.flatnonzero(~held)), records.take(np.flatnonzero(held)))
 
 

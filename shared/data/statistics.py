@@ -3,7 +3,8 @@
 Two passes. First every numeric column is counted into powers of two, which gives the scale ``2^e``; then the sums of
 ``x / 2^e + 1`` and ``(x / 2^e)²``, both within 0 and 2 and rounded to whole :data:`UNITS` for each record. All counters
 are non-negative and integers, so counters of parts add up exactly to those of the whole. Images need no first pass:
-a pixel is below ``2^8``, and each image counts once, by the means over its pixels of the same two figures.
+a pixel is below ``2^8``, and each image counts once, by the means over its pixels of the same two figures. Texts have
+no numeric input: their counters are empty.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from shared.data.records import Records
 from shared.errors import DataError
-from shared.task import ImageTask, TabularTask, Task
+from shared.task import ImageTask, TabularTask, Task, TextTask, numeric_inputs
 from shared.work import EXPONENTS, FIXED_POINT, Normalisation
 
 Counters = NDArray[np.int64]
@@ -41,6 +42,8 @@ def exponent_counts(task: Task, records: Records) -> Counters:
         counts = np.zeros((task.channels, EXPONENTS), dtype=np.int64)
         counts[:, IMAGE_EXPONENT - LOWEST - 1] = len(records)
         return counts.reshape(-1)
+    if task.family == "text":
+        return np.zeros(0, dtype=np.int64)
     counts = np.zeros((len(task.numeric), EXPONENTS), dtype=np.int64)
     for row, values in zip(counts, _numeric(task, records), strict=True):
         # frexp: x = m * 2^e with m in [0.5, 1), so |x| lies in [2^(e - 1), 2^e).
@@ -57,7 +60,7 @@ def choose_exponents(task: Task, sums: NDArray[np.int64]) -> tuple[int, ...]:
     """
     if task.family == "image":
         return (IMAGE_EXPONENT,) * task.channels
-    return tuple(_exponent(row) for row in np.asarray(sums).reshape(len(task.numeric), EXPONENTS))
+    return tuple(_exponent(row) for row in np.asarray(sums).reshape(numeric_inputs(task), EXPONENTS))
 
 
 def _exponent(row: NDArray[np.int64]) -> int:
@@ -71,11 +74,20 @@ def moment_counts(task: Task, records: Records, exponents: Sequence[int]) -> dic
     Each is ``int64 (columns,)``. NaN is not counted; |x| is clipped to 2^e. Images: count is the number of images, the
     sums are over images of the means over each image's pixels. Raises :class:`DataError` if ``exponents`` do not fit.
     """
-    if len(exponents) != (task.channels if task.family == "image" else len(task.numeric)):
+    if len(exponents) != numeric_inputs(task):
         raise DataError(f"{len(exponents)} exponents do not fit the task's numeric inputs; coordinator and institution differ in task")
-    columns = _image_moments(task, records, exponents) if task.family == "image" else _table_moments(task, records, exponents)
-    table = np.array(columns, dtype=np.int64).reshape(-1, 3)
+    table = np.array(_moments(task, records, exponents), dtype=np.int64).reshape(-1, 3)
     return {"count": table[:, 0].copy(), "sum": table[:, 1].copy(), "square_sum": table[:, 2].copy()}
+
+
+def _moments(task: Task, records: Records, exponents: Sequence[int]) -> list[tuple[int, int, int]]:
+    match task:
+        case TabularTask():
+            return _table_moments(task, records, exponents)
+        case ImageTask():
+            return _image_moments(task, records, exponents)
+        case TextTask():
+            return []
 
 
 def _table_moments(task: TabularTask, records: Records, exponents: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -113,7 +125,7 @@ def normalisation(task: Task, sums: Mapping[str, NDArray[np.int64]], exponents: 
 
 
 def _checked(task: Task, sums: Mapping[str, NDArray[np.int64]], exponents: Sequence[int]) -> list[tuple[int, int, int, int]]:
-    expected = task.channels if task.family == "image" else len(task.numeric)
+    expected = numeric_inputs(task)
     figures = [np.asarray(sums[name]).reshape(-1).tolist() for name in ("count", "sum", "square_sum")]
     if any(len(values) != expected for values in (*figures, exponents)):
         raise DataError(f"statistics do not fit the task's {expected} numeric inputs; coordinator and institutions differ in task")

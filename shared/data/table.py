@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shared.data.records import Records
+from shared.data.records import UNLABELLED, Records
 from shared.errors import DataError, LabelError, MissingColumnError, NotFiniteError
 from shared.task import CategoricalColumn, Column, TabularTask
 
@@ -41,9 +42,10 @@ class Table:
         return f"{self.path}, line {line}, column '{column}'"
 
 
-def to_records(table: Table, task: TabularTask, missing: frozenset[str]) -> Records:
+def to_records(table: Table, task: TabularTask, missing: frozenset[str], *, unlabelled: bool = False) -> Records:
     """The rows as records: ``inputs float32 (rows, columns)`` (a category is its index, missing is NaN), ``labels int64``.
 
+    With ``unlabelled``, a missing label is -1, else it is an error.
     Raises :class:`MissingColumnError`, :class:`LabelError` for a label outside the task's (or missing),
     :class:`NotFiniteError` for an infinity or a NaN that ``missing`` does not list, :class:`DataError` for other text.
     """
@@ -51,7 +53,7 @@ def to_records(table: Table, task: TabularTask, missing: frozenset[str]) -> Reco
     for position, column in enumerate(task.columns):
         value = _value_reader(table, column, missing)
         inputs[:, position] = [value(line, text) for line, text in table.cells(column.name)]
-    return Records(inputs, np.array(list(_labels(table, task)), dtype=np.int64))
+    return Records(inputs, read_labels(table, task.label, task.labels, missing if unlabelled else frozenset()))
 
 
 def to_number(text: str) -> float | None:
@@ -100,9 +102,16 @@ def _category_reader(table: Table, column: CategoricalColumn, missing: frozenset
     return category
 
 
-def _labels(table: Table, task: TabularTask) -> Iterator[int]:
-    index = {label: position for position, label in enumerate(task.labels)}
-    for line, text in table.cells(task.label):
+def read_labels(table: Table, column: str, labels: Sequence[str], none: frozenset[str]) -> NDArray[np.int64]:
+    """Each row's label as its position within ``labels``, or :data:`UNLABELLED` where the cell is one of ``none``: int64 ``(rows,)``.
+
+    Raises :class:`MissingColumnError`, and :class:`LabelError` for any other text.
+    """
+    index = dict.fromkeys(none, UNLABELLED) | {label: position for position, label in enumerate(labels)}
+    found = []
+    for line, text in table.cells(column):
         if text not in index:
-            raise LabelError(f"{table.place(line, task.label)} is none of the task's labels ({', '.join(task.labels)}); correct it")
-        yield index[text]
+            hint = "correct it" if text else "fill it in, or set data.unlabelled to learn from such rows without a label"
+            raise LabelError(f"{table.place(line, column)} is none of the task's labels ({', '.join(labels)}); {hint}")
+        found.append(index[text])
+    return np.array(found, dtype=np.int64)

@@ -10,7 +10,7 @@ from shared.distill.objective import needs_inside
 from shared.distill.targets import targets_of
 from shared.distill.teacher import own_normalisation
 from shared.distill.trainer import AlignmentState, distil
-from shared.models.build import build
+from shared.models.derive import first_student
 from shared.models.seeds import derive
 
 
@@ -20,7 +20,7 @@ def train_alone(records: Records, config: FederationConfig, teacher: nn.Module |
     For an institution without the others (its records and its teacher), or for all records in one place.
     Raises as :func:`shared.distill.trainer.distil`.
     """
-    student = build(config.student, config.task, own_normalisation(config.task, records), seed=seed)
+    student = first_student(config, own_normalisation(config.task, records), seed=seed)
     targets = targets_of(teacher, records.inputs, inside=needs_inside(config.distillation)) if teacher is not None else None
     alignment: AlignmentState = {}
     for version in range(config.rounds):

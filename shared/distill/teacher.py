@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from shared.data.records import Records
+from shared.data.records import Records, labelled
 from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
 from shared.distill.evaluation import evaluate
@@ -26,7 +26,7 @@ from shared.models.build import build
 from shared.models.checkpoint import load_model, model_bytes
 from shared.models.features import Features
 from shared.models.layers import use_dropout
-from shared.models.network import Network, count_parameters
+from shared.models.network import Network, count_parameters, trimmed_for
 from shared.models.seeds import derive, generator
 from shared.models.vector import parameters_in_order
 from shared.settings import NetworkSettings, TrainingSettings
@@ -52,10 +52,11 @@ class TeacherCard(Frozen):
 
 
 def fit_teacher(records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int) -> Network:
-    """Fits a model on training records alone; a seeded fifth of them decides when to stop, and the best epoch is kept.
+    """Fits a model on training records that have a label; a seeded fifth of them decides when to stop, and the best epoch is kept.
 
     Raises :class:`EmptyInstitutionError` without records and :class:`NotFiniteError` where the fit diverges.
     """
+    records = labelled(records)
     if not len(records):
         raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
     teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher"))
@@ -113,7 +114,7 @@ def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed:
 
     def loss(rows: Tensor) -> Tensor:
         teacher.train()
-        value: Tensor = term(Features(teacher(inputs.index_select(0, rows))), None, labels.index_select(0, rows))
+        value: Tensor = term(Features(teacher(trimmed_for(teacher, inputs.index_select(0, rows)))), None, labels.index_select(0, rows))
         return value
 
     use_dropout(teacher, generator(seed, "teacher", "dropout"))

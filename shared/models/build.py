@@ -7,10 +7,15 @@ from shared.models.layers import initialise
 from shared.models.network import Network
 from shared.models.residual import ResidualNet
 from shared.models.seeds import generator
+from shared.models.text import TextTransformer
 from shared.models.transformer import TabularTransformer
+from shared.models.vision import VisionTransformer
 from shared.settings import NetworkSettings
-from shared.task import Task
+from shared.task import ImageTask, TabularTask, Task, TextTask, numeric_inputs
 from shared.work import Normalisation
+
+_ARCHITECTURES = {"tabular": ("transformer",), "image": ("convolutional", "transformer"), "text": ("encoder", "decoder")}
+"""Those of each family of tasks, the first is ``auto``'s."""
 
 
 def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *, seed: int) -> Network:
@@ -18,13 +23,36 @@ def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *,
 
     Raises :class:`ConfigError` where the settings or the normalisation do not fit.
     """
-    expected = task.channels if task.family == "image" else len(task.numeric)
+    expected = numeric_inputs(task)
     if len(normalisation.means) != expected or len(normalisation.deviations) != expected:
         raise ConfigError(f"the normalisation has {len(normalisation.means)} means, but the task has {expected} numeric inputs")
     if any(deviation <= 0 for deviation in normalisation.deviations):
         raise ConfigError("a deviation of the normalisation is not positive; make it from the records' statistics")
-    if task.family == "tabular" and network.width % network.heads:
-        raise ConfigError(f"width {network.width} is not a multiple of heads {network.heads}; change one of the two")
-    model = ResidualNet(network, task, normalisation) if task.family == "image" else TabularTransformer(network, task, normalisation)
+    model = _made(network, task, normalisation)
     initialise(model, generator(seed, "weights"))
     return model.eval()
+
+
+def architecture(network: NetworkSettings, task: Task) -> str:
+    """The architecture that ``auto`` stands for, else the one that is set. Raises :class:`ConfigError` if the task has it not."""
+    known = _ARCHITECTURES[task.family]
+    if network.architecture not in ("auto", *known):
+        raise ConfigError(
+            f"architecture '{network.architecture}' is not one for a task of family '{task.family}'; use {' or '.join(known)}"
+        )
+    return known[0] if network.architecture == "auto" else network.architecture
+
+
+def _made(network: NetworkSettings, task: Task, normalisation: Normalisation) -> Network:
+    kind = architecture(network, task)
+    if kind != "convolutional" and network.width % network.heads:
+        raise ConfigError(f"width {network.width} is not a multiple of heads {network.heads}; change one of the two")
+    match task:
+        case TabularTask():
+            return TabularTransformer(network, task, normalisation)
+        case ImageTask():
+            return (ResidualNet if kind == "convolutional" else VisionTransformer)(network, task, normalisation)
+        case TextTask():
+            if task.padding >= task.vocabulary:
+                raise ConfigError(f"task.padding {task.padding} is not one of the {task.vocabulary} ids of task.vocabulary; correct one")
+            return TextTransformer(network, task, normalisation)

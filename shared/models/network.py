@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shared.models.features import Features
 from shared.settings import NetworkSettings
-from shared.task import Task
+from shared.task import Task, TextTask
 from shared.work import Normalisation
 
 
@@ -51,10 +51,22 @@ def predict_logits(model: nn.Module, inputs: NDArray[Any]) -> NDArray[np.float32
     model.eval()
     with torch.no_grad():
         batches = [inputs[start : start + BATCH] for start in range(0, max(len(inputs), 1), BATCH)]
-        logits = [model(torch.from_numpy(np.ascontiguousarray(batch))).to(torch.float32) for batch in batches]
+        logits = [model(trimmed_for(model, torch.from_numpy(np.ascontiguousarray(batch)))).to(torch.float32) for batch in batches]
     model.train(was_training)
     joined: NDArray[np.float32] = torch.cat(logits).numpy()
     return joined
+
+
+def trimmed(inputs: Tensor, padding: int) -> Tensor:
+    """A batch of token ids ``(batch, tokens)`` without the columns at its end that are padding in all rows; one is always left."""
+    used = torch.nonzero((inputs != padding).any(dim=0))
+    return inputs[:, : int(used[-1]) + 1 if len(used) else 1]
+
+
+def trimmed_for(model: nn.Module, inputs: Tensor) -> Tensor:
+    """A batch as the model needs it: :func:`trimmed` where its task is one of texts, else as it is."""
+    task = getattr(model, "task", None)
+    return trimmed(inputs, task.padding) if isinstance(task, TextTask) else inputs
 
 
 def count_parameters(model: nn.Module) -> int:

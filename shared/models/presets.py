@@ -37,6 +37,16 @@ _LARGER_IMAGES = _DIGITS | {
     "teacher": NetworkSettings(width=26, depth=3, dropout=0.1),
     "student": NetworkSettings(width=8, depth=3),
 }
+# Most numbers of a small text model are its vocabulary's: the student keeps it in 16 a word. States, not maps, are aligned:
+# what a pretrained teacher attends to is mostly its separators.
+_TEXTS: dict[str, Any] = {
+    "rounds": 12,
+    "teacher": NetworkSettings(width=160, depth=3, heads=4, dropout=0.1),
+    "student": NetworkSettings(width=40, depth=2, heads=4, embedding_width=16),
+    "teacher_training": TrainingSettings(epochs=15, batch_size=32, learning_rate=1e-3, weight_decay=1e-2),
+    "training": TrainingSettings(epochs=3, batch_size=32, learning_rate=3e-3, weight_decay=1e-2),
+    "distillation": DistillationSettings(temperature=2.0, soft_weight=0.7, hidden_weight=0.1, attention_weight=0.0),
+}
 _SMALL_IMAGE = 16
 _BUILTIN = {"heart": _HEART, "digits": _DIGITS}
 
@@ -50,4 +60,6 @@ def preset(target: str | Task) -> dict[str, Any]:
         return dict(_BUILTIN[target])
     if target.family == "tabular":
         return dict(_TABLES)
+    if target.family == "text":
+        return dict(_TEXTS)
     return dict(_DIGITS if target.size <= _SMALL_IMAGE else _LARGER_IMAGES)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.models.attention import attend
 from shared.models.features import Features
 from shared.models.layers import Dropout, Linear
 from shared.models.network import Network
@@ -17,7 +18,7 @@ from shared.task import TabularTask
 from shared.work import Normalisation
 
 EXPANSION = 2
-"""Width of the inner layer of a feed-forward part, in widths."""
+"""Width of the inner layer of a feed-forward part, in widths, where the settings say nothing."""
 
 
 class TabularTransformer(Network):
@@ -60,20 +61,16 @@ class Block(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        width = settings.width
+        width, inner = settings.width, settings.width * (settings.expansion or EXPANSION)
         self.heads = settings.heads
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query_key_value, self.mix = Linear(width, 3 * width), Linear(width, width)
-        self.widen, self.narrow = Linear(width, EXPANSION * width), Linear(EXPANSION * width, width)
+        self.widen, self.narrow = Linear(width, inner), Linear(inner, width)
         self.dropout = Dropout(settings.dropout)
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, tokens, width)`` -> the same shape, and the attention ``(batch, heads, tokens, tokens)``."""
-        batch, tokens, width = hidden.shape
-        split = self.query_key_value(self.attention_norm(hidden)).reshape(batch, tokens, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        attention = torch.softmax(query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5, dim=-1)
-        mixed = self.mix((attention @ value).transpose(1, 2).reshape(batch, tokens, width))
-        hidden = hidden + self.dropout(mixed)
+        mixed, attention = attend(self.query_key_value(self.attention_norm(hidden)), self.heads)
+        hidden = hidden + self.dropout(self.mix(mixed))
         fed = self.narrow(self.dropout(functional.relu(self.widen(self.feed_norm(hidden)))))
         return hidden + self.dropout(fed), attention

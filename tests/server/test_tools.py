@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from numpy.typing import NDArray
 
 from server.phases import PHASES, Kit, Sums, first_state
@@ -21,11 +23,14 @@ from shared.compress.gate import gate_counts
 from shared.compress.verify import verify
 from shared.data import Records
 from shared.data.statistics import exponent_counts, moment_counts
-from shared.models import load_model, to_vector
-from shared.work import CalibrateHistogramWork, GateWork, StatisticsMomentsWork, StatisticsRangeWork, Work
+from shared.errors import ConfigError
+from shared.models import build, load_model, save_model, to_vector
+from shared.work import CalibrateHistogramWork, GateWork, Normalisation, StatisticsMomentsWork, StatisticsRangeWork, Work
 from tests.support.small import make_federation
+from tests.support.texts import text_task, write_tokenizer
 
 RANDOM = np.random.default_rng(11)
+SCALES = Normalisation(means=(50.0, 2.0), deviations=(10.0, 0.5))
 RECORDS = Records(RANDOM.normal([50.0, 2.0], [10.0, 0.5], (40, 2)).astype(np.float32), RANDOM.integers(0, 2, 40))
 
 
@@ -115,3 +120,27 @@ def test_a_gate_without_records_signs_nothing(site: CoordinatorSite, final: RunS
     blind = replace(final, facts=final.facts.model_copy(update={"gate": gate}))
     with pytest.raises(ArtifactError, match="no held-out records"):
         InstalledToolbox(site).publish(publication(site, blind, tmp_path))
+
+
+def test_a_federation_may_start_from_a_public_model(site: CoordinatorSite, tmp_path: Path) -> None:
+    federation = make_federation(tmp_path / "federation", 3, rounds=1)
+    start = InstalledToolbox(CoordinatorSite(federation.coordinator)).initial(SCALES)
+    config = CoordinatorSite(federation.coordinator).config
+    save_model(tmp_path / "start.safetensors", build(config.student, config.task, SCALES, seed=99))
+    given = make_federation(tmp_path / "given", 3, rounds=1, initial_path=str(tmp_path / "start.safetensors"))
+    found = InstalledToolbox(CoordinatorSite(given.coordinator)).initial(SCALES)
+    np.testing.assert_array_equal(found, to_vector(load_model(tmp_path / "start.safetensors")))
+    assert (found != start).any()
+
+
+def test_a_tokeniser_that_is_another_is_noticed_before_the_first_round(tmp_path: Path) -> None:
+    found = {}
+    for name, digest in (("good", text_task().tokenizer_sha256), ("bad", "0" * 64)):
+        folder = make_federation(tmp_path / name, 3, rounds=1).coordinator
+        table = tomllib.loads((folder / "federation.toml").read_text())
+        table |= {"task": text_task().model_dump() | {"tokenizer_sha256": digest}, "tokenizer_path": str(write_tokenizer(tmp_path))}
+        (folder / "federation.toml").write_text(tomli_w.dumps(table | {"task": table["task"] | {"labels": list(text_task().labels)}}))
+        found[name] = InstalledToolbox(CoordinatorSite(folder))
+    assert found["good"].initial(Normalisation()).size
+    with pytest.raises(ConfigError, match="is not the tokeniser of the task"):
+        found["bad"].initial(Normalisation())

@@ -196,7 +196,7 @@ def make_federation(
             "seed": 3,
             "task": config.task.model_dump(mode="json"),
             "data": {"source": "arrays", "path": "records.npz"},
-            "student": config.student.model_dump(mode="json"),
+            "student": config.student.model_dump(mode="json", exclude_none=True),
             "policy": {"smallest_cohort": 3, **(policy or {})},
         }
         write_atomic(home / "institution.toml", tomli_w.dumps(site).encode())

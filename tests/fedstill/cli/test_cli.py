@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fedstill.cli import COMMANDS, main
+from shared.config import FederationConfig, load_config
+from tests.support.texts import text_task, write_messages, write_tokenizer
 
 HEAD = 'name = "trial"\nteacher = {width = 16, depth = 1}\nstudent = {width = 8, depth = 1, heads = 2}\n'
 TASK = '[task]\nfamily = "tabular"\nlabel = "ill"\nlabels = ["no", "yes"]\ncolumns = [{name = "age"}]\n'
@@ -113,3 +115,24 @@ def test_help_needs_neither_torch_nor_flower() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "simulate" in done.stdout
+
+
+def test_init_writes_a_task_of_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, tokenizer = str(write_messages(tmp_path / "m.csv", 60)), str(write_tokenizer(tmp_path).parent)
+    out = tmp_path / "federation.toml"
+    given = ["init", data, "--text", "message", "--label", "intent", "--sites", "3", "--out", str(out)]
+    code, _, err = run([*given, "--tokenizer", tokenizer], capsys)
+    assert (code, err) == (0, "")
+    config = load_config(FederationConfig, out)
+    assert config.task == text_task()
+    assert config.tokenizer_path == tmp_path / "tokenizer.json"
+    code, said, err = run(["check", str(out)], capsys)
+    assert (code, err) == (0, "")
+    assert "site-3" in said
+
+
+def test_texts_and_their_tokeniser_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(write_messages(tmp_path / "m.csv", 60))
+    code, _, err = run(["init", data, "--text", "message", "--label", "intent", "--out", str(tmp_path / "f.toml")], capsys)
+    assert code
+    assert "--text and --tokenizer belong together" in err

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.compress.archive import CARD, LIMITS, MANIFEST, MODEL, SIGNATURE, pack, read_files, unpack
+from shared.compress.archive import CARD, LIMITS, MANIFEST, MODEL, SIGNATURE, TOKENIZER, pack, read_files, unpack
 from shared.errors import ArtifactError, MissingFileError
 
 FILES = {MODEL: b"graph" * 50, MANIFEST: b"{}", SIGNATURE: b"s" * 64, CARD: "card: ε".encode()}
@@ -143,5 +143,5 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(position):
         assert unpack(bytes(damaged)) == FILES
 
 
-def test_limits_name_the_four_files():
-    assert set(LIMITS) == set(FILES)
+def test_limits_name_the_four_files_and_the_tokeniser_of_texts():
+    assert set(LIMITS) == {*FILES, TOKENIZER}

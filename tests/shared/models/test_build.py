@@ -10,10 +10,10 @@ from shared.models import build, count_parameters, to_vector
 from shared.settings import NetworkSettings
 from shared.task import Task
 from shared.work import Normalisation
-from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, normalisation
+from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, network, normalisation
 
 
-@pytest.mark.parametrize("task", [TABLE, IMAGES])
+@pytest.mark.parametrize("task", [TABLE, IMAGES, TEXTS])
 def test_equal_seeds_give_equal_weights_and_others_others(task: Task) -> None:
     torch.manual_seed(1)
     one = to_vector(network(task, seed=5))
@@ -41,3 +41,39 @@ def test_the_settings_scale_the_family() -> None:
 def test_what_does_not_fit_is_said(settings: NetworkSettings, scales: Normalisation, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build(settings, TABLE, scales, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture", "kind"),
+    [
+        (TABLE, "auto", "TabularTransformer"),
+        (TABLE, "transformer", "TabularTransformer"),
+        (IMAGES, "auto", "ResidualNet"),
+        (IMAGES, "convolutional", "ResidualNet"),
+        (IMAGES, "transformer", "VisionTransformer"),
+        (TEXTS, "auto", "TextTransformer"),
+        (TEXTS, "encoder", "TextTransformer"),
+        (TEXTS, "decoder", "TextTransformer"),
+    ],
+)
+def test_each_family_of_tasks_has_its_architectures(task: Task, architecture: str, kind: str) -> None:
+    settings = SMALL.model_copy(update={"architecture": architecture})
+    assert type(build(settings, task, normalisation(task), seed=1)).__name__ == kind
+
+
+@pytest.mark.parametrize(("task", "architecture"), [(TABLE, "encoder"), (IMAGES, "decoder"), (TEXTS, "convolutional")])
+def test_another_family_s_architecture_is_refused(task: Task, architecture: str) -> None:
+    with pytest.raises(ConfigError, match=f"architecture '{architecture}' is not one for a task of family '{task.family}'"):
+        build(SMALL.model_copy(update={"architecture": architecture}), task, normalisation(task), seed=1)
+
+
+def test_padding_outside_the_vocabulary_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"task\.padding 20 is not one of the 20 ids"):
+        build(SMALL, TEXTS.model_copy(update={"padding": 20}), normalisation(TEXTS), seed=1)
+
+
+def test_the_expansion_sets_the_feed_forward_width() -> None:
+    for task, default in ((TABLE, 2), (TEXTS, 4)):
+        for expansion, times in ((None, default), (3, 3)):
+            model = build(SMALL.model_copy(update={"expansion": expansion}), task, normalisation(task), seed=1)
+            assert model.get_parameter("blocks.0.widen.weight").shape == (times * SMALL.width, SMALL.width)

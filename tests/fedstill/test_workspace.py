@@ -1,0 +1,29 @@
+"""A simulated federation's folders hold all that a deployed one's do, the tokeniser of its texts included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedstill.workspace import prepare
+from shared.config import CsvData, FederationConfig, InstitutionConfig, SplitSettings, load_config
+from shared.data import load_site, load_sites
+from tests.support.texts import text_task, write_messages, write_tokenizer
+
+
+def test_texts_go_with_their_tokeniser_wherever_the_folder_goes(tmp_path: Path) -> None:
+    data = CsvData(source="csv", path=write_messages(tmp_path / "m.csv", 60), unlabelled=True)
+    tokenizer = write_tokenizer(tmp_path)
+    config = FederationConfig(name="m", task=text_task(), data=data, split=SplitSettings(sites=3), tokenizer_path=tokenizer)
+    prepare(config, tmp_path / "run", load_sites(config))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    tokenizer.unlink()
+    coordinator = load_config(FederationConfig, tmp_path / "moved" / "coordinator" / "federation.toml")
+    assert coordinator.tokenizer_path == tmp_path / "moved" / "coordinator" / "tokenizer.json"
+    home = tmp_path / "moved" / "institutions" / "site-2"
+    site = load_config(InstitutionConfig, home / "institution.toml")
+    assert site.tokenizer_path is not None
+    assert site.tokenizer_path.is_file()
+    assert site.data.unlabelled  # type: ignore[union-attr]
+    split = load_site(site)
+    assert split.train.texts is not None
+    assert len(split.train.texts) == len(split.train)
