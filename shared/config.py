@@ -182,7 +182,11 @@ class PolicySettings(Frozen):
 
 
 class InstitutionConfig(Frozen):
-    """institution.toml: who this institution is, where its records and teacher are, and what it agrees to."""
+    """institution.toml: who this institution is, where its records and teacher are, and what it agrees to.
+
+    ``cache_limit_mb`` is the most that the teacher's kept answers may take on disk (0: none are kept); where they would take
+    more, the teacher is asked anew for every batch.
+    """
 
     name: Name
     seed: int = Field(default=7, ge=0, lt=2**63)
@@ -192,6 +196,7 @@ class InstitutionConfig(Frozen):
     teacher_path: Path | None = None
     student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
+    cache_limit_mb: int = Field(default=4096, ge=0, le=100_000_000)
     threads: int = Field(default=1, ge=1, le=256)
 
 

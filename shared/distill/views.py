@@ -42,8 +42,12 @@ class Views:
         Texts stay as they are: a teacher that has a tokeniser of its own reads the whole text of a record whose tokens the
         student sees in part.
         """
-        part = records.take(rows)
-        return part if view == 0 else Records(augmented(self.task, part.inputs, rows, view, self.seed), part.labels, part.texts)
+        texts = None if records.texts is None else records.texts[rows]
+        return Records(self.inputs(records.inputs, rows, view), records.labels[rows], texts)
+
+    def inputs(self, inputs: NDArray[Any], rows: NDArray[np.int64], view: int) -> NDArray[Any]:
+        """The raw inputs of the records at ``rows``, out of those of all records, as ``view`` shows them."""
+        return augmented(self.task, inputs[rows], rows, view, self.seed)
 
 
 def augmented(task: Task, inputs: NDArray[Any], rows: Sequence[int] | NDArray[np.int64], view: int, seed: int) -> NDArray[Any]:
@@ -86,7 +90,8 @@ def _image(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     height, width = image.shape[:2]
     moved = padded[reach + down : reach + down + height, reach + right : reach + right + width].astype(np.float64)
     lit = (moved - moved.mean()) * (1 + contrast) + moved.mean() + brightness
-    return np.rint(np.clip(lit, 0, 255)).astype(np.uint8)
+    whole: NDArray[np.uint8] = np.rint(np.clip(lit, 0, 255)).astype(np.uint8)
+    return whole
 
 
 def _row(row: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

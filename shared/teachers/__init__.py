@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.teachers.opening import kind_of, open_teacher
 from shared.teachers.teacher import Teacher
 
-__all__ = ["Teacher"]
+__all__ = ["Teacher", "kind_of", "open_teacher"]
