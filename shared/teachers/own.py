@@ -15,6 +15,7 @@ from shared.models.checkpoint import model_bytes
 from shared.models.features import Features, features
 from shared.models.network import Network, count_parameters
 from shared.task import Task, TextTask
+from shared.teachers.showing import chosen
 
 
 def open_own(folder: Path, task: Task) -> OwnTeacher:
@@ -46,17 +47,6 @@ class OwnTeacher:
         with torch.no_grad():
             found = features(self._network, torch.from_numpy(records.inputs))
         return chosen(found, hidden, attentions)
-
-
-def chosen(found: Features, hidden: Sequence[int], attentions: Sequence[int]) -> Features:
-    """Of a model's features those that are wanted, detached, on the CPU, in float32; attention ``l`` is that of block ``l``."""
-    picked = Features(
-        found.logits, tuple(found.hidden_states[place] for place in hidden), tuple(found.attentions[place - 1] for place in attentions)
-    )
-    moved = picked.map(lambda tensor: tensor.detach().to("cpu", torch.float32))
-    inside = bool(hidden or attentions)
-    mask = found.mask.detach().to("cpu", torch.bool) if found.mask is not None and inside else None
-    return Features(moved.logits, moved.hidden_states, moved.attentions, mask)
 
 
 def _blank(task: Task) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

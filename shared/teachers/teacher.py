@@ -22,6 +22,11 @@ class Teacher(Protocol):
         """How many blocks it can show (``len(hidden_states) - 1``); 0 for a teacher that shows its output alone."""
         ...
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt; of trees their leaves; 0 where its file does not tell."""
+        ...
+
     def longest(self, records: Records) -> int:
         """Tokens of the longest of these records, as this teacher reads them; 0 where every record has the same number.
 

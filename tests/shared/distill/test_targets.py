@@ -55,7 +55,7 @@ def test_live_targets_are_those_of_the_view(task: Task, view: int) -> None:
 class Broken:
     """A teacher whose answers are no numbers."""
 
-    digest, layers = "0" * 64, 0
+    digest, layers, parameters = "0" * 64, 0, 0
 
     def longest(self, records: Records) -> int:
         return 0
