@@ -34,21 +34,25 @@ class UnsafeArchiveError(ValueError):
     """Something in the archive that could run code, or is none of what an exported classifier needs."""
 
 
-def check_archive(content: bytes) -> None:
-    """Raises :class:`UnsafeArchiveError`, or ``zipfile.BadZipFile`` and ``ValueError`` for damage, before torch's reader sees it.
+def checked_archive(content: bytes) -> bytes:
+    """The same archive, written anew from what was looked at: another reader cannot see other members in it.
 
-    Allowed are: the members that ``torch.export.save`` writes for a plain model, weights and constants without pickles, example
-    inputs that load with ``weights_only``, ``aten`` and ``prims`` operators, and arithmetic on sizes.
+    Raises :class:`UnsafeArchiveError`, or ``zipfile.BadZipFile`` and ``ValueError`` for damage. Allowed are: the members that
+    ``torch.export.save`` writes for a plain model, weights and constants without pickles, example inputs that load with
+    ``weights_only``, ``aten`` and ``prims`` operators, and arithmetic on sizes.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        names = [name for name in old.namelist() if not name.endswith("/")]
         if len(set(names)) != len(names) or len({name.split("/")[0] for name in names}) != 1:
             raise UnsafeArchiveError("members twice or in several folders")
         for name in names:
-            inner = name.partition("/")[2]
+            inner, member = name.partition("/")[2], old.read(name)
             if not _KNOWN.fullmatch(inner):
-                raise UnsafeArchiveError(f"a member that no plain model has: {inner}")
-            _check_member(inner, archive.read(name))
+                raise UnsafeArchiveError(f"a member that no plain model has: {inner!r}")
+            _check_member(inner, member)
+            new.writestr(name, member)
+    return out.getvalue()
 
 
 def _check_member(name: str, content: bytes) -> None:

@@ -51,7 +51,11 @@ def fit_boosting(records: Records, task: Task, seed: int) -> str:
     if not len(records):
         raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
     parts = _parts(records, seed)
-    data = [lightgbm.Dataset(part.inputs.astype(np.float64), part.labels, params=_settings(task, seed)) for part in parts]
+    closed = [place for place, column in enumerate(task.columns) if column.kind == "categorical"]
+    data: list[Any] = []
+    for part in parts:
+        known: dict[str, Any] = {"categorical_feature": closed, "reference": data[0] if data else None, "params": {"verbosity": -1}}
+        data.append(lightgbm.Dataset(part.inputs.astype(np.float64), part.labels, **known))
     stops: list[Any] = [lightgbm.early_stopping(PATIENCE, verbose=False)] if len(data) > 1 else []
     rounds = MOST_ROUNDS if stops else UNVALIDATED_ROUNDS
     booster = lightgbm.train(_settings(task, seed), data[0], rounds, valid_sets=data[1:], callbacks=stops)
@@ -106,7 +110,7 @@ def _loaded(text: str, file: Path) -> Any:
     try:
         if not whole:
             raise ValueError("not a whole model")
-        return lightgbm.Booster(params={"verbosity": -1}, model_str=text)
+        return lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
         raise CheckpointError(f"the trees in {file} are damaged; fit the teacher again or restore a copy") from error
 
@@ -123,7 +127,6 @@ def _settings(task: TabularTask, seed: int) -> dict[str, Any]:
     return {
         "objective": "binary" if labels == 2 else "multiclass",
         **({} if labels == 2 else {"num_class": labels}),
-        "categorical_feature": [place for place, column in enumerate(task.columns) if column.kind == "categorical"],
         "learning_rate": 0.05,
         "num_leaves": 15,
         "min_data_in_leaf": 5,

@@ -16,7 +16,7 @@ from shared.errors import CheckpointError
 from shared.files import read_bytes
 from shared.models.features import Features
 from shared.task import ImageTask, Task
-from shared.teachers.archive import UnsafeArchiveError, check_archive
+from shared.teachers.archive import UnsafeArchiveError, checked_archive
 from shared.teachers.pixels import Pixels
 from shared.teachers.showing import damaged, digest_of, telling_file
 
@@ -84,8 +84,7 @@ class ExportedTeacher:
 
 def _loaded(content: bytes, file: Path) -> Any:
     try:
-        check_archive(content)
-        return torch.export.load(io.BytesIO(content))
+        return torch.export.load(io.BytesIO(checked_archive(content)))
     except UnsafeArchiveError as error:
         raise CheckpointError(
             f"the graph in {file} is refused, it holds {error}; write it with torch.export.save from a plain module"
