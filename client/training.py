@@ -19,10 +19,9 @@ from shared.config import InstitutionConfig
 from shared.data import Split, load_site
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
-from shared.distill.cache import cached_targets, institution_views
+from shared.distill.cache import cached_targets, institution_views, order_of
 from shared.distill.evaluation import evaluate
-from shared.distill.objective import needs_inside
-from shared.distill.targets import Order, Targets
+from shared.distill.targets import Targets
 from shared.distill.trainer import distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
@@ -30,7 +29,7 @@ from shared.models import Network, build, load_vector, to_vector
 from shared.models.fragment import only_fragment
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings
-from shared.teachers import Teacher, open_teacher
+from shared.teachers import open_teacher
 from shared.work import (
     FIXED_POINT,
     CalibrateHistogramWork,
@@ -172,13 +171,6 @@ class Workbench:
         if wrong:
             raise ProtocolError(f"the counters '{wrong[0]}' do not fit the plan; coordinator and institution differ in task")
         return np.concatenate(parts).astype(np.int64)
-
-
-def order_of(distillation: DistillationSettings, teacher: Teacher) -> Order:
-    """What the objective wants to see of a teacher."""
-    if not needs_inside(distillation):
-        return Order(top_k=distillation.top_k)
-    return Order(tuple(range(teacher.layers + 1)) if teacher.layers else (), tuple(range(1, teacher.layers + 1)), distillation.top_k)
 
 
 def _one(value: int) -> NDArray[np.int64]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from shared.data.records import Records
+from shared.distill.objective import needs_inside
 from shared.distill.packing import packed
 from shared.distill.stored import CHUNK, Card, StoredTargets, check_sizes, done_chunks, opened, writer
 from shared.distill.targets import SHOWN, LiveTargets, Order, Targets, joined_arrays, live_targets, shown
 from shared.distill.views import VERSION, Views
 from shared.errors import EmptyInstitutionError
 from shared.models.seeds import derive
+from shared.settings import DistillationSettings
 from shared.task import Task
 from shared.teachers.teacher import Teacher
 
@@ -28,6 +30,13 @@ Progress = Callable[[int, int], None]
 def institution_views(task: Task, count: int, seed: int, name: str, first: int = 0) -> Views:
     """The views of an institution's records: its own, from its seed and name."""
     return Views(task, count, derive(seed, name, "views"), first)
+
+
+def order_of(distillation: DistillationSettings, teacher: Teacher) -> Order:
+    """What the objective wants to see of a teacher."""
+    if not needs_inside(distillation):
+        return Order(top_k=distillation.top_k)
+    return Order(tuple(range(teacher.layers + 1)) if teacher.layers else (), tuple(range(1, teacher.layers + 1)), distillation.top_k)
 
 
 def size_of(teacher: Teacher, records: Records, views: Views, order: Order) -> int:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from shared.data.records import Records
 from shared.data.split import hold_out
-from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError
+from shared.errors import CheckpointError, ConfigError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.models.features import Features
 from shared.models.seeds import derive
 from shared.task import TabularTask, Task
 from shared.teachers.showing import digest_of, log_probabilities, telling_file
+from shared.teachers.tuning import labelled
 
 MODEL_FILE = "model.txt"
 MOST_ROUNDS, PATIENCE = 500, 30
@@ -48,9 +49,7 @@ def fit_boosting(records: Records, task: Task, seed: int) -> str:
 
     if not isinstance(task, TabularTask):
         raise ConfigError("boosted trees learn from tables alone; fit a teacher of another kind for this task")
-    if not len(records):
-        raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
-    parts = _parts(records, seed)
+    parts = _parts(labelled(records), seed)
     closed = [place for place, column in enumerate(task.columns) if column.kind == "categorical"]
     data: list[Any] = []
     for part in parts:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.data.records import Records
-from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError
+from shared.errors import CheckpointError, ConfigError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
 from shared.models.cells import activation_attention, cells
@@ -28,7 +28,7 @@ from shared.settings import TrainingSettings
 from shared.task import ImageTask, Task
 from shared.teachers.pixels import Pixels
 from shared.teachers.showing import chosen, damaged, digest_of, label_order
-from shared.teachers.tuning import PRETRAINED, Progress, fine_tune, fresh
+from shared.teachers.tuning import PRETRAINED, Progress, fine_tune, fresh, labelled
 
 CARD_FILE, MODEL_FILE = "efficientnet.json", "model.safetensors"
 SMOOTHING = 0.1
@@ -86,8 +86,7 @@ def fit_efficientnet(
     """
     if not isinstance(task, ImageTask):
         raise ConfigError("an efficientnet-lite learns from images alone; fit a teacher of another kind for this task")
-    if not len(records):
-        raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
+    records = labelled(records)
     net, pixels = _pretrained(variant, len(task.labels), size), _pixels(size)
     fresh(net._fc, seed)
     labels = torch.from_numpy(records.labels)

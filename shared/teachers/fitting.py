@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from shared.data.records import Records
-from shared.errors import CheckpointError, ConfigError, DataError, EmptyInstitutionError
+from shared.errors import CheckpointError, ConfigError, DataError
 from shared.settings import TrainingSettings
 from shared.task import Task, TextTask
 from shared.teachers.folder import whole_folder
 from shared.teachers.loading import load_tokenizer, quiet
 from shared.teachers.showing import damaged
-from shared.teachers.tuning import PRETRAINED, Progress, fine_tune, fresh
+from shared.teachers.tuning import PRETRAINED, Progress, fine_tune, fresh, labelled
 
 _HEADS = ("classifier.", "score.")
 """Where the library puts a classifier's head: a base that has one for other labels gets another."""
@@ -41,6 +41,7 @@ def fit_pretrained(
     cannot be loaded, :class:`ConfigError` for other tasks than texts, and :class:`NotFiniteError` where the fit diverges.
     """
     _check(records, task)
+    records = labelled(records)
     model, names = _with_fresh_head(base, task, seed)
     tokenizer = load_tokenizer(base)
     ids = _tokens(tokenizer, records, task, model.config)
@@ -71,8 +72,6 @@ class _Part(torch.nn.Module):
 def _check(records: Records, task: Task) -> None:
     if not isinstance(task, TextTask):
         raise ConfigError("a Hugging Face encoder is fine-tuned on texts alone; for images choose an efficientnet-lite")
-    if not len(records):
-        raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
     if records.texts is None:
         raise DataError("a pretrained teacher reads texts, but these records hold tokens alone; give the institution the texts")
 

@@ -41,6 +41,18 @@ def open_teacher(path: Path, task: Task) -> Teacher:
     return opener(path, task)
 
 
+def lies_at(path: Path) -> bool:
+    """Whether there is a teacher of any kind at ``path``, whole or not."""
+    return (path.is_file() and path.suffix in _SUFFIXES) or any((path / name).is_file() for name in _KINDS)
+
+
+def forget_others(folder: Path, kind: str) -> None:
+    """Removes what would tell of another kind of teacher than ``kind`` in the folder: it was fitted anew."""
+    for name, (other, _, _) in _KINDS.items():
+        if other != kind:
+            (folder / name).unlink(missing_ok=True)
+
+
 def _telling(path: Path) -> str:
     if path.is_file() and path.suffix in _SUFFIXES:
         return _SUFFIXES[path.suffix]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.errors import NotFiniteError
+from shared.data.records import Records
+from shared.errors import EmptyInstitutionError, NotFiniteError
 from shared.models.seeds import generator
 from shared.settings import TrainingSettings
 
@@ -54,6 +56,14 @@ def fine_tune(
             _step(optimizer, loss(rows), model)
             done += 1
             on_step(done, total)
+
+
+def labelled(records: Records) -> Records:
+    """The records that a teacher can be fitted on: those with a label. Raises :class:`EmptyInstitutionError` where there is none."""
+    found = records if (records.labels >= 0).all() else records.take(np.flatnonzero(records.labels >= 0))
+    if not len(found):
+        raise EmptyInstitutionError("there are no labelled training records to fit a teacher on; give the institution some")
+    return found
 
 
 def rate_at(done: int, total: int) -> float:
