@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,16 +19,17 @@ from shared.config import InstitutionConfig
 from shared.data import Split, load_site
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
+from shared.distill.cache import cached_targets, institution_views, order_of
 from shared.distill.evaluation import evaluate
-from shared.distill.objective import needs_inside
-from shared.distill.targets import Targets, cached_targets
-from shared.distill.teacher import load_teacher
+from shared.distill.targets import Targets
 from shared.distill.trainer import distil
+from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.fragment import only_fragment
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings
+from shared.teachers import open_teacher
 from shared.work import (
     FIXED_POINT,
     CalibrateHistogramWork,
@@ -43,6 +45,8 @@ from shared.work import (
 
 LARGEST_LOSS = 2.0**20
 """A mean training loss counts no more than this, so that its counter cannot overflow."""
+
+_LOG = logging.getLogger("fedstill.training")
 
 Counters = Mapping[str, NDArray[np.int64]]
 
@@ -67,7 +71,7 @@ class Workbench:
         self._config = config
         self._folder = folder
         self._alignment = AlignmentStore(folder / "state")
-        self._targets: dict[bool, Targets] = {}
+        self._targets: dict[DistillationSettings, Targets] = {}
 
     def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
         """Performs one round's work. Raises :class:`DataError` and its kinds, :class:`CheckpointError`, :class:`ProtocolError`."""
@@ -109,6 +113,7 @@ class Workbench:
                 seed=derive(self._config.seed, self._config.name, work.seed, round_number, "train"),
                 alignment=self._alignment.load(work.version),
                 label_shares=work.label_shares,
+                views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
             )
         self._alignment.save(work.version, outcome.alignment)
         records = len(self._split.train)
@@ -118,11 +123,21 @@ class Workbench:
     def _teacher_targets(self, distillation: DistillationSettings) -> Targets | None:
         if distillation.teacher == "none":
             return None
-        inside = needs_inside(distillation)
-        if inside not in self._targets:
-            teacher = load_teacher(self._config.teacher_path or self._folder / "teacher", self._config.task)
-            self._targets[inside] = cached_targets(self._folder / "state", teacher, self._split.train.inputs, inside=inside)
-        return self._targets[inside]
+        if distillation not in self._targets:
+            teacher = open_teacher(self._config.teacher_path or self._folder / "teacher", self._config.task)
+            self._targets[distillation] = cached_targets(
+                self._folder / "state",
+                teacher,
+                self._split.train,
+                self._views(distillation),
+                order_of(distillation, teacher),
+                limit_mb=self._config.cache_limit_mb,
+                say=_LOG.warning,
+            )
+        return self._targets[distillation]
+
+    def _views(self, distillation: DistillationSettings, first: int = 0) -> Views:
+        return institution_views(self._config.task, distillation.views, self._config.seed, self._config.name, first)
 
     def _evaluate(self, student: Network) -> Counters:
         found = evaluate(student, self._split.test, len(self._config.task.labels))

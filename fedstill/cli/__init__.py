@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("fedstill.cli.simulate", "Run a whole federation on this machine, from records to a signed INT8 artifact."),
     "init": ("fedstill.cli.init", "Write a federation.toml for a CSV file or a folder of images of your own."),
     "check": ("fedstill.cli.check", "Check a federation.toml or institution.toml without running anything."),
-    "teacher": ("fedstill.cli.teacher", "Fit an institution's own large model on its own records."),
+    "teacher": ("fedstill.cli.teacher", "Fit, show and ask an institution's own large model."),
     "distill": ("fedstill.cli.distill", "Distil one teacher into one small student on one set of records, without a federation."),
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),

@@ -13,6 +13,7 @@ from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.loop import epochs
 from shared.distill.objective import Objective, declare
 from shared.distill.targets import Targets
+from shared.distill.views import Views
 from shared.errors import CheckpointError
 from shared.models.features import Features, features
 from shared.models.layers import use_dropout
@@ -43,10 +44,12 @@ def distil(
     seed: int,
     alignment: AlignmentState | None = None,
     label_shares: Sequence[float] = (),
+    views: Views | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``; ``targets`` are the teacher's, in the records' order (``None``: hard labels alone).
 
     ``seed`` decides the batches, the dropout and, where ``alignment`` is ``None`` or empty, the projections' first weights.
+    Each epoch sees the records as the view that ``views`` has for it, and the targets of that same view; ``None``: as they are.
     With ``label_shares`` of the federation, ``distillation.label_correction`` is applied (:mod:`shared.distill.label_shift`).
     Equal arguments give bit-identical students. Raises :class:`NotFiniteError` where training diverges and
     :class:`CheckpointError` for an alignment of other shapes.
@@ -57,18 +60,23 @@ def distil(
     if targets is not None and offset is not None:
         targets = _levelled(targets, labels, distillation.label_correction)
 
+    losses: list[float] = []
+
     def loss(rows: Tensor) -> Tensor:
-        found = shifted(features(student, inputs.index_select(0, rows)), offset)
-        value: Tensor = objective(found, targets.take(rows) if targets is not None else None, labels.index_select(0, rows))
+        view = views.of(len(losses)) if views is not None else 0
+        seen = inputs.index_select(0, rows) if views is None else torch.from_numpy(views.inputs(records.inputs, rows.numpy(), view))
+        found = shifted(features(student, seen), offset)
+        value: Tensor = objective(found, targets.take(rows, view) if targets is not None else None, labels.index_select(0, rows))
         return value
 
     use_dropout(student, generator(seed, "dropout"))
     student.train()
     parameters = [*parameters_in_order(student), *parameters_in_order(objective)]
-    last = list(epochs(parameters, loss, len(records), training, generator(seed, "batches")))[-1]
+    for mean in epochs(parameters, loss, len(records), training, generator(seed, "batches")):
+        losses.append(mean)  # one at a time: the loss asks how many epochs are done
     student.eval()
     use_dropout(student, None)
-    return Outcome(last, {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
+    return Outcome(losses[-1], {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,8 @@ class _Levelled:
     targets: Targets
     offset: Tensor
 
-    def take(self, rows: Tensor) -> Features:
-        return shifted(self.targets.take(rows), self.offset)
+    def take(self, rows: Tensor, view: int = 0) -> Features:
+        return shifted(self.targets.take(rows, view), self.offset)
 
 
 def _levelled(targets: Targets, labels: Tensor, strength: float) -> Targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.teachers.opening import forget_others, kind_of, lies_at, open_teacher
 from shared.teachers.teacher import Teacher
 
-__all__ = ["Teacher"]
+__all__ = ["Teacher", "forget_others", "kind_of", "lies_at", "open_teacher"]

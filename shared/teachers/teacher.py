@@ -22,6 +22,18 @@ class Teacher(Protocol):
         """How many blocks it can show (``len(hidden_states) - 1``); 0 for a teacher that shows its output alone."""
         ...
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt; of trees their leaves; 0 where its file does not tell."""
+        ...
+
+    def longest(self, records: Records) -> int:
+        """Tokens of the longest of these records, as this teacher reads them; 0 where every record has the same number.
+
+        Padded features of any batch of them can be cut or filled up to this length.
+        """
+        ...
+
     def show(self, records: Records, *, hidden: Sequence[int] = (), attentions: Sequence[int] = ()) -> Features:
         """Features of a small batch, without gradient, outside training mode, on the CPU in float32.
 

@@ -126,13 +126,39 @@ def test_rounds_seeds_and_names_draw_other_batches(tmp_path: Path) -> None:
 def test_the_alignment_of_earlier_rounds_counts_and_is_private(tmp_path: Path) -> None:
     one = home(tmp_path / "a")
     one.perform(train_work(), student_blob(), 1)
-    kept = sorted((tmp_path / "a" / "state").glob("*.safetensors"))
+    kept = sorted((tmp_path / "a" / "state").iterdir())
     assert [path.name.split("-")[0] for path in kept] == ["alignment", "targets"]
-    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600, 0o700]
+    assert {path.stat().st_mode & 0o777 for path in kept[1].iterdir()} == {0o600}
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     (tmp_path / "b" / "state" / "alignment-v00001.safetensors").unlink()
     work = train_work(version=1)
     assert not same(one.perform(work, student_blob(), 2), home(tmp_path / "b").perform(work, student_blob(), 2))
+
+
+def test_targets_over_the_limit_are_asked_live_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = home(tmp_path / "a").perform(train_work(), student_blob(), 1)
+    save_arrays(tmp_path / "b" / "records.npz", Split(records(TABLE, 40, seed=1), records(TABLE, 21, seed=2)))
+    save_teacher(tmp_path / "b" / "teacher", network(TABLE, LARGE, seed=9))
+    data = ArrayData(source="arrays", path=tmp_path / "b" / "records.npz")
+    live = Workbench(InstitutionConfig(name="ash", task=TABLE, data=data, student=SMALL, cache_limit_mb=0), tmp_path / "b")
+    found = live.perform(train_work(), student_blob(), 1)
+    assert "cache_limit_mb = 0" in caplog.text
+    assert not list((tmp_path / "b" / "state").glob("targets-*"))
+    assert kept.update is not None
+    assert found.update is not None
+    np.testing.assert_allclose(found.update, kept.update, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_views_are_part_of_the_round_and_repeat(tmp_path: Path, task: Task) -> None:
+    work = train_work(task, distillation=DistillationSettings(views=3, top_k=1))
+    one = home(tmp_path / "a", task)
+    first, second = one.perform(work, student_blob(task), 1), one.perform(work.model_copy(update={"version": 1}), student_blob(task), 2)
+    again = home(tmp_path / "a", task)
+    assert same(again.perform(work, student_blob(task), 1), first)
+    assert same(again.perform(work.model_copy(update={"version": 1}), student_blob(task), 2), second)
+    assert not same(home(tmp_path / "b", task).perform(train_work(task), student_blob(task), 1), first)
 
 
 def test_two_institutions_in_two_threads_do_not_meet(tmp_path: Path) -> None:

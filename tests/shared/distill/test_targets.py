@@ -1,31 +1,30 @@
-"""The teacher is asked once, its answers are kept privately, and nothing stale is ever used."""
+"""Targets are the teacher's features: of the rows and the view that were asked for, live or held."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 import torch
 
-from shared.distill import targets as module
-from shared.distill.targets import LiveTargets, cached_targets, targets_of
-from shared.errors import CheckpointError
+from shared.data.records import Records
+from shared.distill.targets import HeldTargets, Order, live_targets, targets_of
+from shared.distill.views import Views
+from shared.errors import NotFiniteError
 from shared.models.features import Features, features
 from shared.models.network import BATCH
 from shared.task import Task
-from tests.support.networks import IMAGES, LARGE, TABLE, inputs, network
+from shared.teachers.own import OwnTeacher
+from tests.support.networks import IMAGES, LARGE, TABLE, inputs, network, records
 
-
-def equal(one: Features, other: Features) -> bool:
-    tensors = zip((one.logits, *one.hidden_states, *one.attentions), (other.logits, *other.hidden_states, *other.attentions), strict=True)
-    return all(torch.equal(a, b) for a, b in tensors)
+ORDER = Order(hidden=(0, 2), attentions=(2,))
 
 
 @pytest.mark.parametrize("task", [TABLE, IMAGES])
 @pytest.mark.parametrize("inside", [True, False])
-def test_targets_are_the_teachers_features(task: Task, inside: bool) -> None:
+def test_held_targets_are_the_models_features(task: Task, inside: bool) -> None:
     teacher, values, rows = network(task, LARGE), inputs(task, BATCH + 5), torch.tensor([BATCH + 2, 0, 3])
-    found = targets_of(teacher, values, inside=inside).take(rows)
+    targets = targets_of(teacher, values, inside=inside)
+    found = targets.take(rows)
     with torch.no_grad():
         expected = features(teacher, torch.from_numpy(values)[rows])
     torch.testing.assert_close(found.logits, expected.logits)
@@ -33,44 +32,38 @@ def test_targets_are_the_teachers_features(task: Task, inside: bool) -> None:
     for one, other in zip(found.hidden_states, expected.hidden_states if inside else (), strict=True):
         torch.testing.assert_close(one, other)
     assert not found.logits.requires_grad
+    assert isinstance(targets, HeldTargets)
+    with pytest.raises(ValueError, match="as they are"):
+        targets.take(rows, 1)
 
 
-def test_targets_that_would_not_fit_are_asked_for_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "LARGEST_CACHE", 100)
-    teacher, values = network(TABLE, LARGE), inputs(TABLE, 9)
-    found = cached_targets(tmp_path, teacher, values, inside=True)
-    assert isinstance(found, LiveTargets)
-    assert not list(tmp_path.iterdir())
-    monkeypatch.undo()
-    rows = torch.arange(9)
-    assert equal(found.take(rows), targets_of(teacher, values, inside=True).take(rows))
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_live_targets_are_those_of_the_view(task: Task, view: int) -> None:
+    teacher, examples, views = network(task, LARGE), records(task, 50), Views(task, 3, seed=5)
+    rows = torch.tensor([41, 0, 3, *range(40)])
+    found = live_targets(OwnTeacher(teacher), examples, views, ORDER).take(rows, view)
+    with torch.no_grad():
+        expected = features(teacher, torch.from_numpy(views.inputs(examples.inputs, rows.numpy(), view)))
+    torch.testing.assert_close(found.logits, expected.logits, rtol=2e-3, atol=2e-3)
+    assert found.logits.dtype == torch.float32
+    for place, state in zip(ORDER.hidden, found.hidden_states, strict=True):
+        torch.testing.assert_close(state, expected.hidden_states[place], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(found.attentions[0], expected.attentions[1], rtol=2e-3, atol=2e-3)
 
 
-def test_the_file_gives_back_the_same_bits_and_spares_the_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher, values, rows = network(IMAGES, LARGE), inputs(IMAGES, 9), torch.arange(9)
-    first = cached_targets(tmp_path, teacher, values, inside=True).take(rows)
-    (path,) = tmp_path.iterdir()
-    assert path.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr(module, "targets_of", None)
-    assert equal(cached_targets(tmp_path, teacher, values, inside=True).take(rows), first)
+class Broken:
+    """A teacher whose answers are no numbers."""
+
+    digest, layers, parameters = "0" * 64, 0, 0
+
+    def longest(self, records: Records) -> int:
+        return 0
+
+    def show(self, records: Records, *, hidden: object = (), attentions: object = ()) -> Features:
+        return Features(torch.full((len(records), 2), np.nan))
 
 
-def test_another_teacher_or_other_records_are_asked_anew_and_the_old_removed(tmp_path: Path) -> None:
-    values = inputs(TABLE, 9)
-    cached_targets(tmp_path, network(TABLE, LARGE, seed=1), values, inside=True)
-    before = set(tmp_path.iterdir())
-    cached_targets(tmp_path, network(TABLE, LARGE, seed=2), values, inside=True)
-    after = set(tmp_path.iterdir())
-    assert len(after) == 1
-    assert not before & after
-    cached_targets(tmp_path, network(TABLE, LARGE, seed=2), inputs(TABLE, 9, seed=1), inside=True)
-    assert not after & set(tmp_path.iterdir())
-
-
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    teacher, values = network(TABLE, LARGE), inputs(TABLE, 9)
-    cached_targets(tmp_path, teacher, values, inside=True)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match=path.name):
-        cached_targets(tmp_path, teacher, values, inside=True)
+def test_a_teacher_that_answers_nan_is_refused() -> None:
+    with pytest.raises(NotFiniteError, match="teacher answered"):
+        live_targets(Broken(), records(TABLE, 5), Views(TABLE), Order())

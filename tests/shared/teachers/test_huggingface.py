@@ -1,0 +1,197 @@
+"""Small Hugging Face models of each kind are teachers: their own features, labels in the task's order, padding that changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    ConvNextConfig,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    SwinConfig,
+    ViTConfig,
+)
+
+from shared.data.records import Records
+from shared.errors import CheckpointError, DataError, MissingFileError
+from shared.task import ImageTask, TextTask
+from shared.teachers import Teacher, kind_of, open_teacher
+from tests.support.networks import TABLE
+
+LABELS = ("ill", "well", "unsure")
+WORDS = {"[PAD]": 0, "[UNK]": 1, **{f"w{place}": place for place in range(2, 40)}}
+TEXT = TextTask(family="text", labels=LABELS, tokenizer_sha256="0" * 64, vocabulary=40, max_tokens=12)
+IMAGE = ImageTask(family="image", labels=LABELS, size=16, channels=3)
+NAMED: dict[str, Any] = {"id2label": {0: "Unsure", 1: "well", 2: "ill"}, "label2id": {"Unsure": 0, "well": 1, "ill": 2}}
+TOKENS: dict[str, Any] = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+SIZE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+READERS = {
+    "bert": BertConfig(**SIZE, **TOKENS, **NAMED),
+    "gpt2": GPT2Config(n_embd=16, n_layer=2, n_head=2, **TOKENS, **NAMED),
+    "llama": LlamaConfig(**SIZE, **TOKENS, **NAMED),
+}
+SEERS = {
+    "vit": ViTConfig(**SIZE, image_size=32, patch_size=8, **NAMED),
+    "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", **NAMED),
+    "convnext": ConvNextConfig(hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], **NAMED),
+    "swin": SwinConfig(image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4, **NAMED),
+}
+PREPARED = {"do_resize": True, "size": {"height": 32, "width": 32}, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+def make_reader(folder: Path, kind: str = "bert", **changes: Any) -> Path:
+    torch.manual_seed(0)
+    config = type(READERS[kind]).from_dict({**READERS[kind].to_dict(), **changes})
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    words = Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+    return folder
+
+
+def make_seer(folder: Path, kind: str = "resnet") -> Path:
+    torch.manual_seed(0)
+    AutoModelForImageClassification.from_config(SEERS[kind]).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPARED))
+    return folder
+
+
+def texts(count: int = 6) -> Records:
+    rng = np.random.default_rng(1)
+    lines = [" ".join(f"w{token}" for token in rng.integers(2, 40, 1 + 2 * place)) for place in range(count)]
+    ids = np.zeros((count, TEXT.max_tokens), np.int32)
+    for row, line in zip(ids, lines, strict=True):
+        found = [WORDS[word] for word in line.split()][: TEXT.max_tokens]
+        row[: len(found)] = found
+    return Records(ids, np.arange(count) % 3, np.array(lines))
+
+
+def images(count: int = 4) -> Records:
+    return Records(np.random.default_rng(1).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), np.arange(count) % 3)
+
+
+def places(teacher: Teacher) -> dict[str, Any]:
+    return {"hidden": tuple(range(teacher.layers + 1)), "attentions": tuple(range(1, teacher.layers + 1))}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_reader_shows_what_the_model_itself_says(tmp_path: Path, kind: str) -> None:
+    teacher, records = open_teacher(make_reader(tmp_path, kind), TEXT), texts()
+    assert kind_of(tmp_path) == "huggingface"
+    assert teacher.layers == 2
+    assert teacher.longest(records) == 11
+    found = teacher.show(records, **places(teacher))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    for place in range(len(records)):
+        # Each text alone, without any padding.
+        ids = torch.from_numpy(records.inputs[place : place + 1, : 1 + 2 * place]).long()
+        with torch.no_grad():
+            expected = model(input_ids=ids, output_hidden_states=True, output_attentions=True)
+        length = ids.shape[1]
+        torch.testing.assert_close(found.logits[place], expected.logits[0, [2, 1, 0]], rtol=1e-4, atol=1e-5)
+        for one, other in zip(found.hidden_states, expected.hidden_states, strict=True):
+            torch.testing.assert_close(one[place, :length], other[0], rtol=1e-4, atol=1e-5)
+        for one, other in zip(found.attentions, expected.attentions, strict=True):
+            torch.testing.assert_close(one[place, :, :length, :length], other[0], rtol=1e-4, atol=1e-5)
+    assert found.mask is not None
+    assert found.mask.sum(dim=1).tolist() == [1, 3, 5, 7, 9, 11]
+    assert not found.logits.requires_grad
+
+
+@pytest.mark.parametrize("kind", SEERS)
+def test_a_seer_shows_each_block_and_its_attention(tmp_path: Path, kind: str) -> None:
+    teacher, records = open_teacher(make_seer(tmp_path, kind), IMAGE), images()
+    assert teacher.layers == (4 if kind == "convnext" else 2)
+    found = teacher.show(records, **places(teacher))
+    model = AutoModelForImageClassification.from_pretrained(tmp_path).eval()
+    values = torch.from_numpy(records.inputs).permute(0, 3, 1, 2).float()
+    values = torch.nn.functional.interpolate(values, (32, 32), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        expected = model(pixel_values=(values / 255 - 0.5) / 0.5)
+    torch.testing.assert_close(found.logits, expected.logits[:, [2, 1, 0]], rtol=1e-3, atol=1e-4)
+    assert [len(state) for state in (*found.hidden_states, *found.attentions)] == [4] * (2 * teacher.layers + 1)
+    assert all(state.dim() == 3 for state in found.hidden_states)
+    for one, state in zip(found.attentions, found.hidden_states[1:], strict=True):
+        assert one.shape[-1] == state.shape[1]
+        total = one.sum(dim=-1) if kind == "vit" else one.square().sum(dim=-1)
+        torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_is_wanted_is_shown(tmp_path: Path) -> None:
+    teacher, records = open_teacher(make_reader(tmp_path), TEXT), texts()
+    whole, part = teacher.show(records, **places(teacher)), teacher.show(records, hidden=(2,), attentions=(1,))
+    assert torch.equal(part.hidden_states[0], whole.hidden_states[2])
+    assert torch.equal(part.attentions[0], whole.attentions[0])
+    assert teacher.show(records).hidden_states == ()
+    assert teacher.show(records).mask is None
+
+
+def test_with_the_tasks_tokeniser_the_students_tokens_are_read(tmp_path: Path) -> None:
+    folder, records = make_reader(tmp_path), texts()
+    task = TEXT.model_copy(update={"tokenizer_sha256": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()})
+    tokens = Records(records.inputs, records.labels)
+    found = open_teacher(folder, task).show(tokens, hidden=(2,))
+    expected = open_teacher(folder, TEXT).show(records, hidden=(2,))
+    torch.testing.assert_close(found.logits, expected.logits)
+    torch.testing.assert_close(found.hidden_states, expected.hidden_states)
+    with pytest.raises(DataError, match="needs the texts"):
+        open_teacher(folder, TEXT).show(tokens)
+    with pytest.raises(CheckpointError, match="knows 40 tokens, the task has 50"):
+        open_teacher(folder, task.model_copy(update={"vocabulary": 50}))
+
+
+def test_an_empty_text_and_a_long_one_are_read(tmp_path: Path) -> None:
+    teacher = open_teacher(make_reader(tmp_path, "llama"), TEXT)
+    records = Records(np.zeros((2, 12), np.int32), np.zeros(2, np.int64), np.array(["", "w3 " * 100]))
+    assert teacher.longest(records) == TEXT.max_tokens
+    assert teacher.show(records, hidden=(0,)).hidden_states[0].shape == (2, 12, 16)
+    alone = records.take(np.array([0]))
+    assert teacher.longest(alone) == 1
+    assert torch.isfinite(teacher.show(alone).logits).all()
+
+
+def test_other_weights_preparation_or_labels_have_another_digest(tmp_path: Path) -> None:
+    folder = make_seer(tmp_path / "one")
+    first = open_teacher(folder, IMAGE).digest
+    assert open_teacher(make_seer(tmp_path / "same"), IMAGE).digest == first
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PREPARED, "image_mean": [0.4] * 3}))
+    second = open_teacher(folder, IMAGE).digest
+    assert open_teacher(make_seer(tmp_path / "other", "vit"), IMAGE).digest not in {first, second}
+    assert open_teacher(folder, IMAGE.model_copy(update={"labels": LABELS[::-1]})).digest != second != first
+
+
+def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    reader, seer = make_reader(tmp_path / "reader"), make_seer(tmp_path / "seer")
+    with pytest.raises(CheckpointError, match="knows 3 labels, but the task has 2"):
+        open_teacher(reader, TEXT.model_copy(update={"labels": ("ill", "well")}))
+    with pytest.raises(CheckpointError, match="some of the task's labels"):
+        open_teacher(reader, TEXT.model_copy(update={"labels": ("ill", "well", "healed")}))
+    with pytest.raises(CheckpointError, match="not rows of a table"):
+        open_teacher(reader, TABLE)
+    (seer / "preprocessor_config.json").write_text(json.dumps({**PREPARED, "size": "large"}))
+    with pytest.raises(CheckpointError, match="does not say how images are prepared"):
+        open_teacher(seer, IMAGE)
+    (seer / "preprocessor_config.json").unlink()
+    with pytest.raises(MissingFileError, match="image preparation"):
+        open_teacher(seer, IMAGE)
+
+
+def test_an_encoder_without_a_head_is_no_teacher_yet(tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    make_reader(tmp_path)
+    AutoModel.from_config(READERS["bert"]).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="--kind pretrained --base"):
+        open_teacher(tmp_path, TEXT)

@@ -1,0 +1,98 @@
+"""An ONNX graph is a teacher where its inputs and outputs fit, and refused in a sentence where not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from shared.errors import CheckpointError
+from shared.task import Task
+from shared.teachers import kind_of, open_teacher
+from tests.shared.teachers.test_huggingface import IMAGE, TEXT, images, texts
+from tests.support.networks import TABLE, records
+
+WEIGHT = np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
+
+
+def graph(
+    path: Path, shape: list[Any], labels: int = 2, *, kind: int = TensorProto.FLOAT, softmax: bool = False, extra: tuple[str, ...] = ()
+) -> None:
+    """``mean over all but the first two axes -> matrix -> (softmax)``."""
+    features = shape[1]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [len(shape) - 2], list(range(2, len(shape))))
+    weight = helper.make_tensor("weight", TensorProto.FLOAT, [features, labels], WEIGHT[:features, :labels].reshape(-1))
+    used = ["x", *extra]
+    nodes = [helper.make_node("Cast", [name], [f"f_{name}"], to=TensorProto.FLOAT) for name in used]
+    nodes.append(helper.make_node("Sum", [f"f_{name}" for name in used], ["sum"]))
+    nodes.append(
+        helper.make_node("ReduceMean", ["sum", "axes"], ["mean"], keepdims=0)
+        if len(shape) > 2
+        else helper.make_node("Identity", ["sum"], ["mean"])
+    )
+    nodes.append(helper.make_node("MatMul", ["mean", "weight"], ["scores"]))
+    nodes.append(helper.make_node("Softmax" if softmax else "Identity", ["scores"], ["y"]))
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name in used]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], labels])
+    initial = [weight, *([axes] if len(shape) > 2 else [])]
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, [output], initial), opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+@pytest.mark.parametrize("softmax", [True, False])
+def test_rows_are_answered_in_logits(tmp_path: Path, softmax: bool, batch: str | int) -> None:
+    graph(tmp_path / "model.onnx", [batch, 4], softmax=softmax)
+    found = records(TABLE, 5)
+    found = type(found)(np.nan_to_num(found.inputs) / 50, found.labels)
+    assert kind_of(tmp_path) == "onnx"
+    teacher = open_teacher(tmp_path, TABLE)
+    expected = torch.from_numpy(found.inputs @ WEIGHT[:4, :2])
+    shown = teacher.show(found)
+    torch.testing.assert_close(shown.logits.softmax(dim=1), expected.softmax(dim=1), rtol=1e-4, atol=1e-5)
+    if not softmax:
+        torch.testing.assert_close(shown.logits, expected, rtol=1e-4, atol=1e-4)
+    assert (shown.hidden_states, shown.attentions, teacher.layers, teacher.longest(found)) == ((), (), 0, 0)
+    assert teacher.parameters == 8
+
+
+@pytest.mark.parametrize("side", [16, 8, "side"])
+def test_images_are_prepared_for_a_float_graph(tmp_path: Path, side: Any) -> None:
+    graph(tmp_path / "model.onnx", ["n", 3, side, side], 3)
+    found = images()
+    expected = torch.from_numpy(found.inputs / np.float32(255)).mean(dim=(1, 2)) @ torch.from_numpy(WEIGHT[:3, :3])
+    torch.testing.assert_close(open_teacher(tmp_path, IMAGE).show(found).logits, expected, rtol=0.05, atol=0.02)
+
+
+def test_tokens_come_with_their_mask(tmp_path: Path) -> None:
+    graph(tmp_path / "model.onnx", ["n", 12], 3, kind=TensorProto.INT64, extra=("attention_mask", "token_type_ids"))
+    found = texts()
+    expected = (found.inputs + (found.inputs != 0)).astype(np.float32) @ WEIGHT[:, :3]
+    torch.testing.assert_close(
+        open_teacher(tmp_path / "model.onnx", TEXT).show(found).logits, torch.from_numpy(expected), rtol=1e-4, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "shape", "labels", "kind"),
+    [
+        (TABLE, ["n", 5], 2, TensorProto.FLOAT),
+        (TABLE, ["n", 4], 3, TensorProto.FLOAT),
+        (TABLE, ["n", 4], 2, TensorProto.INT64),
+        (TABLE, ["n", 3, 8, 8], 2, TensorProto.FLOAT),
+        (IMAGE, ["n", 4], 3, TensorProto.FLOAT),
+        (IMAGE, ["n", 3, 8, 8], 2, TensorProto.FLOAT),
+        (TEXT, ["n", 11], 3, TensorProto.INT64),
+        (TEXT, ["n", 12, 2], 3, TensorProto.INT64),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_when_opened(tmp_path: Path, task: Task, shape: list[Any], labels: int, kind: int) -> None:
+    graph(tmp_path / "model.onnx", shape, labels, kind=kind)
+    with pytest.raises(CheckpointError, match="does not take this task's records"):
+        open_teacher(tmp_path, task)
