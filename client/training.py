@@ -116,7 +116,7 @@ class Workbench:
         return to_vector(student) - vector, {**counters, "train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
 
     def _teacher_targets(self, distillation: DistillationSettings) -> Targets | None:
-        if distillation.teacher == "none":
+        if distillation.teacher != "own":
             return None
         inside = needs_inside(distillation)
         if inside not in self._targets:

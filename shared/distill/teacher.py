@@ -114,7 +114,7 @@ def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed:
     def loss(rows: Tensor) -> Tensor:
         teacher.train()
         value: Tensor = term(Features(teacher(inputs.index_select(0, rows))), None, labels.index_select(0, rows))
-        return value
+        return value.mean()
 
     use_dropout(teacher, generator(seed, "teacher", "dropout"))
     return epochs(parameters_in_order(teacher), loss, len(records), training, generator(seed, "teacher", "batches"))

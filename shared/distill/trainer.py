@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.average import AverageTeacher
+from shared.distill.depth import Wanted
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.loop import epochs
 from shared.distill.objective import Objective, declare
+from shared.distill.previous import PreviousStudent
+from shared.distill.proximal import Anchor
 from shared.distill.targets import Targets
 from shared.errors import CheckpointError
 from shared.models.features import Features, features
@@ -23,11 +28,21 @@ from shared.settings import DistillationSettings, TrainingSettings
 
 AlignmentState = Mapping[str, Tensor]
 """The parameters of the objective's terms by name: private to the institution, kept from round to round."""
+Augment = Callable[[Tensor, Tensor, int], Tensor]
+"""``(inputs, rows, view) -> inputs``: another view of the records at ``rows``, the one of which the teacher's targets are."""
+
+
+class ViewedTargets(Protocol):
+    """Targets of several views of each record; view 0 is the record as it is."""
+
+    def take(self, rows: Tensor, view: int = 0) -> Features:
+        """Features of one view of the records at ``rows``, int64 ``(batch,)``."""
+        ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``loss``: the objective's mean over the records in the last epoch; ``alignment``: what to hand back next round."""
+    """``loss``: the whole loss's mean over the records in the last epoch; ``alignment``: what to hand back next round."""
 
     loss: float
     alignment: AlignmentState
@@ -43,48 +58,82 @@ def distil(
     seed: int,
     alignment: AlignmentState | None = None,
     label_shares: Sequence[float] = (),
+    wanted: Wanted | None = None,
+    augment: Augment | None = None,
 ) -> Outcome:
-    """Trains ``student`` in place on ``records``; ``targets`` are the teacher's, in the records' order (``None``: hard labels alone).
+    """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
+
+    ``targets`` are the own teacher's, in the records' order, and show its places ``wanted`` (``None``: all); without them there are
+    hard labels alone. The other kinds of ``distillation.teacher`` need none, and look at none. With ``distillation.views`` above 1
+    epoch e is of view ``e % views``: ``targets`` are then a :class:`ViewedTargets`, and ``augment`` makes the student's view.
 
     ``seed`` decides the batches, the dropout and, where ``alignment`` is ``None`` or empty, the projections' first weights.
     With ``label_shares`` of the federation, ``distillation.label_correction`` is applied (:mod:`shared.distill.label_shift`).
     Equal arguments give bit-identical students. Raises :class:`NotFiniteError` where training diverges and
-    :class:`CheckpointError` for an alignment of other shapes.
+    :class:`CheckpointError` for an alignment of other shapes, or targets of other places.
     """
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-    objective = _objective(student, targets, inputs, distillation, seed, alignment)
     offset = label_offset(labels, label_shares, distillation.label_correction)
-    if targets is not None and offset is not None:
-        targets = _levelled(targets, labels, distillation.label_correction)
+    average = AverageTeacher(student, inputs, distillation.average_decay) if distillation.teacher in ("average", "pseudo") else None
+    teacher = _teacher(targets, average, labels, distillation, offset)
+    objective = _objective(student, teacher, inputs, distillation, seed, alignment, wanted if average is None else None)
+    previous = PreviousStudent(student, inputs, distillation.temperature) if distillation.previous_weight else None
+    anchor = Anchor(parameters_in_order(student), distillation.proximal) if distillation.proximal else None
+    losses: list[float] = []
 
     def loss(rows: Tensor) -> Tensor:
-        found = shifted(features(student, inputs.index_select(0, rows)), offset)
-        value: Tensor = objective(found, targets.take(rows) if targets is not None else None, labels.index_select(0, rows))
-        return value
+        view, batch = len(losses) % distillation.views, inputs.index_select(0, rows)
+        if average is not None:
+            average.follow()
+        if view and augment is not None:
+            batch = augment(batch, rows, view)
+        found = shifted(features(student, batch), offset)
+        value: Tensor = objective(found, _asked(teacher, rows, view) if teacher is not None else None, labels.index_select(0, rows))
+        if previous is not None:
+            value = value + distillation.previous_weight * previous.forgotten(found, rows, offset).mean()
+        return value if anchor is None else value + anchor.pull()
 
     use_dropout(student, generator(seed, "dropout"))
     student.train()
     parameters = [*parameters_in_order(student), *parameters_in_order(objective)]
-    last = list(epochs(parameters, loss, len(records), training, generator(seed, "batches")))[-1]
+    for done in epochs(parameters, loss, len(records), training, generator(seed, "batches")):
+        losses.append(done)
     student.eval()
     use_dropout(student, None)
-    return Outcome(last, {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
+    return Outcome(losses[-1], {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
 
 
 @dataclass(frozen=True)
-class _Levelled:
-    """Targets whose mean answer is that of the labels."""
+class _Shifted:
+    """Targets with an offset on their logits: one that levels the teacher's mean answer, or the student's own."""
 
     targets: Targets
     offset: Tensor
 
-    def take(self, rows: Tensor) -> Features:
-        return shifted(self.targets.take(rows), self.offset)
+    def take(self, rows: Tensor, view: int = 0) -> Features:
+        return shifted(_asked(self.targets, rows, view), self.offset)
+
+
+def _asked(targets: Targets, rows: Tensor, view: int) -> Features:
+    return cast(ViewedTargets, targets).take(rows, view) if view else targets.take(rows)
+
+
+def _teacher(
+    targets: Targets | None, average: AverageTeacher | None, labels: Tensor, distillation: DistillationSettings, offset: Tensor | None
+) -> Targets | None:
+    if distillation.teacher == "virtual":
+        return None
+    if average is not None:
+        # The average leans as little as the student itself, and gets the same offset.
+        return average if offset is None else _Shifted(average, offset)
+    if targets is None or offset is None:
+        return targets
+    return _levelled(targets, labels, distillation.label_correction)
 
 
 def _levelled(targets: Targets, labels: Tensor, strength: float) -> Targets:
     parts = [targets.take(rows).logits.softmax(dim=-1) for rows in torch.arange(len(labels)).split(BATCH)]  # type: ignore[no-untyped-call]
-    return _Levelled(targets, teacher_offset(labels, torch.cat(parts), strength))
+    return _Shifted(targets, teacher_offset(labels, torch.cat(parts), strength))
 
 
 def _objective(
@@ -94,11 +143,13 @@ def _objective(
     distillation: DistillationSettings,
     seed: int,
     alignment: AlignmentState | None,
+    wanted: Wanted | None,
 ) -> Objective:
     first = torch.zeros(1, dtype=torch.int64)
     with torch.no_grad():
         shape = features(student, inputs[:1])
-    objective = declare(distillation, shape, targets.take(first) if targets is not None else None, generator(seed, "alignment"))
+    shown = targets.take(first) if targets is not None else None
+    objective = declare(distillation, shape, shown, generator(seed, "alignment"), wanted)
     if alignment:
         try:
             objective.load_state_dict(dict(alignment))
