@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.data.records import Records
@@ -28,8 +30,18 @@ from shared.settings import DistillationSettings, TrainingSettings
 
 AlignmentState = Mapping[str, Tensor]
 """The parameters of the objective's terms by name: private to the institution, kept from round to round."""
-Augment = Callable[[Tensor, Tensor, int], Tensor]
-"""``(inputs, rows, view) -> inputs``: another view of the records at ``rows``, the one of which the teacher's targets are."""
+
+
+class Views(Protocol):
+    """Which view of the records an epoch sees, and what it looks like; view 0 is the record as it is."""
+
+    def of(self, epoch: int) -> int:
+        """The view of an epoch, counted from 0."""
+        ...
+
+    def inputs(self, inputs: NDArray[Any], rows: NDArray[np.int64], view: int) -> NDArray[Any]:
+        """The raw inputs of the records at ``rows``, out of those of all records, as ``view`` shows them."""
+        ...
 
 
 class ViewedTargets(Protocol):
@@ -59,13 +71,14 @@ def distil(
     alignment: AlignmentState | None = None,
     label_shares: Sequence[float] = (),
     wanted: Wanted | None = None,
-    augment: Augment | None = None,
+    views: Views | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
     ``targets`` are the own teacher's, in the records' order, and show its places ``wanted`` (``None``: all); without them there are
-    hard labels alone. The other kinds of ``distillation.teacher`` need none, and look at none. With ``distillation.views`` above 1
-    epoch e is of view ``e % views``: ``targets`` are then a :class:`ViewedTargets`, and ``augment`` makes the student's view.
+    hard labels alone. The other kinds of ``distillation.teacher`` need none, and look at none. Each epoch sees
+    the records as the view that ``views`` has for it, and the targets of that same view, of a :class:`ViewedTargets` (``None``: as
+    they are).
 
     ``seed`` decides the batches, the dropout and, where ``alignment`` is ``None`` or empty, the projections' first weights.
     With ``label_shares`` of the federation, ``distillation.label_correction`` is applied (:mod:`shared.distill.label_shift`).
@@ -82,12 +95,11 @@ def distil(
     losses: list[float] = []
 
     def loss(rows: Tensor) -> Tensor:
-        view, batch = len(losses) % distillation.views, inputs.index_select(0, rows)
+        view = views.of(len(losses)) if views is not None else 0
+        seen = inputs.index_select(0, rows) if views is None else torch.from_numpy(views.inputs(records.inputs, rows.numpy(), view))
         if average is not None:
             average.follow()
-        if view and augment is not None:
-            batch = augment(batch, rows, view)
-        found = shifted(features(student, batch), offset)
+        found = shifted(features(student, seen), offset)
         value: Tensor = objective(found, _asked(teacher, rows, view) if teacher is not None else None, labels.index_select(0, rows))
         if previous is not None:
             value = value + distillation.previous_weight * previous.forgotten(found, rows, offset).mean()
