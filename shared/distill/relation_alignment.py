@@ -58,7 +58,7 @@ def relation_heads(one: int, other: int) -> int:
 
 
 def relations(states: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """``log R`` of :class:`RelationAlignment`: ``(batch, tokens, width)`` -> ``(batch, heads, tokens, tokens)``; padding: minus infinity."""
+    """``log R``: ``(batch, tokens, width)`` -> ``(batch, heads, tokens, tokens)``, minus infinity at padding."""
     batch, tokens, width = states.shape
     parts = functional.layer_norm(states, (width,)).reshape(batch, tokens, heads, width // heads).transpose(1, 2)
     scores = parts @ parts.transpose(-1, -2) * (width // heads) ** -0.5
