@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from shared.data.records import Records
+from shared.distill.term import UNLABELLED
 from shared.models.network import predict_logits
 
 LARGEST_LOSS = 2.0**10
@@ -31,8 +32,15 @@ class Evaluation:
         return float(np.trace(self.confusion)) / max(self.records, 1)
 
 
+def labelled(records: Records) -> Records:
+    """The records that have a label."""
+    known = records.labels != UNLABELLED
+    return records if known.all() else records.take(np.flatnonzero(known))
+
+
 def evaluate(model: nn.Module, records: Records, classes: int) -> Evaluation:
-    """Evaluates in batches of bounded memory, outside training mode."""
+    """Evaluates in batches of bounded memory, outside training mode. Records without a label are not looked at."""
+    records = labelled(records)
     logits = predict_logits(model, records.inputs)
     losses = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(records.labels), reduction="none").numpy()
     bounded = np.minimum(np.nan_to_num(losses.astype(np.float64), nan=LARGEST_LOSS, posinf=LARGEST_LOSS), LARGEST_LOSS)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from shared.data.records import Records
 from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
-from shared.distill.evaluation import evaluate
+from shared.distill.evaluation import evaluate, labelled
 from shared.distill.hard_labels import HardLabels
 from shared.distill.loop import epochs
 from shared.errors import CheckpointError, EmptyInstitutionError, MissingFileError
@@ -54,10 +54,12 @@ class TeacherCard(Frozen):
 def fit_teacher(records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int) -> Network:
     """Fits a model on training records alone; a seeded fifth of them decides when to stop, and the best epoch is kept.
 
-    Raises :class:`EmptyInstitutionError` without records and :class:`NotFiniteError` where the fit diverges.
+    Records without a label teach it nothing. Raises :class:`EmptyInstitutionError` without labelled records and
+    :class:`NotFiniteError` where the fit diverges.
     """
+    records = labelled(records)
     if not len(records):
-        raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
+        raise EmptyInstitutionError("there are no labelled training records to fit a teacher on; give the institution some")
     teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher"))
     learnt, validated = _parts(records, seed)
     best, best_loss, waited = copy.deepcopy(teacher.state_dict()), math.inf, 0

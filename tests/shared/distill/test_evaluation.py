@@ -54,3 +54,11 @@ def test_dropout_does_not_show_in_an_evaluation() -> None:
     assert evaluate(model, records(), 2).loss == evaluate(model, records(), 2).loss
     assert model.training
     assert torch.is_grad_enabled()
+
+
+def test_records_without_a_label_are_not_looked_at() -> None:
+    whole = records(TABLE, 20)
+    hidden = Records(whole.inputs, np.where(np.arange(20) % 3 == 0, -1, whole.labels))
+    found, expected = evaluate(network(), hidden, 2), evaluate(network(), whole.take(np.flatnonzero(hidden.labels >= 0)), 2)
+    assert (found.records, found.loss) == (13, expected.loss)
+    assert (found.confusion == expected.confusion).all()

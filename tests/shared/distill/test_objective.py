@@ -174,7 +174,8 @@ def test_a_virtual_teacher_needs_none() -> None:
 
 def test_pseudo_labels_stand_beside_the_labels_that_there_are() -> None:
     labels = torch.tensor([0, -1, -1])
-    objective = made(teacher="pseudo", soft_weight=0.4, confidence=0.3)
+    settings = DistillationSettings(teacher="pseudo", soft_weight=0.4, confidence=0.3)
+    objective = declare(settings, STUDENT, TEACHER, generator(1, "a"))
     expected = 0.6 * HardLabels()(STUDENT, None, labels).mean() + 0.4 * PseudoLabels(0.3)(STUDENT, TEACHER, labels).mean()
     torch.testing.assert_close(objective(STUDENT, TEACHER, labels), expected)
 
