@@ -27,7 +27,8 @@ def term(
 
 
 def norm(states: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (states - states.mean(axis=-1, keepdims=True)) / np.sqrt(states.var(axis=-1, keepdims=True) + 1e-5)
+    normal: NDArray[np.float64] = (states - states.mean(axis=-1, keepdims=True)) / np.sqrt(states.var(axis=-1, keepdims=True) + 1e-5)
+    return normal
 
 
 def projected(found: HiddenAlignment, place: int, layer: int) -> NDArray[np.float64]:

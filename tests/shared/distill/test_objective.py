@@ -73,7 +73,7 @@ def test_a_teacher_that_shows_only_logits_still_teaches() -> None:
 
 # Every combination
 
-LOSSES = {
+LOSSES: dict[str, list[Any]] = {
     "output_loss": ["kl", "dkd", "dist"],
     "hidden_map": ["uniform", "last", "learned"],
     "attention_loss": ["rows", "relations"],
@@ -133,8 +133,7 @@ def test_embeddings_are_not_counted_twice() -> None:
 
 
 def test_terms_of_any_scale_start_equal() -> None:
-    settings = {"soft_weight": 0.5, "embedding_weight": 0.2, "hidden_weight": 0.3, "attention_weight": 0.4}
-    objective = made(**settings, adaptive_scale=True)
+    objective = made(soft_weight=0.5, embedding_weight=0.2, hidden_weight=0.3, attention_weight=0.4, adaptive_scale=True)
     output = 0.5 * HardLabels()(STUDENT, None, LABELS).mean() + 0.5 * SoftTargets(2.0)(STUDENT, TEACHER, LABELS).mean()
     # The buffers are float64 here, so that the first quotient is 1 exactly.
     assert objective(STUDENT, TEACHER, LABELS).item() == pytest.approx(output.item() + 0.2 + 0.3 + 0.4)
