@@ -32,7 +32,7 @@ from benchmarks.photographs import GRADES, Photographs, Source, read, synthetic
 from shared.config import AggregationSettings, CompressionSettings, FederationConfig, OptimizerSettings
 from shared.data import Records, Split
 from shared.data.split import deal
-from shared.distill.baselines import train_alone
+from shared.distill.alone import train_alone
 from shared.distill.teacher import fit_teacher
 from shared.models import predict
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings

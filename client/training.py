@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from shared.data import Split, load_site
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
 from shared.distill.cache import cached_targets, institution_views, order_of
+from shared.distill.depth import Wanted
 from shared.distill.evaluation import evaluate
+from shared.distill.resume import Resume
 from shared.distill.targets import Targets
-from shared.distill.trainer import distil
+from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
@@ -71,7 +74,7 @@ class Workbench:
         self._config = config
         self._folder = folder
         self._alignment = AlignmentStore(folder / "state")
-        self._targets: dict[DistillationSettings, Targets] = {}
+        self._targets: dict[DistillationSettings, tuple[Targets, Wanted]] = {}
 
     def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
         """Performs one round's work. Raises :class:`DataError` and its kinds, :class:`CheckpointError`, :class:`ProtocolError`."""
@@ -102,7 +105,10 @@ class Workbench:
     def _train(self, work: TrainWork, vector: NDArray[np.float32], round_number: int) -> tuple[NDArray[np.float32], Counters]:
         student = self._student(work.normalisation, vector)
         counters = self._evaluate(student)
-        targets = self._teacher_targets(work.distillation)
+        seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
+        targets, wanted = self._teacher_targets(work.distillation)
+        alignment = self._alignment.load(work.version)
+        resume = Resume(self._folder / "state" / "fit.safetensors", _fit_key(work, vector, seed, alignment))
         with only_fragment(student, work.fragments.get(self._config.name)):
             outcome = distil(
                 student,
@@ -110,30 +116,35 @@ class Workbench:
                 self._split.train,
                 work.training,
                 work.distillation,
-                seed=derive(self._config.seed, self._config.name, work.seed, round_number, "train"),
-                alignment=self._alignment.load(work.version),
+                seed=seed,
+                alignment=alignment,
                 label_shares=work.label_shares,
+                wanted=wanted,
                 views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
+                resume=resume,
             )
         self._alignment.save(work.version, outcome.alignment)
+        resume.done()
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
         return to_vector(student) - vector, {**counters, "train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
 
-    def _teacher_targets(self, distillation: DistillationSettings) -> Targets | None:
-        if distillation.teacher == "none":
-            return None
+    def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
+        if distillation.teacher != "own":
+            return None, None
         if distillation not in self._targets:
             teacher = open_teacher(self._config.teacher_path or self._folder / "teacher", self._config.task)
-            self._targets[distillation] = cached_targets(
+            order = order_of(self._config.student, self._config.task, distillation, teacher)
+            targets = cached_targets(
                 self._folder / "state",
                 teacher,
                 self._split.train,
                 self._views(distillation),
-                order_of(distillation, teacher),
+                order,
                 limit_mb=self._config.cache_limit_mb,
                 say=_LOG.warning,
             )
+            self._targets[distillation] = targets, Wanted(order.hidden, order.attentions)
         return self._targets[distillation]
 
     def _views(self, distillation: DistillationSettings, first: int = 0) -> Views:
@@ -172,6 +183,14 @@ class Workbench:
         if wrong:
             raise ProtocolError(f"the counters '{wrong[0]}' do not fit the plan; coordinator and institution differ in task")
         return np.concatenate(parts).astype(np.int64)
+
+
+def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState) -> str:
+    """Names exactly one fit: another round, another student or another plan starts anew."""
+    digest = hashlib.sha256(work.canonical() + str(seed).encode() + vector.tobytes())
+    for name, tensor in sorted(alignment.items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _one(value: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from shared.data.records import joined
 def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
     """Students that each institution distils alone from its own teacher, with as many epochs as the federation has."""
     from shared.distill import evaluate
-    from shared.distill.baselines import train_alone
+    from shared.distill.alone import train_alone
     from shared.distill.teacher import load_teacher
 
     config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)
@@ -33,7 +33,7 @@ def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
 def pooled_figures(federation: str, homes: Mapping[str, Path]) -> str:
     """A student distilled on the records of all institutions together: the upper bound that only a simulation has."""
     from shared.distill import evaluate
-    from shared.distill.baselines import train_alone
+    from shared.distill.alone import train_alone
     from shared.distill.teacher import fit_teacher
 
     config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)

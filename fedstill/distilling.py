@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from shared.frozen import Frozen
 
 if TYPE_CHECKING:
     from shared.data import Records, Split
+    from shared.distill.depth import Wanted
     from shared.distill.targets import Targets
     from shared.models import Network
     from shared.teachers import Teacher
@@ -75,13 +77,14 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     with watch.part("teacher"):
         teacher = _teacher(plan, split.train)
     with watch.part("targets"):
-        targets = _targets(plan, teacher, split.train, console) if teacher is not None else None
+        asked = _targets(plan, teacher, split.train, console) if teacher is not None else None
     with watch.part("student"):
-        loss = _train(plan, targets, split.train, console)
+        loss = _train(plan, asked, split.train, console)
     with watch.part("evaluation"):
         summary = _summarise(plan, teacher, load_model(student_file), split, loss, watch)
     summary = summary.model_copy(update={"seconds": dict(watch.parts)})
     write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
+    (plan.folder / "fit.safetensors").unlink(missing_ok=True)
     return summary
 
 
@@ -95,11 +98,10 @@ def _read_plan(folder: Path) -> DistilPlan:
 
 def _teacher(plan: DistilPlan, records: Records) -> Teacher | None:
     from shared.distill.teacher import fit_teacher, save_teacher
-    from shared.settings import needs_teacher
     from shared.teachers import open_teacher
 
     config = plan.federation
-    if not needs_teacher(config.distillation):
+    if config.distillation.teacher != "own":
         return None
     if plan.teacher is not None:
         return open_teacher(plan.teacher, config.task)
@@ -109,12 +111,13 @@ def _teacher(plan: DistilPlan, records: Records) -> Teacher | None:
     return open_teacher(home, config.task)
 
 
-def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Console) -> Targets:
+def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Console) -> tuple[Targets, Wanted]:
     from shared.distill.cache import cached_targets, institution_views, order_of, size_of
+    from shared.distill.depth import Wanted
 
     config = plan.federation
     views = institution_views(config.task, config.distillation.views, config.seed, config.name)
-    order = order_of(config, teacher)
+    order = order_of(config.student, config.task, config.distillation, teacher)
     size = size_of(teacher, records, views, order)
     console.print(f"the teacher's targets take {size / 1e6:,.1f} MB in {plan.folder}", highlight=False, soft_wrap=True)
     with progress_bar(console, 100) as bar:
@@ -126,29 +129,34 @@ def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Cons
             bar.advance("asking the teacher", now - done)
             done = now
 
-        return cached_targets(plan.folder, teacher, records, views, order, limit_mb=LARGEST_CACHE_MB, say=bar.say, on_chunk=on_chunk)
+        targets = cached_targets(plan.folder, teacher, records, views, order, limit_mb=LARGEST_CACHE_MB, say=bar.say, on_chunk=on_chunk)
+    return targets, Wanted(order.hidden, order.attentions)
 
 
-def _train(plan: DistilPlan, targets: Targets | None, records: Records, console: Console) -> float:
+def _train(plan: DistilPlan, asked: tuple[Targets, Wanted] | None, records: Records, console: Console) -> float:
     from shared.distill.alone import distil_alone
-    from shared.models import load_model, save_model
+    from shared.distill.cache import institution_views
+    from shared.distill.resume import Resume
+    from shared.models import save_model
 
-    path = plan.folder / STUDENT_FILE
-    if path.exists():
-        load_model(path)
-        return float(read_bytes(plan.folder / "loss.txt", what="loss").decode())
+    config = plan.federation
+    targets, wanted = asked if asked is not None else (None, None)
+    views = institution_views(config.task, config.distillation.views, config.seed, config.name) if config.distillation.views > 1 else None
+    # The plan's file stands for the whole fit: another plan cannot be in this folder.
+    resume = Resume(plan.folder / "fit.safetensors", hashlib.sha256(plan.model_dump_json().encode()).hexdigest())
     with progress_bar(console, plan.epochs) as bar:
         student, outcome = distil_alone(
             records,
-            plan.federation,
+            config,
             targets,
             epochs=plan.epochs,
-            seed=plan.federation.seed,
-            folder=plan.folder,
+            seed=config.seed,
+            wanted=wanted,
+            views=views,
+            resume=resume,
             on_epoch=lambda loss: bar.advance(f"distilling, loss {loss:.4f}"),
         )
-    write_atomic(plan.folder / "loss.txt", repr(outcome.loss).encode())
-    save_model(path, student)
+    save_model(plan.folder / STUDENT_FILE, student)
     return outcome.loss
 
 

@@ -91,7 +91,8 @@ def cache_institution(
     from shared.teachers import open_teacher
 
     teacher, records, wishes = open_teacher(teacher_path(config, folder), config.task), load_site(config).train, federation.distillation
-    views, order = institution_views(config.task, wishes.views, config.seed, config.name), order_of(wishes, teacher)
+    views = institution_views(config.task, wishes.views, config.seed, config.name)
+    order = order_of(config.student, config.task, wishes, teacher)
     size = size_of(teacher, records, views, order)
     announce(size)
     if size > config.cache_limit_mb * MEGABYTE:

@@ -135,7 +135,7 @@ class InstalledToolbox:
 
     def _teacher_parameters(self, publication: Publication) -> int | None:
         # What federation.toml proposes; an institution may have brought a teacher of its own.
-        if self._config.distillation.teacher == "none":
+        if self._config.distillation.teacher != "own":
             return None
         from shared.models import build, count_parameters
 

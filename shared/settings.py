@@ -51,26 +51,58 @@ class TrainingSettings(Frozen):
     patience: int = Field(default=0, ge=0, le=1000)
 
 
+TeacherKind = Literal["own", "none", "virtual", "average", "pseudo"]
+HiddenMap = Literal["uniform", "last", "learned"]
+
+
 class DistillationSettings(Frozen):
     """How the teacher teaches (Hinton et al. 2015; Jiao et al. 2020). A weight of 0 turns its term off.
 
-    ``soft_weight`` weighs the soft targets at ``temperature`` against the hard labels (``1 - soft_weight``);
-    ``hidden_weight`` and ``attention_weight`` scale the alignment terms, whose depth weights are
-    ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention maps. ``label_correction`` is how much
+    ``teacher`` is the institution's ``own``, or one that needs no model: ``none`` (hard labels alone), ``virtual`` (labels
+    smoothed to ``correct_probability``, Yuan et al. 2020), ``average`` (the student's own moving average, of which
+    ``average_decay`` is kept each step: 0 is the student itself, 1 the student as it arrived) or ``pseudo`` (that average where it is
+    at least ``confidence`` sure of an unlabelled record).
+
+    ``soft_weight`` weighs the soft targets at ``temperature`` against the hard labels (``1 - soft_weight``); ``output_loss`` is
+    Hinton's ``kl``, the decoupled ``dkd`` (``dkd_alpha`` for the label, ``dkd_beta`` for the others; Zhao et al. 2022) or the
+    relational ``dist`` (Huang et al. 2022). ``embedding_weight``, ``hidden_weight`` and ``attention_weight`` scale the alignment
+    terms, whose depth weights are ``w_l = depth_decay^(l / L)`` for hidden states and ``1 - w_l`` for attention. ``hidden_map``
+    pairs layers evenly, with the teacher's ``last``, or by a ``learned`` mixture; ``attention_loss`` compares the ``rows`` of
+    attention maps, or ``relations`` among hidden states where a teacher's maps cannot be compared or are not shown.
+    ``adaptive_scale`` divides each alignment term by the running mean of its own loss, so that all start at their weight.
+    ``difficulty_weight`` is the power with which hard records count more in all that the teacher teaches (0: all count the same);
+    hard are those of which the ``difficulty`` model, ``teacher`` or ``student``, is less sure. ``label_correction`` is how much
     of the difference between an institution's label shares and the federation's is taken out of its lessons
     (``shared/distill/label_shift.py``): 1 where institutions see other labels of the same kind of record.
+
+    ``proximal`` holds the student's weights, and ``previous_weight`` its answers, near those with which it arrived (FedProx, Li et
+    al. 2020; FedGKD, Yao et al. 2021).
 
     ``views`` is how many versions of each record the teacher is asked for: 1 is the record as it is, more add augmented ones
     drawn from stored seeds, so that teacher and student see the same. ``top_k`` keeps only that many of the teacher's largest
     logits; 0 keeps all.
     """
 
-    teacher: Literal["own", "none"] = "own"
+    teacher: TeacherKind = "own"
     temperature: float = Field(default=2.0, gt=0.0, le=100.0)
     soft_weight: float = Field(default=0.7, ge=0.0, le=1.0)
+    output_loss: Literal["kl", "dkd", "dist"] = "kl"
+    dkd_alpha: float = Field(default=1.0, ge=0.0, le=1000.0)
+    dkd_beta: float = Field(default=2.0, ge=0.0, le=1000.0)
+    embedding_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
     hidden_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
+    hidden_map: HiddenMap = "uniform"
     attention_weight: float = Field(default=0.1, ge=0.0, le=1000.0)
+    attention_loss: Literal["rows", "relations"] = "rows"
     depth_decay: float = Field(default=0.5, gt=0.0, le=1.0)
+    adaptive_scale: bool = False
+    difficulty_weight: float = Field(default=0.0, ge=0.0, le=10.0)
+    difficulty: Literal["teacher", "student"] = "teacher"
     label_correction: float = Field(default=0.0, ge=0.0, le=1.0)
+    correct_probability: float = Field(default=0.95, ge=0.9, lt=1.0)
+    average_decay: float = Field(default=0.99, ge=0.0, le=1.0)
+    confidence: float = Field(default=0.95, ge=0.0, le=1.0)
+    proximal: float = Field(default=0.0, ge=0.0, le=1000.0)
+    previous_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
     views: int = Field(default=1, ge=1, le=1000)
     top_k: int = Field(default=0, ge=0, le=100_000)

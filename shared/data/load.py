@@ -54,9 +54,9 @@ def load_pool(config: FederationConfig) -> Split:
     """
     if config.data is None:
         raise ConfigError("the configuration has no [data] to distil on; add it")
-    sites = _sites(config.data, config.task, config.split, config.seed)
+    sites = _sites(config.data, config.task, config.split, config.seed, config.tokenizer_path)
     if sites is None:
-        return _split(_whole(config.data, config.task), config.split, seed=config.seed, site="pool")
+        return _split(_whole(config.data, config.task, config.tokenizer_path), config.split, seed=config.seed, site="pool")
     if not sites:
         raise EmptyInstitutionError(f"{_where(config.data)} holds no records; give it some")
     splits = [_split(part, config.split, seed=config.seed, site=name) for name, part in sorted(sites.items())]

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from shared.data.records import Records
-from shared.distill.objective import needs_inside
+from shared.distill.depth import wanted
 from shared.distill.packing import packed
 from shared.distill.stored import CHUNK, Card, StoredTargets, check_sizes, done_chunks, opened, writer
 from shared.distill.targets import SHOWN, LiveTargets, Order, Targets, joined_arrays, live_targets, shown
 from shared.distill.views import VERSION, Views
 from shared.errors import EmptyInstitutionError
+from shared.models.build import shown_layers
 from shared.models.seeds import derive
-from shared.settings import DistillationSettings
+from shared.settings import DistillationSettings, NetworkSettings
 from shared.task import Task
 from shared.teachers.teacher import Teacher
 
@@ -32,11 +33,10 @@ def institution_views(task: Task, count: int, seed: int, name: str, first: int =
     return Views(task, count, derive(seed, name, "views"), first)
 
 
-def order_of(distillation: DistillationSettings, teacher: Teacher) -> Order:
-    """What the objective wants to see of a teacher."""
-    if not needs_inside(distillation):
-        return Order(top_k=distillation.top_k)
-    return Order(tuple(range(teacher.layers + 1)) if teacher.layers else (), tuple(range(1, teacher.layers + 1)), distillation.top_k)
+def order_of(student: NetworkSettings, task: Task, distillation: DistillationSettings, teacher: Teacher) -> Order:
+    """What the objective wants to see of a teacher for such a student: no more layers than it compares with."""
+    places = wanted(shown_layers(student, task), teacher.layers, distillation)
+    return Order(places.hidden, places.attentions, distillation.top_k)
 
 
 def size_of(teacher: Teacher, records: Records, views: Views, order: Order) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from shared.data.records import Records
+from shared.data.records import Records, labelled
 from shared.models.network import predict_logits
 
 LARGEST_LOSS = 2.0**10
@@ -40,7 +40,8 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, records: Records, classes: int) -> Evaluation:
-    """Evaluates in batches of bounded memory, outside training mode."""
+    """Evaluates in batches of bounded memory, outside training mode. Records without a label are not looked at."""
+    records = labelled(records)
     return score(predict_logits(model, records.inputs), records.labels, classes)
 
 

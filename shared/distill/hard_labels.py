@@ -5,18 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from shared.distill.term import Term
+from shared.distill.term import UNLABELLED, Term, spread
 from shared.models.features import Features
 
 
 class HardLabels(Term):
-    """``mean_b -log softmax(logits_b)[label_b]``, with ``smoothing`` s in 0..1: the target is 1 - s + s / labels
-    for the label and s / labels for the others (Szegedy et al. 2016)."""
+    """``mean_b -log softmax(logits_b)[label_b]`` over the labelled records b, 0 where there are none; with ``smoothing`` s in
+    0..1 the target is 1 - s + s / labels for the label and s / labels for the others (Szegedy et al. 2016)."""
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
         self.smoothing = smoothing
 
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
-        """``student.logits``: ``(batch, labels)``."""
-        return functional.cross_entropy(student.logits, labels, label_smoothing=self.smoothing)
+        """``(batch,)``, 0 at unlabelled records; ``student.logits``: ``(batch, labels)``."""
+        losses = functional.cross_entropy(student.logits, labels, ignore_index=UNLABELLED, reduction="none", label_smoothing=self.smoothing)
+        return spread(losses, labels != UNLABELLED)

@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from shared.distill.term import UNLABELLED
 from shared.models.features import Features
 
 SMOOTHING = 0.5
@@ -26,9 +27,9 @@ SMOOTHING = 0.5
 def label_offset(labels: Tensor, shares: Sequence[float], strength: float) -> Tensor | None:
     """The offset float32 ``(labels,)`` for records with these ``labels`` (int64), or ``None`` where there is nothing to correct.
 
-    ``shares``: the federation's, positive, one a label; empty while unknown.
+    ``shares``: the federation's, positive, one a label; empty while unknown. Only labelled records say what the shares are here.
     """
-    if not strength or not shares:
+    if not strength or not shares or not (labels != UNLABELLED).any():
         return None
     offset = torch.log(_label_shares(labels, len(shares))) - torch.log(torch.tensor(shares, dtype=torch.float64))
     return (strength * offset).to(torch.float32)
@@ -37,14 +38,14 @@ def label_offset(labels: Tensor, shares: Sequence[float], strength: float) -> Te
 def teacher_offset(labels: Tensor, answers: Tensor, strength: float) -> Tensor:
     """What is added to the teacher's logits, float32 ``(labels,)``, so that its mean answer is the label shares.
 
-    ``answers``: its probabilities ``(records, labels)`` for the records with these ``labels``.
+    ``answers``: its probabilities ``(records, labels)`` for the records with these ``labels``, of which some are labelled.
     """
-    mean = answers.to(torch.float64).mean(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    mean = answers[labels != UNLABELLED].to(torch.float64).mean(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
     return (strength * (torch.log(_label_shares(labels, answers.shape[1])) - torch.log(mean))).to(torch.float32)
 
 
 def _label_shares(labels: Tensor, count: int) -> Tensor:
-    counts = torch.bincount(labels, minlength=count).to(torch.float64) + SMOOTHING
+    counts = torch.bincount(labels[labels != UNLABELLED], minlength=count).to(torch.float64) + SMOOTHING
     return counts / counts.sum()
 
 

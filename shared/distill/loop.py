@@ -42,10 +42,15 @@ def epochs(
     running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`), which
     saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
-    return iter(_Fit(parameters, loss, records, training, generator, resume, dict(carried or {}), lengths))
+    return iter(Fit(parameters, loss, records, training, generator, resume=resume, carried=carried, lengths=lengths))
 
 
-class _Fit:
+class Fit:
+    """A fit as an object, for a loss that asks which epoch it is: iterate over it as over :func:`epochs`.
+
+    ``last`` is the mean loss of the last whole epoch, NaN before the first.
+    """
+
     def __init__(
         self,
         parameters: Sequence[nn.Parameter],
@@ -53,15 +58,17 @@ class _Fit:
         records: int,
         training: TrainingSettings,
         generator: torch.Generator,
-        resume: Resume | None,
-        carried: dict[str, Carried],
-        lengths: Tensor | None,
+        *,
+        resume: Resume | None = None,
+        carried: Mapping[str, Carried] | None = None,
+        lengths: Tensor | None = None,
     ) -> None:
+        """Arguments as of :func:`epochs`."""
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
-        self._generator, self._resume, self._carried, self._lengths = generator, resume, carried, lengths
+        self._generator, self._resume, self._carried, self._lengths = generator, resume, dict(carried or {}), lengths
         self._batches = -(-records // training.batch_size)
-        self._step, self._total = 0, 0.0
+        self._step, self._total, self.last = 0, 0.0, math.nan
         self._order = generator.get_state()
         if resume is not None and (state := resume.load()) is not None:
             self._restore(state)
@@ -69,6 +76,14 @@ class _Fit:
     def __iter__(self) -> Iterator[float]:
         while self._step < self._training.epochs * self._batches:
             yield self._epoch()
+            # Only now, when whoever looks on has done its part of the epoch, is the state one whole.
+            if self._resume is not None and self._resume.due():
+                self._resume.save(self._state())
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return self._step // self._batches
 
     def _epoch(self) -> float:
         # Kept is the state before the shuffle: a fit that goes on draws the same order again and skips what is done.
@@ -78,13 +93,11 @@ class _Fit:
             self._step += 1
             if self._resume is not None and self._step % self._batches and self._resume.due():
                 self._resume.save(self._state())
-        mean, self._total = self._total / self._records, 0.0
-        if not math.isfinite(mean):
+        self.last, self._total = self._total / self._records, 0.0
+        if not math.isfinite(self.last):
             raise NotFiniteError("training left the finite numbers; lower training.learning_rate")
         self._order = self._generator.get_state()
-        if self._resume is not None and self._resume.due():
-            self._resume.save(self._state())
-        return mean
+        return self.last
 
     def _learn(self, rows: Tensor) -> None:
         parts = rows.tensor_split(min(self._training.accumulation, len(rows)))
@@ -101,12 +114,13 @@ class _Fit:
         return torch.autocast(device, torch.bfloat16) if low else nullcontext()
 
     def _state(self) -> dict[str, Tensor]:
-        own = {"step": torch.tensor(self._step), "total": torch.tensor(self._total, dtype=torch.float64), "order": self._order}
+        sums = torch.tensor([self._total, self.last], dtype=torch.float64)
+        own = {"step": torch.tensor(self._step), "sums": sums, "order": self._order}
         carried = {f"carried.{name}": thing.get_state() for name, thing in self._carried.items()}
         return {**own, **carried, **{f"optimizer.{name}": tensor for name, tensor in self._optimizer.state().items()}}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        self._step, self._total = int(state["step"]), float(state["total"])
+        self._step, (self._total, self.last) = int(state["step"]), state["sums"].tolist()
         self._generator.set_state(state["order"])
         for name, thing in self._carried.items():
             thing.set_state(state[f"carried.{name}"])

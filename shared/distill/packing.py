@@ -81,8 +81,13 @@ def _arrays(features: Features, top_k: int) -> dict[str, NDArray[Any]]:
     else:
         found = {"logits": _half(features.logits)}
     found |= {f"hidden-{place:03d}": _half(state) for place, state in enumerate(features.hidden_states)}
-    found |= {f"attention-{place:03d}": _half(one) for place, one in enumerate(features.attentions)}
+    found |= {f"attention-{place:03d}": _half(_over_heads(one)) for place, one in enumerate(features.attentions)}
     return found if features.mask is None else found | {"mask": features.mask.numpy().astype(np.bool_)}
+
+
+def _over_heads(maps: Tensor) -> Tensor:
+    # Alignment compares the mean over heads, whose numbers may differ: keeping them apart would cost as many times the room.
+    return maps.mean(dim=1, keepdim=True) if maps.dim() == 4 else maps
 
 
 def _half(tensor: Tensor) -> NDArray[np.float16]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -28,6 +29,25 @@ class Carried(Protocol):
     def set_state(self, state: Tensor) -> object:
         """Sets all of it."""
         ...
+
+
+class Buffers:
+    """Some tensors of a model, all of one type, as one that is carried."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = tensors
+
+    def get_state(self) -> Tensor:
+        """One vector, a copy."""
+        return torch.cat([torch.zeros(0), *(tensor.detach().reshape(-1) for tensor in self._tensors)])
+
+    def set_state(self, state: Tensor) -> None:
+        """Sets them, in place."""
+        start = 0
+        with torch.no_grad():
+            for tensor in self._tensors:
+                tensor.copy_(state[start : start + tensor.numel()].view(tensor.shape))
+                start += tensor.numel()
 
 
 class Resume:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional
 
+from shared.distill.divergence import divergence, softened
 from shared.distill.term import Term, known
 from shared.models.features import Features
 
@@ -20,8 +20,6 @@ class SoftTargets(Term):
         self.temperature = temperature
 
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
-        """Both logits: ``(batch, labels)``."""
-        found = functional.log_softmax(student.logits / self.temperature, dim=-1)
-        wanted = functional.log_softmax(known(teacher).logits / self.temperature, dim=-1)
-        divergence = functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
-        return self.temperature**2 * divergence
+        """``(batch,)``; both logits: ``(batch, labels)``. Labels are not looked at."""
+        found = softened(student.logits, self.temperature)
+        return self.temperature**2 * divergence(found, softened(known(teacher).logits, self.temperature))

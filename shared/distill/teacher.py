@@ -54,11 +54,12 @@ class TeacherCard(Frozen):
 def fit_teacher(records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int) -> Network:
     """Fits a model on training records that have a label; a seeded fifth of them decides when to stop, and the best epoch is kept.
 
-    Raises :class:`EmptyInstitutionError` without records and :class:`NotFiniteError` where the fit diverges.
+    Records without a label teach it nothing. Raises :class:`EmptyInstitutionError` without labelled records and
+    :class:`NotFiniteError` where the fit diverges.
     """
     records = labelled(records)
     if not len(records):
-        raise EmptyInstitutionError("there are no training records to fit a teacher on; give the institution some")
+        raise EmptyInstitutionError("there are no labelled training records to fit a teacher on; give the institution some")
     teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher"))
     learnt, validated = _parts(records, seed)
     best, best_loss, waited = copy.deepcopy(teacher.state_dict()), math.inf, 0
@@ -115,7 +116,7 @@ def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed:
     def loss(rows: Tensor) -> Tensor:
         teacher.train()
         value: Tensor = term(Features(teacher(trimmed_for(teacher, inputs.index_select(0, rows)))), None, labels.index_select(0, rows))
-        return value
+        return value.mean()
 
     use_dropout(teacher, generator(seed, "teacher", "dropout"))
     return epochs(parameters_in_order(teacher), loss, len(records), training, generator(seed, "teacher", "batches"))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
-from shared.distill.label_shift import label_offset, shifted, teacher_offset
-from shared.distill.loop import epochs
-from shared.distill.objective import Objective, declare
+from shared.distill.depth import Wanted
+from shared.distill.held_out import HeldOut, parted
+from shared.distill.lesson import Lesson
+from shared.distill.loop import Fit
+from shared.distill.resume import Carried, Resume
 from shared.distill.targets import Targets
 from shared.distill.views import Views
 from shared.errors import CheckpointError
-from shared.models.features import Features, features
 from shared.models.layers import use_dropout
-from shared.models.network import BATCH
+from shared.models.network import Network
 from shared.models.seeds import generator
 from shared.models.vector import parameters_in_order
 from shared.settings import DistillationSettings, TrainingSettings
+from shared.task import TextTask
 
 AlignmentState = Mapping[str, Tensor]
 """The parameters of the objective's terms by name: private to the institution, kept from round to round."""
@@ -28,10 +30,12 @@ AlignmentState = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Outcome:
-    """``loss``: the objective's mean over the records in the last epoch; ``alignment``: what to hand back next round."""
+    """``loss``: the whole loss's mean over the records in the last epoch; ``alignment``: what to hand back next round; ``epochs``
+    that were done, fewer than asked for where the fit stopped early."""
 
     loss: float
     alignment: AlignmentState
+    epochs: int = 0
 
 
 def distil(
@@ -44,72 +48,62 @@ def distil(
     seed: int,
     alignment: AlignmentState | None = None,
     label_shares: Sequence[float] = (),
+    wanted: Wanted | None = None,
     views: Views | None = None,
+    resume: Resume | None = None,
+    on_epoch: Callable[[float], object] = lambda loss: None,
 ) -> Outcome:
-    """Trains ``student`` in place on ``records``; ``targets`` are the teacher's, in the records' order (``None``: hard labels alone).
+    """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
-    ``seed`` decides the batches, the dropout and, where ``alignment`` is ``None`` or empty, the projections' first weights.
-    Each epoch sees the records as the view that ``views`` has for it, and the targets of that same view; ``None``: as they are.
-    With ``label_shares`` of the federation, ``distillation.label_correction`` is applied (:mod:`shared.distill.label_shift`).
-    Equal arguments give bit-identical students. Raises :class:`NotFiniteError` where training diverges and
-    :class:`CheckpointError` for an alignment of other shapes.
+    ``targets`` are the own teacher's, in the records' order, and show its places ``wanted`` (``None``: all); without them there are
+    hard labels alone. The other kinds of ``distillation.teacher`` need none, and look at none. Each epoch sees the records as
+    the view that ``views`` has for it, and the targets of that same view (``None``: as they are).
+
+    ``seed`` decides the batches, the dropout, what is held out and, where ``alignment`` is ``None`` or empty, the projections' first
+    weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
+    (:mod:`shared.distill.label_shift`). With ``resume`` a fit that was killed goes on. Equal arguments give bit-identical
+    students, however often it was. Raises :class:`NotFiniteError` where training diverges and :class:`CheckpointError` for an
+    alignment of other shapes, or targets of other places.
     """
-    inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-    objective = _objective(student, targets, inputs, distillation, seed, alignment)
-    offset = label_offset(labels, label_shares, distillation.label_correction)
-    if targets is not None and offset is not None:
-        targets = _levelled(targets, labels, distillation.label_correction)
-
-    losses: list[float] = []
-
-    def loss(rows: Tensor) -> Tensor:
-        view = views.of(len(losses)) if views is not None else 0
-        seen = inputs.index_select(0, rows) if views is None else torch.from_numpy(views.inputs(records.inputs, rows.numpy(), view))
-        found = shifted(features(student, seen), offset)
-        value: Tensor = objective(found, targets.take(rows, view) if targets is not None else None, labels.index_select(0, rows))
-        return value
-
-    use_dropout(student, generator(seed, "dropout"))
+    lesson = Lesson(student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views)
+    _load(lesson, alignment)
+    learnt, watched = parted(records, training.patience, seed)
+    held_out = HeldOut(student, watched, training.patience) if watched is not None else None
+    dropout = generator(seed, "dropout")
+    carried: dict[str, Carried] = {"dropout": dropout, **lesson.carried, **({"held out": held_out} if held_out is not None else {})}
+    use_dropout(student, dropout)
+    fit = Fit(
+        [*parameters_in_order(student), *parameters_in_order(lesson.objective)],
+        lambda rows: lesson.loss(learnt.index_select(0, rows), fit.epoch),
+        len(learnt),
+        training,
+        generator(seed, "batches"),
+        resume=resume,
+        carried=carried,
+        lengths=_lengths(student, records, learnt),
+    )
     student.train()
-    parameters = [*parameters_in_order(student), *parameters_in_order(objective)]
-    for mean in epochs(parameters, loss, len(records), training, generator(seed, "batches")):
-        losses.append(mean)  # one at a time: the loss asks how many epochs are done
+    for mean in fit:
+        on_epoch(mean)
+        if held_out is not None and held_out.is_enough():
+            break
+    if held_out is not None:
+        held_out.put_back()
     student.eval()
     use_dropout(student, None)
-    return Outcome(losses[-1], {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()})
+    return Outcome(fit.last, {name: tensor.detach().clone() for name, tensor in lesson.objective.state_dict().items()}, fit.epoch)
 
 
-@dataclass(frozen=True)
-class _Levelled:
-    """Targets whose mean answer is that of the labels."""
-
-    targets: Targets
-    offset: Tensor
-
-    def take(self, rows: Tensor, view: int = 0) -> Features:
-        return shifted(self.targets.take(rows, view), self.offset)
-
-
-def _levelled(targets: Targets, labels: Tensor, strength: float) -> Targets:
-    parts = [targets.take(rows).logits.softmax(dim=-1) for rows in torch.arange(len(labels)).split(BATCH)]  # type: ignore[no-untyped-call]
-    return _Levelled(targets, teacher_offset(labels, torch.cat(parts), strength))
-
-
-def _objective(
-    student: nn.Module,
-    targets: Targets | None,
-    inputs: Tensor,
-    distillation: DistillationSettings,
-    seed: int,
-    alignment: AlignmentState | None,
-) -> Objective:
-    first = torch.zeros(1, dtype=torch.int64)
-    with torch.no_grad():
-        shape = features(student, inputs[:1])
-    objective = declare(distillation, shape, targets.take(first) if targets is not None else None, generator(seed, "alignment"))
+def _load(lesson: Lesson, alignment: AlignmentState | None) -> None:
     if alignment:
         try:
-            objective.load_state_dict(dict(alignment))
+            lesson.objective.load_state_dict(dict(alignment))
         except RuntimeError as error:
             raise CheckpointError("the alignment kept from the last round does not fit this student and teacher; remove it") from error
-    return objective
+
+
+def _lengths(student: nn.Module, records: Records, learnt: Tensor) -> Tensor | None:
+    task = student.task if isinstance(student, Network) else None
+    if not isinstance(task, TextTask):
+        return None
+    return torch.from_numpy((records.inputs != task.padding).sum(axis=1)).index_select(0, learnt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.errors import ConfigError
 from shared.models.layers import initialise
 from shared.models.network import Network
-from shared.models.residual import ResidualNet
+from shared.models.residual import ResidualNet, layout, stem_size
 from shared.models.seeds import generator
 from shared.models.text import TextTransformer
 from shared.models.transformer import TabularTransformer
@@ -31,6 +31,13 @@ def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *,
     model = _made(network, task, normalisation)
     initialise(model, generator(seed, "weights"))
     return model.eval()
+
+
+def shown_layers(network: NetworkSettings, task: Task) -> int:
+    """How many layers such a model shows: blocks of a transformer, stages of a convolutional net. Raises as :func:`architecture`."""
+    if isinstance(task, ImageTask) and architecture(network, task) == "convolutional":
+        return len(layout(network, stem_size(task)))
+    return network.depth
 
 
 def architecture(network: NetworkSettings, task: Task) -> str:

@@ -31,11 +31,10 @@ class ResidualNet(Network):
         super().__init__(settings, task, normalisation)
         for name, values in (("mean", normalisation.means), ("deviation", normalisation.deviations)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
-        stride = 1 if task.size <= LARGEST_MAP else 2
-        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=stride)
+        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=_stem_stride(task))
         self.stages = nn.ModuleList()
         channels = settings.width
-        for blocks, width, first_stride in layout(settings, -(-task.size // stride)):
+        for blocks, width, first_stride in layout(settings, stem_size(task)):
             self.stages.append(nn.Sequential(*_stage(channels, width, first_stride, blocks)))
             channels = width
         self.dropout = Dropout(settings.dropout)
@@ -79,6 +78,15 @@ class ResidualBlock(nn.Module):
         """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
         branch = self.second(functional.relu(self.first(maps)))
         return functional.relu(self.around(maps) + branch)
+
+
+def stem_size(task: ImageTask) -> int:
+    """Side of the maps that the stem gives."""
+    return -(-task.size // _stem_stride(task))
+
+
+def _stem_stride(task: ImageTask) -> int:
+    return 1 if task.size <= LARGEST_MAP else 2
 
 
 def layout(settings: NetworkSettings, size: int) -> list[tuple[int, int, int]]:

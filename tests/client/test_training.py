@@ -20,7 +20,7 @@ from shared.distill import evaluate
 from shared.distill.teacher import save_teacher
 from shared.errors import CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
-from shared.settings import DistillationSettings, TrainingSettings
+from shared.settings import DistillationSettings, TeacherKind, TrainingSettings
 from shared.task import Task
 from shared.work import (
     FIXED_POINT,
@@ -113,6 +113,15 @@ def test_the_same_round_gives_the_same_bits_after_a_restart(tmp_path: Path) -> N
     assert same(one.perform(train_work(version=1), student_blob(seed=2), 2), second)
     assert same(home(tmp_path / "a").perform(train_work(version=1), student_blob(seed=2), 2), second)
     assert same(home(tmp_path / "b").perform(train_work(), student_blob(), 1), first)
+
+
+@pytest.mark.parametrize("kind", ["none", "virtual", "average", "pseudo"])
+def test_only_an_own_teacher_is_looked_for(tmp_path: Path, kind: TeacherKind) -> None:
+    work = train_work(distillation=DistillationSettings(teacher=kind))
+    found = home(tmp_path / "a", teacher=False).perform(work, student_blob(), 1)
+    assert found.update is not None
+    assert np.abs(found.update).max() > 0
+    assert same(home(tmp_path / "b").perform(work, student_blob(), 1), found)
 
 
 def test_rounds_seeds_and_names_draw_other_batches(tmp_path: Path) -> None:

@@ -64,3 +64,11 @@ def test_macro_f1_is_scikit_learns_over_the_labels_that_are_there() -> None:
     per_label = f1_score(truth, logits.argmax(axis=1), labels=range(4), average=None, zero_division=0)
     assert found.macro_f1 == pytest.approx(per_label.mean())
     assert score(logits[:0], truth[:0], 5).macro_f1 == 0.0
+
+
+def test_records_without_a_label_are_not_looked_at() -> None:
+    whole = records(TABLE, 20)
+    hidden = Records(whole.inputs, np.where(np.arange(20) % 3 == 0, -1, whole.labels))
+    found, expected = evaluate(network(), hidden, 2), evaluate(network(), whole.take(np.flatnonzero(hidden.labels >= 0)), 2)
+    assert (found.records, found.loss) == (13, expected.loss)
+    assert (found.confusion == expected.confusion).all()

@@ -62,3 +62,14 @@ def test_a_teacher_that_leans_less_than_its_labels_is_brought_to_lean_as_they_do
 
 def test_an_answer_never_given_is_finite() -> None:
     assert torch.isfinite(teacher_offset(LABELS, torch.tensor([[1.0, 0.0]] * 4), 1.0)).all()
+
+
+def test_records_without_a_label_have_no_share() -> None:
+    mixed, answers = torch.tensor([0, -1, 0, 0, -1, 1]), torch.softmax(torch.arange(12.0).reshape(6, 2).cos(), dim=1)
+    offset, labelled = label_offset(mixed, (0.25, 0.75), 1.0), mixed >= 0
+    expected = label_offset(LABELS, (0.25, 0.75), 1.0)
+    assert offset is not None
+    assert expected is not None
+    assert torch.equal(offset, expected)
+    assert torch.equal(teacher_offset(mixed, answers, 1.0), teacher_offset(LABELS, answers[labelled], 1.0))
+    assert label_offset(torch.full((3,), -1), (0.25, 0.75), 1.0) is None

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.data.records import Records
 from shared.distill import evaluate
 from shared.distill.teacher import fit_teacher, load_teacher, own_normalisation, save_teacher
 from shared.errors import CheckpointError, EmptyInstitutionError
 from shared.models import to_vector
 from shared.settings import NetworkSettings, TrainingSettings
 from shared.task import Task
-from tests.support.networks import IMAGES, LARGE, TABLE, network, records
+from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, records
 
 TRAINING = TrainingSettings(epochs=12, batch_size=16, learning_rate=5e-3)
 
@@ -88,3 +89,12 @@ def test_a_teacher_of_another_task_is_refused(tmp_path: Path) -> None:
     save_teacher(tmp_path, network(TABLE, LARGE))
     with pytest.raises(CheckpointError, match="another task"):
         load_teacher(tmp_path, IMAGES)
+
+
+def test_records_without_a_label_teach_nothing() -> None:
+    whole = records(TABLE, 60)
+    some = Records(whole.inputs, np.where(np.arange(60) < 20, -1, whole.labels))
+    one, other = (fit_teacher(examples, TABLE, SMALL, TRAINING, seed=3) for examples in (some, whole.take(np.arange(20, 60))))
+    assert (to_vector(one) == to_vector(other)).all()
+    with pytest.raises(EmptyInstitutionError, match="labelled"):
+        fit_teacher(Records(whole.inputs, np.full(60, -1)), TABLE, SMALL, TRAINING, seed=3)

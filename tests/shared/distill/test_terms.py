@@ -38,7 +38,7 @@ def test_hard_labels_by_hand(smoothing: float) -> None:
     targets = np.full((3, 3), smoothing / 3)
     targets[np.arange(3), LABELS.numpy()] += 1 - smoothing
     expected = -(targets * np.log(probabilities)).sum(axis=1).mean()
-    assert HardLabels(smoothing)(Features(logits), None, LABELS).item() == pytest.approx(expected)
+    assert HardLabels(smoothing)(Features(logits), None, LABELS).mean().item() == pytest.approx(expected)
 
 
 # Soft targets
@@ -49,19 +49,19 @@ def test_soft_targets_by_hand(temperature: float) -> None:
     student, teacher = some(3, 4), some(3, 4, seed=1)
     p, q = (np.exp(x / temperature) / np.exp(x / temperature).sum(axis=1, keepdims=True) for x in (teacher.numpy(), student.numpy()))
     expected = temperature**2 * (p * np.log(p / q)).sum(axis=1).mean()
-    assert SoftTargets(temperature)(Features(student), Features(teacher), LABELS).item() == pytest.approx(expected)
+    assert SoftTargets(temperature)(Features(student), Features(teacher), LABELS).mean().item() == pytest.approx(expected)
 
 
 def test_soft_targets_of_an_equal_teacher_cost_nothing() -> None:
     logits = some(3, 4)
-    assert SoftTargets(2.0)(Features(logits + 5), Features(logits), LABELS).item() == pytest.approx(0.0, abs=1e-12)
+    assert SoftTargets(2.0)(Features(logits + 5), Features(logits), LABELS).mean().item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_hot_soft_targets_become_squared_distances_of_logits() -> None:
     # Hinton et al. 2015, eq. 4: for high T and centred logits, T² KL -> sum (z - v)² / (2 N).
     student, teacher = (x - x.mean(dim=1, keepdim=True) for x in (some(3, 4), some(3, 4, seed=1)))
     expected = ((student - teacher) ** 2).sum(dim=1).mean() / (2 * 4)
-    assert SoftTargets(1e4)(Features(student), Features(teacher), LABELS).item() == pytest.approx(float(expected), rel=1e-3)
+    assert SoftTargets(1e4)(Features(student), Features(teacher), LABELS).mean().item() == pytest.approx(float(expected), rel=1e-3)
 
 
 # Hidden alignment
@@ -83,7 +83,7 @@ def test_hidden_alignment_by_hand() -> None:
         weight, bias = (parameter.detach().numpy() for parameter in term.projections[layer].parameters())
         projected = student.hidden_states[layer].numpy() @ weight.T + bias
         expected += 0.5 ** (layer / 2) / 3 * ((projected - target) ** 2).mean()
-    assert term(student, teacher, LABELS).item() == pytest.approx(expected)
+    assert term(student, teacher, LABELS).mean().item() == pytest.approx(expected)
 
 
 def test_hidden_alignment_averages_tokens_that_do_not_pair() -> None:
@@ -107,13 +107,13 @@ def test_distance_of_attention_rows_by_hand() -> None:
     found, wanted = rows(3, 2, 5, 5), rows(3, 4, 5, 5, seed=1)
     q, p = found.numpy().mean(axis=1), wanted.numpy().mean(axis=1)
     expected = (p * np.log(p / q)).sum(axis=-1).mean()
-    assert distance(found, wanted).item() == pytest.approx(expected, rel=1e-4)
+    assert distance(found, wanted).mean().item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_distance_of_activation_maps_by_hand() -> None:
     found, wanted = functional.normalize(some(3, 9), dim=1), functional.normalize(some(3, 9, seed=1), dim=1)
     expected = np.mean([2 - 2 * float(a @ b) for a, b in zip(found, wanted, strict=True)])
-    assert distance(found, wanted).item() == pytest.approx(expected)
+    assert distance(found, wanted).mean().item() == pytest.approx(expected)
 
 
 def test_attention_alignment_weighs_late_layers_and_maps_them_evenly() -> None:
@@ -130,12 +130,12 @@ def test_maps_that_cannot_be_compared_are_left_out() -> None:
     term = AttentionAlignment(student, teacher, 0.5)
     torch.testing.assert_close(term(student, teacher, LABELS), 0.25 * distance(student.attentions[1], teacher.attentions[1]))
     none = Features(some(3, 2), (), (student.attentions[0],))
-    assert AttentionAlignment(none, Features(some(3, 2), (), (teacher.attentions[0],)), 0.5)(none, teacher, LABELS).item() == 0.0
+    assert AttentionAlignment(none, Features(some(3, 2), (), (teacher.attentions[0],)), 0.5)(none, teacher, LABELS).sum().item() == 0.0
 
 
 def test_attention_that_underflowed_is_no_nan() -> None:
     hard = torch.eye(4).expand(1, 1, 4, 4).clone().requires_grad_()
-    value = distance(hard, torch.full((1, 1, 4, 4), 0.25))
+    value = distance(hard, torch.full((1, 1, 4, 4), 0.25)).sum()
     value.backward()  # type: ignore[no-untyped-call]
     assert math.isfinite(value.item())
     assert hard.grad is not None

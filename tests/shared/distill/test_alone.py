@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from shared.config import FederationConfig
-from shared.distill import baselines, evaluate
-from shared.distill.baselines import train_alone
+from shared.distill import alone, evaluate
+from shared.distill.alone import train_alone
 from shared.models import to_vector
 from shared.settings import TrainingSettings
 from tests.support.networks import LARGE, SMALL, TABLE, network, records
@@ -32,12 +32,12 @@ def test_it_learns_and_repeats(taught: bool) -> None:
 
 def test_the_budget_is_the_federations(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[TrainingSettings] = []
-    real = baselines.distil
+    real = alone.distil
 
     def spy(student: Any, targets: Any, examples: Any, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
         asked.append(training)
         return real(student, targets, examples, training, *rest, **named)
 
-    monkeypatch.setattr(baselines, "distil", spy)
+    monkeypatch.setattr(alone, "distil", spy)
     train_alone(records(TABLE, 20), CONFIG, None, seed=1)
-    assert asked == [CONFIG.training] * CONFIG.rounds
+    assert asked == [CONFIG.training.model_copy(update={"epochs": CONFIG.rounds * CONFIG.training.epochs})]

@@ -1,0 +1,67 @@
+"""A student that learns without a federation: what ``fedstill distill`` makes, and what federation is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from shared.config import FederationConfig
+from shared.data.records import Records
+from shared.distill.depth import Wanted
+from shared.distill.objective import needs_inside
+from shared.distill.resume import Resume
+from shared.distill.targets import Targets, targets_of
+from shared.distill.teacher import own_normalisation
+from shared.distill.trainer import Outcome, distil
+from shared.distill.views import Views
+from shared.models.derive import first_student
+from shared.models.network import Network
+from shared.models.seeds import derive
+
+
+def distil_alone(
+    records: Records,
+    config: FederationConfig,
+    targets: Targets | None,
+    *,
+    epochs: int,
+    seed: int,
+    wanted: Wanted | None = None,
+    views: Views | None = None,
+    resume: Resume | None = None,
+    on_epoch: Callable[[float], object] = lambda loss: None,
+) -> tuple[Network, Outcome]:
+    """The federation's first student, distilled on these records by one fit of ``epochs``; the rest as of
+    :func:`shared.distill.trainer.distil`, whose errors it raises.
+    """
+    student = first_student(config, own_normalisation(config.task, records), seed=seed)
+    training = config.training.model_copy(update={"epochs": epochs})
+    outcome = distil(
+        student,
+        targets,
+        records,
+        training,
+        config.distillation,
+        seed=derive(seed, "alone"),
+        wanted=wanted,
+        views=views,
+        resume=resume,
+        on_epoch=on_epoch,
+    )
+    return student, outcome
+
+
+def train_alone(records: Records, config: FederationConfig, teacher: nn.Module | None, *, seed: int) -> Network:
+    """The federation's student trained on these records only, with as many epochs as the federation has in all its rounds.
+
+    For an institution without the others (its records and its teacher), or for all records in one place.
+    Raises as :func:`shared.distill.trainer.distil`.
+    """
+    targets = targets_of(teacher, records.inputs, inside=needs_inside(config.distillation)) if teacher is not None else None
+    return distil_alone(records, config, targets, epochs=total_epochs(config), seed=seed)[0]
+
+
+def total_epochs(config: FederationConfig) -> int:
+    """How often a federation looks at each record: rounds times the epochs of each."""
+    return config.rounds * config.training.epochs

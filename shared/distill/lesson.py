@@ -1,0 +1,128 @@
+"""What one batch teaches: the objective of student and teacher on the same view of the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from shared.data.records import Records
+from shared.distill.average import AverageTeacher
+from shared.distill.depth import Wanted
+from shared.distill.label_shift import label_offset, shifted, teacher_offset
+from shared.distill.objective import Objective, declare
+from shared.distill.previous import PreviousStudent
+from shared.distill.proximal import Anchor
+from shared.distill.resume import Buffers, Carried
+from shared.distill.targets import Targets
+from shared.distill.views import Views
+from shared.models.features import Features, features
+from shared.models.network import BATCH, trimmed_for
+from shared.models.seeds import generator
+from shared.models.vector import parameters_in_order
+from shared.settings import DistillationSettings
+
+
+class Lesson:
+    """The loss of a batch, with everything that it needs kept from batch to batch."""
+
+    def __init__(
+        self,
+        student: nn.Module,
+        targets: Targets | None,
+        records: Records,
+        settings: DistillationSettings,
+        *,
+        seed: int,
+        label_shares: Sequence[float] = (),
+        wanted: Wanted | None = None,
+        views: Views | None = None,
+    ) -> None:
+        """Arguments as of :func:`shared.distill.trainer.distil`."""
+        self._student, self._records, self._settings, self._views = student, records, settings, views
+        self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
+        self._offset = label_offset(self._labels, label_shares, settings.label_correction)
+        averaged = settings.teacher in ("average", "pseudo")
+        self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
+        self._teacher = self._asked(targets)
+        self.objective = self._objective(seed, None if averaged else wanted)
+        self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
+        self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
+
+    @property
+    def carried(self) -> dict[str, Carried]:
+        """What changes from batch to batch beside the parameters that are learnt."""
+        found: dict[str, Carried] = {"objective": Buffers(list(self.objective.buffers()))}
+        if self._average is not None:
+            found["average"] = Buffers(list(self._average.parameters()))
+        return found
+
+    def loss(self, rows: Tensor, epoch: int) -> Tensor:
+        """The mean over the records at ``rows``, int64 ``(batch,)``, in epoch ``epoch`` from 0."""
+        if self._average is not None:
+            self._average.follow()
+        view = self._views.of(epoch) if self._views is not None else 0
+        found = shifted(features(self._student, trimmed_for(self._student, self._batch(rows, view))), self._offset)
+        taught = cut(self._teacher.take(rows, view), found) if self._teacher is not None else None
+        value: Tensor = self.objective(found, taught, self._labels.index_select(0, rows))
+        if self._previous is not None:
+            value = value + self._settings.previous_weight * self._previous.forgotten(found, rows, self._offset).mean()
+        return value if self._anchor is None else value + self._anchor.pull()
+
+    def _batch(self, rows: Tensor, view: int) -> Tensor:
+        if self._views is None:
+            return self._inputs.index_select(0, rows)
+        return torch.from_numpy(self._views.inputs(self._records.inputs, rows.numpy(), view))
+
+    def _asked(self, targets: Targets | None) -> Targets | None:
+        if self._settings.teacher == "virtual":
+            return None
+        if self._average is not None:
+            # The average leans as little as the student itself, and gets the same offset.
+            return self._average if self._offset is None else Shifted(self._average, self._offset)
+        if targets is None or self._offset is None:
+            return targets
+        return _levelled(targets, self._labels, self._settings.label_correction)
+
+    def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
+        first = torch.zeros(1, dtype=torch.int64)
+        with torch.no_grad():
+            shape = features(self._student, trimmed_for(self._student, self._inputs[:1]))
+        shown = self._teacher.take(first) if self._teacher is not None else None
+        return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted)
+
+
+class Shifted:
+    """Targets with an offset on their logits: one that levels the teacher's mean answer, or the student's own."""
+
+    def __init__(self, targets: Targets, offset: Tensor) -> None:
+        self._targets, self._offset = targets, offset
+
+    def take(self, rows: Tensor, view: int = 0) -> Features:
+        """As :meth:`Targets.take`."""
+        return shifted(self._targets.take(rows, view), self._offset)
+
+
+def cut(teacher: Features, student: Features) -> Features:
+    """The teacher's features without the padding that the student's batch has not: both then have the same tokens.
+
+    Unchanged where the teacher has no padding, has no more tokens, or what would be cut off is real.
+    """
+    if teacher.mask is None or student.mask is None:
+        return teacher
+    tokens = student.mask.shape[1]
+    if teacher.mask.shape[1] <= tokens or bool(teacher.mask[:, tokens:].any()):
+        return teacher
+    return replace(
+        teacher,
+        hidden_states=tuple(state[:, :tokens] for state in teacher.hidden_states),
+        attentions=tuple(maps[..., :tokens, :tokens] for maps in teacher.attentions),
+        mask=teacher.mask[:, :tokens],
+    )
+
+
+def _levelled(targets: Targets, labels: Tensor, strength: float) -> Targets:
+    parts = [targets.take(rows).logits.softmax(dim=-1) for rows in torch.arange(len(labels)).split(BATCH)]  # type: ignore[no-untyped-call]
+    return Shifted(targets, teacher_offset(labels, torch.cat(parts), strength))

@@ -1,0 +1,33 @@
+"""The student should not forget, while it learns here, what it had learnt from all (local-global distillation: FedGKD, Yao et al. 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from shared.distill.soft_targets import SoftTargets
+from shared.models.features import Features
+from shared.models.network import BATCH, trimmed_for
+
+
+class PreviousStudent:
+    """``T² * mean_b KL(softmax(previous_b / T) || softmax(student_b / T))``: the paper's eq. 4 with a buffer of one model.
+
+    ``previous`` is the student as it arrived, outside training mode. Its logits of all records are computed once.
+    """
+
+    def __init__(self, student: nn.Module, inputs: Tensor, temperature: float) -> None:
+        """``inputs``: all records', as they are; the student is left in the mode it was in."""
+        self._term = SoftTargets(temperature)
+        was_training = student.training
+        student.eval()
+        with torch.no_grad():
+            parts = [student(trimmed_for(student, batch)) for batch in inputs.split(BATCH)]  # type: ignore[no-untyped-call]
+        student.train(was_training)
+        self._logits = torch.cat([part if isinstance(part, Tensor) else part.logits for part in parts])
+
+    def forgotten(self, student: Features, rows: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Each record's loss ``(batch,)``; ``offset``: what was added to the student's logits (``label_shift.py``)."""
+        logits = self._logits.index_select(0, rows)
+        losses: Tensor = self._term(student, Features(logits if offset is None else logits + offset), rows)
+        return losses
