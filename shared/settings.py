@@ -61,7 +61,8 @@ class DistillationSettings(Frozen):
     ``teacher`` is the institution's ``own``, or one that needs no model: ``none`` (hard labels alone), ``virtual`` (labels
     smoothed to ``correct_probability``, Yuan et al. 2020), ``average`` (the student's own moving average, of which
     ``average_decay`` is kept each step: 0 is the student itself, 1 the student as it arrived) or ``pseudo`` (that average where it is
-    at least ``confidence`` sure of an unlabelled record).
+    at least ``confidence`` sure of an unlabelled record). Records without a label learn from all but hard labels and ``virtual``;
+    ``virtual`` and ``pseudo`` have losses of their own in place of ``output_loss``, and teach nothing inside.
 
     ``soft_weight`` weighs the soft targets at ``temperature`` against the hard labels (``1 - soft_weight``); ``output_loss`` is
     Hinton's ``kl``, the decoupled ``dkd`` (``dkd_alpha`` for the label, ``dkd_beta`` for the others; Zhao et al. 2022) or the

@@ -10,10 +10,10 @@ from torch.nn import functional
 def divergence(found: Tensor, wanted: Tensor) -> Tensor:
     """``KL(wanted || found) = sum_k exp(wanted_k) (wanted_k - found_k)`` of log-probabilities ``(..., k)``: ``(...)``, at least 0.
 
-    What is impossible in ``wanted`` (a log-probability of minus infinity) adds nothing.
+    What is impossible in ``wanted`` (a log-probability of minus infinity) adds nothing; ``found`` is finite.
     """
-    possible = torch.isfinite(wanted)
-    gap = wanted.masked_fill(~possible, 0.0) - found.masked_fill(~possible, 0.0)
+    # Zero times any number is zero, but times infinity it is none.
+    gap = wanted.clamp_min(torch.finfo(wanted.dtype).min) - found
     return (wanted.exp() * gap).sum(dim=-1)
 
 

@@ -58,11 +58,11 @@ def relation_heads(one: int, other: int) -> int:
 
 
 def relations(states: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """``log R``: ``(batch, tokens, width)`` -> ``(batch, heads, tokens, tokens)``, minus infinity at padding."""
+    """``log R``: ``(batch, tokens, width)`` -> ``(batch, heads, tokens, tokens)``, the lowest number at padding."""
     batch, tokens, width = states.shape
     parts = functional.layer_norm(states, (width,)).reshape(batch, tokens, heads, width // heads).transpose(1, 2)
     scores = parts @ parts.transpose(-1, -2) * (width // heads) ** -0.5
     if mask is not None:
         # A record without any real token keeps its columns: it has no real rows either, and no NaN.
-        scores = scores.masked_fill((~mask & mask.any(dim=1, keepdim=True))[:, None, None, :], -torch.inf)
+        scores = scores.masked_fill((~mask & mask.any(dim=1, keepdim=True))[:, None, None, :], torch.finfo(scores.dtype).min)
     return torch.log_softmax(scores, dim=-1)
