@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.data.records import UNLABELLED, Records
 from shared.distill import evaluate
 from shared.distill.teacher import fit_teacher, load_teacher, own_normalisation, save_teacher
 from shared.errors import CheckpointError, EmptyInstitutionError
@@ -88,3 +89,12 @@ def test_a_teacher_of_another_task_is_refused(tmp_path: Path) -> None:
     save_teacher(tmp_path, network(TABLE, LARGE))
     with pytest.raises(CheckpointError, match="another task"):
         load_teacher(tmp_path, IMAGES)
+
+
+def test_records_without_a_label_fit_nothing() -> None:
+    some = records(TABLE, 40)
+    more = Records(np.concatenate([some.inputs, some.inputs[:9]]), np.concatenate([some.labels, np.full(9, UNLABELLED)]))
+    fitted = [fit_teacher(given, TABLE, LARGE, TrainingSettings(epochs=2), seed=3) for given in (some, more)]
+    np.testing.assert_array_equal(to_vector(fitted[0]), to_vector(fitted[1]))
+    with pytest.raises(EmptyInstitutionError):
+        fit_teacher(Records(some.inputs[:9], np.full(9, UNLABELLED)), TABLE, LARGE, TrainingSettings(epochs=1), seed=3)
