@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from shared.config import FederationConfig, InstitutionConfig, load_config
-from shared.errors import ConfigError
+from shared.errors import ConfigError, MissingFileError
 from shared.files import read_bytes
 
 app = typer.Typer(add_completion=False)
@@ -28,6 +28,7 @@ def check(
     Example: fedstill check federation.toml
     """
     config = read_config(file)
+    _check_files(config)
     counts = _count_records(config) if records and config.data is not None else {}
     if as_json:
         sys.stdout.write(json.dumps({"file": str(file), "kind": type(config).__name__, "records": counts}) + "\n")
@@ -49,6 +50,15 @@ def read_config(file: Path) -> FederationConfig | InstitutionConfig:
     if {"policy", "threads", "teacher_path"} & set(table) or file.name == "institution.toml":
         return load_config(InstitutionConfig, file)
     return load_config(FederationConfig, file)
+
+
+def _check_files(config: FederationConfig | InstitutionConfig) -> None:
+    from shared.data.text import read_tokeniser
+
+    if config.task.family == "text" and config.tokenizer_path is not None:
+        read_tokeniser(config.task, config.tokenizer_path)
+    if isinstance(config, FederationConfig) and config.initial_path is not None and not config.initial_path.exists():
+        raise MissingFileError(f"the model {config.initial_path} is not there; correct initial_path or leave it out")
 
 
 def _count_records(config: FederationConfig | InstitutionConfig) -> dict[str, tuple[int, int]]:

@@ -13,6 +13,9 @@ from shared.files import read_bytes
 from shared.task import TextTask
 from shared.tokenise import FILE, Tokeniser, checked_tokeniser
 
+LONGEST = 4096
+"""Characters that are kept of a text for a teacher with a tokeniser of its own. All rows take the room of the longest."""
+
 
 def tokeniser_file(path: Path) -> Path:
     """The file that ``path`` means: itself, or ``tokenizer.json`` within it if it is a folder."""
@@ -33,6 +36,7 @@ def read_tokeniser(task: TextTask, path: Path | None) -> Tokeniser:
 def read_texts(table: Table, task: TextTask, tokeniser: Tokeniser, *, missing: frozenset[str], unlabelled: bool = False) -> Records:
     """The rows as records: ``inputs`` int32 ``(rows, max_tokens)``, ``labels`` int64, -1 for none if ``unlabelled`` allows it.
 
+    Of each text the first :data:`LONGEST` characters are kept beside its tokens.
     Raises :class:`MissingColumnError`, :class:`DataError` for an empty text, :class:`LabelError` for a label outside the task's.
     """
     texts = []
@@ -42,4 +46,4 @@ def read_texts(table: Table, task: TextTask, tokeniser: Tokeniser, *, missing: f
         texts.append(text)
     inputs = tokeniser.encode(texts, max_tokens=task.max_tokens, padding=task.padding)
     labels = read_labels(table, task.label, task.labels, missing if unlabelled else frozenset())
-    return Records(inputs, labels, np.array(texts, dtype=np.str_))
+    return Records(inputs, labels, np.array([text[:LONGEST] for text in texts], dtype=np.str_))

@@ -19,7 +19,7 @@ class Features:
     - ``logits``: ``(batch, labels)``
     - ``hidden_states``: ``L + 1`` of ``(batch, tokens, width)``, before the first block and after each; tokens are table
       columns, patches, words, or cells of a feature map
-    - ``attentions``: ``L`` of ``(batch, heads, tokens, tokens)``, each row a distribution; or of ``(batch, tokens)``,
+    - ``attentions``: ``L`` of ``(batch, heads, tokens, tokens)``, each real token's row a distribution; or of ``(batch, tokens)``,
       each a map of unit length (activation attention of a convolutional net)
     - ``mask``: bool ``(batch, tokens)``, false where a token is padding; ``None`` where all are real. Losses over tokens leave
       padding out

@@ -13,7 +13,7 @@ from torch.nn import functional
 from shared.models.attention import attend
 from shared.models.features import Features
 from shared.models.layers import Dropout, Linear
-from shared.models.network import Network
+from shared.models.network import Network, trimmed
 from shared.settings import NetworkSettings
 from shared.task import TextTask
 from shared.work import Normalisation
@@ -44,7 +44,17 @@ class TextTransformer(Network):
         self.head = Linear(settings.width, len(task.labels))
 
     def features(self, inputs: Tensor) -> Features:
-        """One state before the first block and one after each, ``(batch, tokens, width)``; ``mask`` is false for padding."""
+        """One state before the first block and one after each, ``(batch, tokens, width)``; ``mask`` is false for padding.
+
+        What is padding in all of the batch costs nothing: it is left out, and states and maps are filled up with zeros there.
+        """
+        return _widened(self._inside(trimmed(inputs, self.padding)), inputs.shape[1])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """int32 ``(batch, tokens)``, 1 to ``max_tokens`` of them -> logits ``(batch, labels)``."""
+        return self._inside(inputs).logits
+
+    def _inside(self, inputs: Tensor) -> Features:
         mask = real_tokens(inputs, self.padding)
         seen = self._seen(mask)
         hidden = self.embedding(inputs)
@@ -55,10 +65,6 @@ class TextTransformer(Network):
             maps.append(attention)
         logits = self.head(self.dropout(pooled(hidden, mask, self.pooling)))
         return Features(logits, tuple(states), tuple(maps), mask)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """int32 ``(batch, tokens)``, 1 to ``max_tokens`` of them -> logits ``(batch, labels)``."""
-        return self.features(inputs).logits
 
     def _seen(self, mask: Tensor) -> Tensor:
         keys = mask[:, None, None, :]
@@ -133,6 +139,17 @@ def pooled(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
         later = weights.flip(1).cumsum(1).flip(1)
         weights = weights * (later == 1).to(hidden.dtype)
     return (hidden * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+
+
+def _widened(found: Features, tokens: int) -> Features:
+    # All batches have one shape, so that what is asked once and kept can be put together.
+    missing = tokens - found.hidden_states[0].shape[1]
+    if not missing:
+        return found
+    states = tuple(functional.pad(state, (0, 0, 0, missing)) for state in found.hidden_states)
+    maps = tuple(functional.pad(one, (0, missing, 0, missing)) for one in found.attentions)
+    mask = None if found.mask is None else functional.pad(found.mask, (0, missing))
+    return Features(found.logits, states, maps, mask)
 
 
 def real_tokens(inputs: Tensor, padding: int) -> Tensor:

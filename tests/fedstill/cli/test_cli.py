@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from fedstill.cli import COMMANDS, main
 from shared.config import FederationConfig, load_config
@@ -136,3 +137,16 @@ def test_texts_and_their_tokeniser_belong_together(tmp_path: Path, capsys: pytes
     code, _, err = run(["init", data, "--text", "message", "--label", "intent", "--out", str(tmp_path / "f.toml")], capsys)
     assert code
     assert "--text and --tokenizer belong together" in err
+
+
+def test_check_looks_at_the_tokeniser_and_at_the_model_to_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task, tokenizer = text_task().model_dump(mode="json"), str(write_tokenizer(tmp_path))
+    path = tmp_path / "federation.toml"
+    for changed, said in (
+        ({"task": {**task, "tokenizer_sha256": "0" * 64}}, "is not the tokeniser of the task"),
+        ({"initial_path": "gone"}, "correct initial_path or leave it out"),
+    ):
+        path.write_text(tomli_w.dumps({"name": "m", "tokenizer_path": tokenizer, "task": task, **changed}))
+        code, _, err = run(["check", str(path)], capsys)
+        assert code
+        assert said in err

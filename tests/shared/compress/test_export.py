@@ -16,7 +16,9 @@ from torch import nn
 from shared.compress import runtime
 from shared.compress.export import example_inputs, export_float
 from shared.errors import ArtifactError
+from shared.settings import NetworkSettings
 from shared.task import NumericColumn, TabularTask
+from tests.support.networks import IMAGES, network
 
 TINY = TabularTask(family="tabular", label="y", labels=("a", "b"), columns=(NumericColumn(name="x"), NumericColumn(name="z")))
 
@@ -144,7 +146,9 @@ SCRIPT = """
 import hashlib, numpy as np, torch
 from torch import nn
 from shared.compress.export import export_float
+from shared.settings import NetworkSettings
 from shared.task import NumericColumn, TabularTask
+from tests.support.networks import IMAGES, network
 
 columns = (NumericColumn(name="x"), NumericColumn(name="z"))
 task = TabularTask(family="tabular", label="y", labels=("a", "b"), columns=columns)
@@ -161,3 +165,11 @@ def test_bytes_are_equal_in_another_process():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "99"}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == hashlib.sha256(here).hexdigest()
+
+
+def test_a_transformer_over_patches_is_a_graph_too(images):
+    settings = NetworkSettings(width=8, depth=1, heads=2, architecture="transformer", patch=4)
+    model = network(IMAGES, settings)
+    found = runtime.logits(runtime.session(export_float(model, IMAGES, images)), images)
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(torch.from_numpy(images)).numpy(), atol=1e-4)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.compress import runtime
-from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE
+from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE, TOKENIZER
 from shared.compress.artifact import archive_path
 from shared.compress.verify import DOMAIN, open_artifact, parse_key, predict, verify
 from shared.errors import ArtifactError
@@ -216,3 +216,10 @@ def test_the_module_runs_by_itself_and_exits_with_the_errors_code(written, tmp_p
     done = subprocess.run([*command, str(tmp_path / "a")], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr.startswith("error: card.md is not the file that was signed")
+
+
+def test_a_tokeniser_in_an_artifact_of_tables_is_refused(written, tmp_path):
+    shutil.copytree(written, tmp_path / "a")
+    (tmp_path / "a" / TOKENIZER).write_text("{}")
+    with pytest.raises(ArtifactError, match="must hold"):
+        verify(tmp_path / "a")

@@ -7,7 +7,8 @@ import pytest
 
 from shared.config import CsvData
 from shared.data.csvfile import read_csv, read_csv_sites, read_table
-from shared.errors import DataError, MissingColumnError, MissingFileError
+from shared.data.records import UNLABELLED
+from shared.errors import DataError, LabelError, MissingColumnError, MissingFileError
 from shared.task import NumericColumn, TabularTask
 
 TASK = TabularTask(family="tabular", label="y", labels=("0", "1"), columns=(NumericColumn(name="a"),))
@@ -65,3 +66,16 @@ def test_a_row_whose_site_is_unclear_is_refused(tmp_path: Path, rows: str, sente
 def test_a_site_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingColumnError, match="'hospital'"):
         read_csv_sites(source(tmp_path, "h,a,y\nx,1,0\n"), TASK, "hospital")
+
+
+def test_a_row_without_a_label_needs_leave(tmp_path: Path) -> None:
+    data = source(tmp_path, "a,y\n1,0\n2,?\n3,\n4,1\n")
+    with pytest.raises(LabelError, match=r"line 3, column 'y'"):
+        read_csv(data, TASK)
+    records = read_csv(data.model_copy(update={"unlabelled": True}), TASK)
+    np.testing.assert_array_equal(records.labels, [0, UNLABELLED, UNLABELLED, 1])
+
+
+def test_a_label_that_is_spelt_as_a_missing_value_is_a_label(tmp_path: Path) -> None:
+    data = source(tmp_path, "a,y\n1,NA\n2,0\n").model_copy(update={"unlabelled": True})
+    np.testing.assert_array_equal(read_csv(data, TASK.model_copy(update={"labels": ("0", "NA")})).labels, [1, 0])

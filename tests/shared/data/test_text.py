@@ -14,6 +14,7 @@ from shared.data.csvfile import read_csv
 from shared.data.records import UNLABELLED, Records
 from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
+from shared.data.text import LONGEST
 from shared.errors import ConfigError, DataError, EmptyInstitutionError, LabelError, MissingColumnError, MissingFileError
 from shared.tokenise import Tokeniser
 from shared.work import Normalisation
@@ -35,6 +36,12 @@ def test_texts_become_tokens_and_are_kept(tmp_path: Path) -> None:
     assert records.texts.tolist() == [text for text, _ in messages(12)]
     np.testing.assert_array_equal(records.inputs, TOKENISER.encode(records.texts.tolist(), max_tokens=16, padding=0))
     assert records.labels.tolist() == [INTENTS.index(intent) for _, intent in messages(12)]
+
+
+def test_of_a_very_long_text_the_beginning_is_kept(tmp_path: Path) -> None:
+    records = read_csv(source(tmp_path, f"message,intent\n{'it ' * 3000},pay\n"), TASK, write_tokenizer(tmp_path))
+    assert records.texts is not None
+    assert len(str(records.texts[0])) == LONGEST
 
 
 def test_a_folder_with_the_tokeniser_will_do(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_real_tokens_come_back(lengths: list[int], top_k: int, cells: bool, long
         torch.testing.assert_close(one[again.mask], other[found.mask], rtol=2e-3, atol=2e-3)
     for one, other in zip(again.attentions, found.attentions, strict=True):
         part = one[:, :7] if cells else one[:, :, :7, :7]
-        torch.testing.assert_close(part, other, rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(part, other if cells else other.mean(dim=1, keepdim=True), rtol=2e-3, atol=2e-3)
     torch.testing.assert_close(again.logits.max(dim=1).values, found.logits.max(dim=1).values, rtol=2e-3, atol=2e-3)
 
 
@@ -42,7 +42,7 @@ def test_padding_beyond_the_longest_is_cut_and_a_later_batch_may_be_shorter() ->
     layout = layout_of(made(1, 9, [4]), 0, 4)
     whole, short = unpacked(packed(made(2, 9, [4, 2]), layout), layout), unpacked(packed(made(2, 3, [3, 2]), layout), layout)
     assert whole.hidden_states[0].shape == short.hidden_states[0].shape == (2, 4, 4)
-    assert whole.attentions[0].shape == short.attentions[0].shape == (2, 2, 4, 4)
+    assert whole.attentions[0].shape == short.attentions[0].shape == (2, 1, 4, 4)
     assert short.mask is not None
     assert short.mask.sum(dim=1).tolist() == [3, 2]
 

@@ -49,7 +49,9 @@ def test_live_targets_are_those_of_the_view(task: Task, view: int) -> None:
     assert found.logits.dtype == torch.float32
     for place, state in zip(ORDER.hidden, found.hidden_states, strict=True):
         torch.testing.assert_close(state, expected.hidden_states[place], rtol=2e-3, atol=2e-3)
-    torch.testing.assert_close(found.attentions[0], expected.attentions[1], rtol=2e-3, atol=2e-3)
+    wanted = expected.attentions[1]
+    over_heads = wanted.mean(dim=1, keepdim=True) if wanted.dim() == 4 else wanted
+    torch.testing.assert_close(found.attentions[0], over_heads, rtol=2e-3, atol=2e-3)
 
 
 class Broken:

@@ -17,7 +17,7 @@ from torch import Tensor
 from shared.data.records import Records
 from shared.distill import distil, evaluate
 from shared.distill.depth import wanted
-from shared.distill.targets import Targets, targets_of
+from shared.distill.targets import HeldTargets, Targets, targets_of
 from shared.distill.trainer import AlignmentState
 from shared.errors import CheckpointError, NotFiniteError
 from shared.models import Network, to_vector
@@ -208,7 +208,7 @@ def test_targets_may_hold_only_what_is_wanted(kind: HiddenMap) -> None:
         tuple(whole.attentions[place - 1] for place in places.attentions),
     )
     vectors = []
-    for targets, shows in ((whole, None), (part, places)):
+    for targets, shows in ((HeldTargets(whole), None), (HeldTargets(part), places)):
         student = network()
         distil(student, targets, examples, TRAINING, settings, seed=1, wanted=shows)
         vectors.append(to_vector(student))

@@ -39,8 +39,29 @@ def test_features_have_the_shapes_that_the_seam_promises(settings: NetworkSettin
     assert [tuple(one.shape) for one in found.attentions] == [(5, settings.heads, 12, 12)] * settings.depth
     assert found.mask is not None
     assert torch.equal(found.mask[:, 1:], batch()[:, 1:] != TEXTS.padding)
+    longest = int(found.mask.sum(dim=1).max())
     for attention in found.attentions:
-        torch.testing.assert_close(attention.sum(dim=-1), torch.ones(5, settings.heads, 12))
+        torch.testing.assert_close(attention.sum(dim=-1)[..., :longest], torch.ones(5, settings.heads, longest))
+
+
+@pytest.mark.parametrize("settings", KINDS)
+def test_what_is_padding_in_all_of_a_batch_is_zero_and_changes_nothing_else(settings: NetworkSettings) -> None:
+    model = model_of(settings)
+    short = batch()[:, :7]
+    short[:, 6] = 5
+    wide = torch.cat([short, torch.zeros((5, 5), dtype=torch.int32)], dim=1)
+    found, wanted = model.features(wide), model.features(short)
+    torch.testing.assert_close(found.logits, wanted.logits)
+    torch.testing.assert_close(found.logits, model(wide))
+    for state, other in zip(found.hidden_states, wanted.hidden_states, strict=True):
+        torch.testing.assert_close(state[:, :7], other)
+        assert not state[:, 7:].any()
+    for one, other in zip(found.attentions, wanted.attentions, strict=True):
+        torch.testing.assert_close(one[..., :7, :7], other)
+        assert not one[..., 7:, :].any()
+        assert not one[..., 7:].any()
+    assert found.mask is not None
+    assert not found.mask[:, 7:].any()
 
 
 @pytest.mark.parametrize("settings", KINDS)
