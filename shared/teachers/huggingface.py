@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +12,13 @@ import torch
 from torch import Tensor
 
 from shared.data.records import Records
-from shared.errors import CheckpointError, DataError
+from shared.errors import CheckpointError
 from shared.models.features import Features, from_output
 from shared.models.network import count_parameters
 from shared.task import ImageTask, TabularTask, Task, TextTask
-from shared.teachers.loading import load_classifier, load_tokenizer
+from shared.teachers.loading import load_classifier
 from shared.teachers.pixels import Pixels, read_pixels
+from shared.teachers.reading import Reader
 from shared.teachers.showing import chosen, digest_of, label_order
 
 _DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}
@@ -61,51 +61,21 @@ class HuggingFaceTeacher:
 
 
 class TextTeacher(HuggingFaceTeacher):
-    """Reads texts with its own tokeniser, or the student's tokens where both have the same one.
-
-    A text is cut to the task's ``max_tokens``, and to what the model can take. Models that read from left to right and answer
-    at the last token are told where padding begins.
-    """
+    """Reads texts as :class:`Reader` says."""
 
     def __init__(self, folder: Path, task: TextTask) -> None:
         super().__init__(folder, task)
-        self._task = task
-        self._same = _sha256(folder / "tokenizer.json") == task.tokenizer_sha256
-        self._tokenizer = None if self._same else load_tokenizer(folder)
-        config = self._model.config
-        if self._same and task.vocabulary > config.vocab_size:
-            raise CheckpointError(f"the teacher in {folder} knows {config.vocab_size} tokens, the task has {task.vocabulary}; check both")
-        self._padding = task.padding if self._same else _padding_of(self._tokenizer, config)
-        config.pad_token_id = self._padding
-        limits = (task.max_tokens, getattr(self._tokenizer, "model_max_length", None), getattr(config, "max_position_embeddings", None))
-        self._limit = min(int(limit) for limit in limits if limit)
-        self.layers = int(config.num_hidden_layers)
+        self._reader = Reader(folder, task, self._model.config)
+        self.layers = int(self._model.config.num_hidden_layers)
 
     def longest(self, records: Records) -> int:
         """As :meth:`Teacher.longest`."""
-        return max((len(tokens) for tokens in self._tokens(records)), default=1)
+        return max((len(tokens) for tokens in self._reader.tokens(records)), default=1)
 
     def show(self, records: Records, *, hidden: Sequence[int] = (), attentions: Sequence[int] = ()) -> Features:
         """As :meth:`Teacher.show`. Raises :class:`DataError` where the records have no texts and it needs them."""
-        tokens = self._tokens(records)
-        lengths = torch.tensor([len(one) for one in tokens])
-        mask = torch.arange(int(lengths.max())) < lengths[:, None]
-        ids = torch.full(mask.shape, self._padding)
-        ids[mask] = torch.tensor([token for one in tokens for token in one])
+        ids, mask = self._reader.padded(self._reader.tokens(records))
         return chosen(self._asked(mask, input_ids=ids, attention_mask=mask.to(torch.int64)), hidden, attentions)
-
-    def _tokens(self, records: Records) -> list[list[int]]:
-        if self._tokenizer is None:
-            found = [row[row != self._task.padding].tolist() for row in records.inputs]
-        elif records.texts is None:
-            raise DataError(
-                f"the teacher in {self._folder} has a tokeniser of its own and needs the texts, but these records hold tokens alone; "
-                f"give the institution the texts (a CSV file), or a teacher with the task's tokeniser"
-            )
-        else:
-            found = self._tokenizer(records.texts.tolist(), truncation=True, max_length=self._limit)["input_ids"]
-        # A text of nothing is one token of padding: no model takes none at all.
-        return [one[: self._limit] or [self._padding] for one in found]
 
 
 class VisionTeacher(HuggingFaceTeacher):
@@ -132,14 +102,3 @@ class VisionTeacher(HuggingFaceTeacher):
             raise CheckpointError(
                 f"the teacher in {self._folder} cannot take images of the size that its preprocessor_config.json makes; check that file"
             ) from error
-
-
-def _padding_of(tokenizer: Any, config: Any) -> int:
-    for found in (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id):
-        if isinstance(found, int):
-            return found
-    return 0
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

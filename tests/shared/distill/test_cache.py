@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -178,6 +182,33 @@ def test_a_killed_run_goes_on_and_leaves_the_same_bytes(tmp_path_factory: pytest
         module.stored_targets(broken, live, on_chunk=lambda done, total: calls.append(done))
     assert content(broken) == content(whole)
     assert calls[0] == (min(stop, 6) if stop <= 6 else 6)
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from shared.distill import stored
+from shared.distill.cache import stored_targets
+from shared.distill.targets import live_targets
+from shared.distill.views import Views
+from tests.shared.distill.test_cache import ORDER, OwnTeacher
+from tests.support.networks import LARGE, TABLE, network, records
+stored.CHUNK = 16
+live = live_targets(OwnTeacher(network(TABLE, LARGE)), records(TABLE, 37), Views(TABLE, 2, seed=2), ORDER)
+stored_targets(Path(sys.argv[1]), live, on_chunk=lambda done, total: done == int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_a_process_that_is_killed_goes_on_in_the_next(tmp_path: Path) -> None:
+    def child(folder: Path, stop: int) -> int:
+        script = f"import sys; sys.path[:0] = {sys.path!r}\n{CHILD}"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, "-c", script, str(folder), str(stop)], timeout=120, env=environment, check=False).returncode
+
+    assert [child(tmp_path / "broken", stop) for stop in (2, 4, 7)] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert child(tmp_path / "whole", 7) == 0
+    assert content(tmp_path / "broken") == content(tmp_path / "whole")
+    assert len(content(tmp_path / "whole")) == 7
 
 
 @pytest.mark.parametrize("name", ["logits.bin", "hidden-000.bin", "card.json", "progress.json"])

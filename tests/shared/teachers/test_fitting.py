@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,16 @@ def test_equal_seeds_give_equal_teachers(tmp_path: Path, labels: tuple[str, ...]
     assert content["one"] == content["again"] != content["other"]
     assert open_teacher(tmp_path / "one", task).show(texts()).logits.shape == (6, len(labels))
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "one").iterdir()} == {0o600}
+    assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
+
+
+def test_with_the_tasks_tokeniser_the_students_tokens_are_learnt_from(tmp_path: Path) -> None:
+    base, training = make_reader(tmp_path / "base"), TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-3)
+    digest = hashlib.sha256((base / "tokenizer.json").read_bytes()).hexdigest()
+    tokens = Records(texts().inputs, texts().labels)
+    fit_pretrained(base, tmp_path / "ids", tokens, TEXT.model_copy(update={"tokenizer_sha256": digest}), training, seed=1)
+    fit_pretrained(base, tmp_path / "texts", texts(), TEXT, training, seed=1)
+    assert (tmp_path / "ids" / "model.safetensors").read_bytes() == (tmp_path / "texts" / "model.safetensors").read_bytes()
 
 
 def test_what_cannot_be_fitted_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -73,7 +84,7 @@ def test_what_cannot_be_fitted_is_refused_and_leaves_nothing(tmp_path: Path) -> 
     found = texts()
     with pytest.raises(EmptyInstitutionError):
         fit_pretrained(base, target, found.take(np.array([], np.int64)), TEXT, seed=1)
-    with pytest.raises(DataError, match="tokens alone"):
+    with pytest.raises(DataError, match="hold tokens alone"):
         fit_pretrained(base, target, Records(found.inputs, found.labels), TEXT, seed=1)
     with pytest.raises(ConfigError, match="texts alone"):
         fit_pretrained(base, target, records(IMAGES, 4), IMAGES, seed=1)

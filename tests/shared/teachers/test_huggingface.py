@@ -195,3 +195,19 @@ def test_an_encoder_without_a_head_is_no_teacher_yet(tmp_path: Path) -> None:
     AutoModel.from_config(READERS["bert"]).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="--kind pretrained --base"):
         open_teacher(tmp_path, TEXT)
+
+
+def test_a_large_model_is_spread_over_the_devices_in_half_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared.teachers import loading
+
+    folder, records = make_reader(tmp_path, "llama"), texts()
+    small = open_teacher(folder, TEXT)
+    expected = small.show(records, **places(small))
+    monkeypatch.setattr(loading, "LARGE", 0)
+    large = open_teacher(folder, TEXT)
+    found = large.show(records, **places(large))
+    assert large.digest != small.digest
+    for one, other in zip((found.logits, *found.hidden_states), (expected.logits, *expected.hidden_states), strict=True):
+        assert one.dtype == torch.float32
+        assert str(one.device) == "cpu"
+        torch.testing.assert_close(one, other, rtol=0.1, atol=0.05)
