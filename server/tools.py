@@ -14,6 +14,7 @@ from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
+from shared.files import read_bytes
 from shared.secagg.messages import Fragment
 from shared.work import Normalisation
 
@@ -127,7 +128,14 @@ class InstalledToolbox:
             teacher_parameters=self._teacher_parameters(publication),
             **self._privacy(publication),
             student_digest=digest,
+            initial_digest=self._initial_digest(),
         )
+
+    def _initial_digest(self) -> str | None:
+        from shared.models.derive import weights_file
+
+        path = self._config.initial_path
+        return None if path is None else hashlib.sha256(read_bytes(weights_file(path), what="model to start from")).hexdigest()
 
     def _privacy(self, publication: Publication) -> dict[str, Any]:
         privacy = privacy_planner(self._config)

@@ -61,7 +61,7 @@ class GateResult(Frozen):
 class Provenance(Frozen):
     """Where a student came from. ``cohort_sizes``: survivors of each closed training round; ``epsilon`` at ``delta`` is what
     the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
-    student's exported graph."""
+    student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random."""
 
     federation: str
     run: str
@@ -75,6 +75,7 @@ class Provenance(Frozen):
     student_parameters: int = Field(ge=1)
     teacher_parameters: int | None = Field(default=None, ge=1)
     student_digest: Hex | None = None
+    initial_digest: Hex | None = None
 
 
 class Operators(Frozen):

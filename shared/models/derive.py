@@ -59,13 +59,18 @@ def initial_student(path: Path, settings: NetworkSettings, task: Task, normalisa
     """
     student = build(settings, task, normalisation, seed=seed)
     if not (path / CONFIG).exists():
-        source = load_model(path / WEIGHTS if path.is_dir() else path)
+        source = load_model(weights_file(path))
     elif task.family == "text":
         source = load_pretrained(path, task)
     else:
         raise CheckpointError(f"{path} holds a model of texts, but the task is one of family '{task.family}'; give another initial_path")
     derive_from(source, student)
     return student
+
+
+def weights_file(path: Path) -> Path:
+    """The file of an ``initial_path`` that holds its weights."""
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def derive_from(source: Network, student: Network) -> None:

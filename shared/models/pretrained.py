@@ -1,10 +1,11 @@
-"""A pretrained BERT-like encoder of Hugging Face's format as a model of this package: weights only, no code of anyone's is run."""
+"""A pretrained BERT or DistilBERT of Hugging Face's format as a model of this package: weights only, no code of anyone's is run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,47 @@ from shared.tokenise import FILE
 from shared.work import Normalisation
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_PREFIXES = ("bert.", "model.", "")
-_BLOCK = {
-    "attention.output.dense": "mix",
-    "attention.output.LayerNorm": "attention_norm",
-    "intermediate.dense": "widen",
-    "output.dense": "narrow",
-    "output.LayerNorm": "feed_norm",
+_PREFIXES = ("bert.", "distilbert.", "model.", "")
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What a kind of model calls its sizes (width, inner width, depth, heads), its activation and the parts of a block."""
+
+    sizes: tuple[str, str, str, str]
+    activation: str
+    block: str
+    projections: tuple[str, str, str]
+    parts: Mapping[str, str]
+
+
+_FORMATS = {
+    "bert": _Format(
+        sizes=("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+        activation="hidden_act",
+        block="encoder.layer.",
+        projections=("attention.self.query", "attention.self.key", "attention.self.value"),
+        parts={
+            "attention.output.dense": "mix",
+            "attention.output.LayerNorm": "attention_norm",
+            "intermediate.dense": "widen",
+            "output.dense": "narrow",
+            "output.LayerNorm": "feed_norm",
+        },
+    ),
+    "distilbert": _Format(
+        sizes=("dim", "hidden_dim", "n_layers", "n_heads"),
+        activation="activation",
+        block="transformer.layer.",
+        projections=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        parts={
+            "attention.out_lin": "mix",
+            "sa_layer_norm": "attention_norm",
+            "ffn.lin1": "widen",
+            "ffn.lin2": "narrow",
+            "output_layer_norm": "feed_norm",
+        },
+    ),
 }
 
 
@@ -46,7 +81,7 @@ def load_pretrained(folder: Path, task: TextTask) -> Network:
     _check_tokeniser(folder, task)
     model = build(settings, task, Normalisation(), seed=0)
     try:
-        values = _translated(load_file(folder / WEIGHTS), settings.depth)
+        values = _translated(load_file(folder / WEIGHTS), _FORMATS[config["model_type"]], settings.depth)
         words = values["embedding.words"]
         if len(words) > task.vocabulary:
             raise CheckpointError(f"the model in {folder} has {len(words)} words, task.vocabulary is {task.vocabulary}; raise it")
@@ -56,7 +91,7 @@ def load_pretrained(folder: Path, task: TextTask) -> Network:
         values |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith("head.")}
         model.load_state_dict({name: tensor.to(torch.float32) for name, tensor in values.items()})
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is damaged, or not the BERT that {CONFIG} describes; fetch it again") from error
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged, or not the model that {CONFIG} describes; fetch it again") from error
     return model
 
 
@@ -65,15 +100,15 @@ def _config(folder: Path) -> dict[str, Any]:
         config = json.loads(read_bytes(folder / CONFIG, what="pretrained model's configuration"))
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON; fetch the model again") from error
-    if not isinstance(config, dict) or config.get("model_type") != "bert" or config.get("hidden_act") != "gelu":
-        raise CheckpointError(f"the model in {folder} is not a BERT with exact GELU; give one as initial_path, or none")
-    return config
+    known = _FORMATS.get(str(config.get("model_type"))) if isinstance(config, dict) else None
+    if known is None or config.get(known.activation) != "gelu":
+        raise CheckpointError(f"the model in {folder} is not a BERT or DistilBERT with exact GELU; give one as initial_path, or none")
+    return dict(config)
 
 
 def _settings(folder: Path, config: Mapping[str, Any]) -> NetworkSettings:
     try:
-        width, inner = int(config["hidden_size"]), int(config["intermediate_size"])
-        depth, heads = int(config["num_hidden_layers"]), int(config["num_attention_heads"])
+        width, inner, depth, heads = (int(config[name]) for name in _FORMATS[config["model_type"]].sizes)
         if inner % width:
             raise ValueError
         return NetworkSettings(width=width, depth=depth, heads=heads, architecture="encoder", expansion=inner // width)
@@ -90,17 +125,19 @@ def _check_tokeniser(folder: Path, task: TextTask) -> None:
         )
 
 
-def _translated(tensors: Mapping[str, Tensor], depth: int) -> dict[str, Tensor]:
+def _translated(tensors: Mapping[str, Tensor], known: _Format, depth: int) -> dict[str, Tensor]:
     prefix = next(prefix for prefix in _PREFIXES if f"{prefix}embeddings.word_embeddings.weight" in tensors or not prefix)
     given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    # One segment is all there is here: its embedding is the same for every token.
-    positions = given["embeddings.position_embeddings.weight"] + given["embeddings.token_type_embeddings.weight"][0]
+    positions = given["embeddings.position_embeddings.weight"]
+    if "embeddings.token_type_embeddings.weight" in given:
+        # One segment is all there is here: its embedding is the same for every token.
+        positions = positions + given["embeddings.token_type_embeddings.weight"][0]
     found = {"embedding.words": given["embeddings.word_embeddings.weight"], "embedding.positions": positions}
     for kind in ("weight", "bias"):
         found[f"embedding.norm.{kind}"] = given[f"embeddings.LayerNorm.{kind}"]
         for block in range(depth):
-            own, other = f"blocks.{block}.", f"encoder.layer.{block}."
-            parts = [given[f"{other}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            own, other = f"blocks.{block}.", f"{known.block}{block}."
+            parts = [given[f"{other}{part}.{kind}"] for part in known.projections]
             found[f"{own}query_key_value.{kind}"] = torch.cat(parts)
-            found |= {f"{own}{name}.{kind}": given[f"{other}{theirs}.{kind}"] for theirs, name in _BLOCK.items()}
+            found |= {f"{own}{name}.{kind}": given[f"{other}{theirs}.{kind}"] for theirs, name in known.parts.items()}
     return found

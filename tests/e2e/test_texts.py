@@ -31,11 +31,11 @@ def test_messages_become_an_artifact_that_sorts_messages(tmp_path: Path) -> None
     artifact = tmp_path / "run" / "artifact"
     assert (artifact / "tokenizer.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
     fedstill(tmp_path, "artifact", "verify", "run/artifact", "--key", "run/coordinator/roster.json")
-    unseen = messages(80, seed=99)
-    given = "\n".join(json.dumps({"message": text}) for text, _ in unseen)
+    others = messages(80, seed=99)
+    given = "\n".join(json.dumps({"message": text}) for text, _ in others)
     found = json.loads(fedstill(tmp_path, "artifact", "serve-once", "run/artifact", "--json", given=given))["predictions"]
     assert {entry["label"] for entry in found} <= set(INTENTS)
-    right = sum(entry["label"] == intent for entry, (_, intent) in zip(found, unseen, strict=True))
-    assert right > 1.3 * len(unseen) / len(INTENTS)
-    lines = fedstill(tmp_path, "artifact", "serve-once", "run/artifact", given=unseen[0][0] + "\n")
+    right = sum(entry["label"] == intent for entry, (_, intent) in zip(found, others, strict=True))
+    assert right > 1.3 * len(others) / len(INTENTS)
+    lines = fedstill(tmp_path, "artifact", "serve-once", "run/artifact", given=others[0][0] + "\n")
     assert lines.split("\t")[0] == found[0]["label"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from dataclasses import replace
@@ -131,6 +132,18 @@ def test_a_federation_may_start_from_a_public_model(site: CoordinatorSite, tmp_p
     found = InstalledToolbox(CoordinatorSite(given.coordinator)).initial(SCALES)
     np.testing.assert_array_equal(found, to_vector(load_model(tmp_path / "start.safetensors")))
     assert (found != start).any()
+
+
+def test_the_artifact_says_which_public_weights_it_started_from(final: RunState, tmp_path: Path) -> None:
+    home = make_federation(tmp_path / "federation", 3, rounds=1, initial_path=str(tmp_path / "start.safetensors")).coordinator
+    config = CoordinatorSite(home).config
+    save_model(tmp_path / "start.safetensors", build(config.student, config.task, SCALES, seed=99))
+    site = CoordinatorSite(home)
+    result = InstalledToolbox(site).publish(publication(site, final, tmp_path / "run"))
+    manifest = json.loads((result / "manifest.json").read_bytes())
+    digest = hashlib.sha256((tmp_path / "start.safetensors").read_bytes()).hexdigest()
+    assert manifest["provenance"]["initial_digest"] == digest
+    assert digest in (result / "card.md").read_text()
 
 
 def test_a_tokeniser_that_is_another_is_noticed_before_the_first_round(tmp_path: Path) -> None:

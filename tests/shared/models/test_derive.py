@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from shared.errors import CheckpointError
 from shared.models import Network, build, save_model
@@ -65,6 +65,20 @@ def test_a_student_of_the_same_shape_has_the_states_of_the_original(folder: Path
         torch.testing.assert_close(state * real, wanted * real, atol=1e-4, rtol=1e-4)
     for attention, wanted in zip(found.attentions, expected.attentions, strict=True):
         torch.testing.assert_close(attention * real[:, None], wanted * real[:, None], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_distilbert_has_its_own_states_here_too(folder: Path) -> None:
+    config = DistilBertConfig(vocab_size=TASK.vocabulary, max_position_embeddings=20, dim=32, hidden_dim=64, n_layers=2, n_heads=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        original = DistilBertModel(config).eval()
+    original.save_pretrained(folder)
+    ids = batch()
+    expected = original(ids.long(), attention_mask=(ids != 0).long(), output_hidden_states=True)
+    found = student(SAME.model_copy(update={"depth": 2}), folder).features(ids)
+    for state, wanted in zip(found.hidden_states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(state * (ids != 0)[..., None], wanted * (ids != 0)[..., None], atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
