@@ -14,8 +14,8 @@ from shared.settings import TrainingSettings
 from shared.task import ImageTask
 from shared.teachers import kind_of, open_teacher
 from shared.teachers.efficientnet import CARD_FILE, MODEL_FILE, fit_efficientnet
-from tests.shared.teachers.test_huggingface import places
 from tests.support.networks import TABLE
+from tests.support.teachers import places
 
 TASK = ImageTask(family="image", labels=("dark", "light"), size=24, channels=1)
 TRAINING = TrainingSettings(epochs=8, batch_size=4, learning_rate=5e-4)
