@@ -32,7 +32,7 @@ from shared.teachers.tuning import PRETRAINED, Progress, fine_tune, fresh, label
 
 CARD_FILE, MODEL_FILE = "efficientnet.json", "model.safetensors"
 NET = PRETRAINED.model_copy(update={"epochs": 6, "learning_rate": 5e-4})
-"""A convolutional net forgets less at a larger rate than an encoder of texts, and other images are farther from ImageNet than other texts."""
+"""More than an encoder of texts gets: an institution's images are farther from ImageNet than its texts are from other texts."""
 SMOOTHING = 0.1
 Variant = Literal["efficientnet-lite0", "efficientnet-lite2"]
 VARIANTS: tuple[Variant, ...] = ("efficientnet-lite0", "efficientnet-lite2")
