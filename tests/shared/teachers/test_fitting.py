@@ -16,8 +16,8 @@ from shared.task import TextTask
 from shared.teachers import open_teacher
 from shared.teachers.fitting import fit_pretrained
 from shared.teachers.tuning import PRETRAINED
-from tests.shared.teachers.test_huggingface import TEXT, make_reader, make_seer, places, texts
 from tests.support.networks import IMAGES, records
+from tests.support.teachers import TEXT, make_reader, make_seer, places, texts
 
 TASK = TextTask(family="text", labels=("bad", "good"), tokenizer_sha256="0" * 64, vocabulary=40, max_tokens=16)
 SENTENCES = (

@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from shared.errors import CheckpointError
 from shared.teachers.loading import load_classifier, load_tokenizer, quiet
-from tests.shared.teachers.test_huggingface import make_reader
+from tests.support.teachers import make_reader
 
 
 def test_quiet_is_for_a_while_even_if_it_fails() -> None:

@@ -6,49 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from shared.errors import CheckpointError
 from shared.task import Task
 from shared.teachers import kind_of, open_teacher
-from tests.shared.teachers.test_huggingface import IMAGE, TEXT, images, texts
+from tests.support.graphs import WEIGHT, make_graph
 from tests.support.networks import TABLE, records
-
-WEIGHT = np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
-
-
-def graph(
-    path: Path, shape: list[Any], labels: int = 2, *, kind: int = TensorProto.FLOAT, softmax: bool = False, extra: tuple[str, ...] = ()
-) -> None:
-    """``mean over all but the first two axes -> matrix -> (softmax)``."""
-    features = shape[1]
-    axes = helper.make_tensor("axes", TensorProto.INT64, [len(shape) - 2], list(range(2, len(shape))))
-    weight = helper.make_tensor("weight", TensorProto.FLOAT, [features, labels], WEIGHT[:features, :labels].reshape(-1))
-    used = ["x", *extra]
-    nodes = [helper.make_node("Cast", [name], [f"f_{name}"], to=TensorProto.FLOAT) for name in used]
-    nodes.append(helper.make_node("Sum", [f"f_{name}" for name in used], ["sum"]))
-    nodes.append(
-        helper.make_node("ReduceMean", ["sum", "axes"], ["mean"], keepdims=0)
-        if len(shape) > 2
-        else helper.make_node("Identity", ["sum"], ["mean"])
-    )
-    nodes.append(helper.make_node("MatMul", ["mean", "weight"], ["scores"]))
-    nodes.append(helper.make_node("Softmax" if softmax else "Identity", ["scores"], ["y"]))
-    inputs = [helper.make_tensor_value_info(name, kind, shape) for name in used]
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], labels])
-    initial = [weight, *([axes] if len(shape) > 2 else [])]
-    model = helper.make_model(helper.make_graph(nodes, "g", inputs, [output], initial), opset_imports=[helper.make_opsetid("", 18)])
-    model.ir_version = 10
-    onnx.save(model, path)
+from tests.support.teachers import IMAGE, TEXT, images, texts
 
 
 @pytest.mark.parametrize("batch", ["n", 1])
 @pytest.mark.parametrize("softmax", [True, False])
 def test_rows_are_answered_in_logits(tmp_path: Path, softmax: bool, batch: str | int) -> None:
-    graph(tmp_path / "model.onnx", [batch, 4], softmax=softmax)
+    make_graph(tmp_path / "model.onnx", [batch, 4], softmax=softmax)
     found = records(TABLE, 5)
     found = type(found)(np.nan_to_num(found.inputs) / 50, found.labels)
     assert kind_of(tmp_path) == "onnx"
@@ -63,15 +36,15 @@ def test_rows_are_answered_in_logits(tmp_path: Path, softmax: bool, batch: str |
 
 
 @pytest.mark.parametrize("side", [16, 8, "side"])
-def test_images_are_prepared_for_a_float_graph(tmp_path: Path, side: Any) -> None:
-    graph(tmp_path / "model.onnx", ["n", 3, side, side], 3)
+def test_images_are_prepared_for_a_float_make_graph(tmp_path: Path, side: Any) -> None:
+    make_graph(tmp_path / "model.onnx", ["n", 3, side, side], 3)
     found = images()
     expected = torch.from_numpy(found.inputs / np.float32(255)).mean(dim=(1, 2)) @ torch.from_numpy(WEIGHT[:3, :3])
     torch.testing.assert_close(open_teacher(tmp_path, IMAGE).show(found).logits, expected, rtol=0.05, atol=0.02)
 
 
 def test_tokens_come_with_their_mask(tmp_path: Path) -> None:
-    graph(tmp_path / "model.onnx", ["n", 12], 3, kind=TensorProto.INT64, extra=("attention_mask", "token_type_ids"))
+    make_graph(tmp_path / "model.onnx", ["n", 12], 3, kind=TensorProto.INT64, extra=("attention_mask", "token_type_ids"))
     found = texts()
     expected = (found.inputs + (found.inputs != 0)).astype(np.float32) @ WEIGHT[:, :3]
     torch.testing.assert_close(
@@ -93,6 +66,6 @@ def test_tokens_come_with_their_mask(tmp_path: Path) -> None:
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_when_opened(tmp_path: Path, task: Task, shape: list[Any], labels: int, kind: int) -> None:
-    graph(tmp_path / "model.onnx", shape, labels, kind=kind)
+    make_graph(tmp_path / "model.onnx", shape, labels, kind=kind)
     with pytest.raises(CheckpointError, match="does not take this task's records"):
         open_teacher(tmp_path, task)

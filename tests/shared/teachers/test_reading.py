@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.teachers.reading import Reader
-from tests.shared.teachers.test_huggingface import TEXT, make_reader, texts
+from tests.support.teachers import TEXT, make_reader, texts
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ from shared.teachers import open_teacher
 from shared.teachers.archive import UnsafeArchiveError, checked_archive
 from shared.teachers.boosting import fit_boosting, save_boosting
 from shared.teachers.fitting import fit_pretrained
-from tests.shared.teachers.test_exported import make
-from tests.shared.teachers.test_huggingface import IMAGE, TEXT, make_reader, make_seer, texts
+from tests.support.graphs import make_exported, make_graph
 from tests.support.networks import TABLE, records
+from tests.support.teachers import IMAGE, TEXT, make_reader, make_seer, texts
 
 
 class Bomb:
@@ -131,7 +131,7 @@ def edited(**replaced: str) -> Callable[[str, bytes], bytes]:
 
 def test_an_exported_graph_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path, mark = tmp_path / "model.pt2", tmp_path / "mark"
-    make(path, "table")
+    make_exported(path, "table")
     whole = path.read_bytes()
     checked_archive(whole)
     with zipfile.ZipFile(path) as archive:
@@ -198,10 +198,8 @@ def test_an_archive_of_two_folders_is_refused() -> None:
 
 @given(st.integers(0, 400), st.binary(max_size=40))
 def test_cut_and_overwritten_graphs_are_refused_or_answer(tmp_path_factory: pytest.TempPathFactory, place: int, noise: bytes) -> None:
-    from tests.shared.teachers.test_onnxfile import graph
-
     folder = tmp_path_factory.mktemp("graph")
-    graph(folder / "model.onnx", ["n", 4])
+    make_graph(folder / "model.onnx", ["n", 4])
     whole = (folder / "model.onnx").read_bytes()
     (folder / "model.onnx").write_bytes(whole[:place] + noise + whole[place + len(noise) :])
     with suppress(CheckpointError):
@@ -211,9 +209,7 @@ def test_cut_and_overwritten_graphs_are_refused_or_answer(tmp_path_factory: pyte
 def test_a_graph_cannot_read_other_files_as_its_weights(tmp_path: Path) -> None:
     import onnx
 
-    from tests.shared.teachers.test_onnxfile import graph
-
-    graph(tmp_path / "model.onnx", ["n", 4])
+    make_graph(tmp_path / "model.onnx", ["n", 4])
     model = onnx.load(tmp_path / "model.onnx")
     (tmp_path / "secret.bin").write_bytes(np.ones(8, np.float32).tobytes())
     weight = model.graph.initializer[0]
