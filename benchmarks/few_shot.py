@@ -89,7 +89,8 @@ def mean_states(records: Records) -> NDArray[np.float32]:
             mask = batch["attention_mask"][..., None].float()
             parts.append(((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)).numpy())
     found: NDArray[np.float32] = np.concatenate(parts)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    lengths: NDArray[np.float32] = np.sqrt((found * found).sum(axis=1, keepdims=True))
+    return found / lengths
 
 
 def regression(states: NDArray[np.float32], labels: NDArray[np.int64], others: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
