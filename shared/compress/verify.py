@@ -37,7 +37,8 @@ DOMAIN = b"fedstill artifact manifest v1\n"
 
 @dataclass(frozen=True)
 class Prediction:
-    """``labels``: int64 ``(n,)`` positions within the task's labels; ``probabilities``: float32 ``(n, labels)``, 0 outside the head asked."""
+    """``labels``: int64 ``(n,)`` positions within the task's labels; ``probabilities``: float32 ``(n, labels)``, 0 outside the head that
+    was asked for."""
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]

@@ -51,10 +51,8 @@ class Heads:
     def groups(self, labels: Tensor) -> list[tuple[Tensor, slice]]:
         """The batch by head: rows int64 ``(records,)``, and where the labels of their head lie; all labels where none is known."""
         heads = self.of(labels)
-        whole = slice(0, len(self._own))
-        return [
-            (torch.nonzero(heads == head).flatten(), whole if head == NONE else self.spans[head]) for head in sorted(set(heads.tolist()))
-        ]
+        spans = {NONE: slice(0, len(self._own)), **dict(enumerate(self.spans))}
+        return [(torch.nonzero(heads == head).flatten(), spans[head]) for head in sorted(set(heads.tolist()))]
 
 
 def site_heads(student: nn.Module, labels: NDArray[np.int64], named: str | None = None) -> Heads | None:
