@@ -20,8 +20,7 @@ def heads(*strategies: Strategy, weights: tuple[float, ...] = (1.0, 1.0, 1.0)) -
     """Three heads of 3, 2 and 3 labels."""
     chosen = strategies or ("classes",) * 3
     return tuple(
-        Head(name=name, labels=tuple(name), strategy=kind, weight=weight)
-        for name, kind, weight in zip(SIZES, chosen, weights, strict=True)
+        Head(name=name, labels=tuple(name), strategy=kind, weight=weight) for name, kind, weight in zip(SIZES, chosen, weights, strict=True)
     )
 
 
