@@ -43,7 +43,7 @@ TASK = ImageTask(family="image", labels=tuple(label for head in HEADS for label 
 
 @dataclass(frozen=True)
 class Defects:
-    """One plant's records: uint8 ``images`` ``(n, side, side)``, ``labels`` int64 within its head, and ``groups`` int64 that stay together."""
+    """One plant's records: uint8 ``images`` ``(n, side, side)``, int64 ``labels`` within its head, and ``groups`` that stay together."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
