@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,12 @@ class Hospitals:
         return model
 
     def predict_int8(self, state: RunState, inputs: NDArray[Any]) -> NDArray[np.int64]:
-        """Classes that the INT8 file gives in onnxruntime; the file is the one that the gate's counts choose.
+        """Classes that the INT8 file gives in onnxruntime, as :meth:`int8`."""
+        answers: NDArray[np.int64] = self.int8(state)(inputs).argmax(axis=1)
+        return answers
+
+    def int8(self, state: RunState) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """The INT8 file that the gate's counts choose, as onnxruntime runs it: raw records -> logits.
 
         Needs a state after the gate. Raises :class:`ArtifactError` where no file passes.
         """
@@ -75,6 +80,5 @@ class Hospitals:
         files = toolbox.candidates(Student(state.vector, state.facts.normalisation), state.facts.ranges)
         files.pop(FLOAT)
         sums = {name: np.array(counts, np.int64) for name, counts in state.facts.gate.items()}
-        winner = results(files, sums, self.config.compression.max_drop).winner
-        answers: NDArray[np.int64] = runtime.logits(runtime.session(files[winner]), inputs).argmax(axis=1)
-        return answers
+        session = runtime.session(files[results(files, sums, self.config.compression.max_drop).winner])
+        return lambda inputs: runtime.logits(session, inputs)

@@ -122,6 +122,7 @@ class Workbench:
                 wanted=wanted,
                 views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
                 resume=resume,
+                head=self._config.head,
             )
         self._alignment.save(work.version, outcome.alignment)
         resume.done()
@@ -151,7 +152,7 @@ class Workbench:
         return institution_views(self._config.task, distillation.views, self._config.seed, self._config.name, first)
 
     def _evaluate(self, student: Network) -> Counters:
-        found = evaluate(student, self._split.test, len(self._config.task.labels))
+        found = evaluate(student, self._split.test, len(self._config.task.labels), self._config.task.heads)
         loss = round(found.loss * found.records * FIXED_POINT)
         return {"eval_records": _one(found.records), "eval_loss": _one(loss), "eval_confusion": found.confusion.reshape(-1)}
 
@@ -174,7 +175,7 @@ class Workbench:
         if missing:
             raise ProtocolError(f"the gate's files lack '{missing[0]}', which its plan names; ask the coordinator to send them again")
         candidates = {name: files[name].tobytes() for name in work.candidates}
-        return gate_counts(files["float"].tobytes(), candidates, self._split.test)
+        return gate_counts(files["float"].tobytes(), candidates, self._split.test, self._config.task.heads)
 
     def _in_order(self, work: Work, counters: Counters) -> NDArray[np.int64]:
         fields = counter_fields(work, self._config.task)

@@ -26,7 +26,7 @@ def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
     accuracy = {}
     for name, split in splits.items():
         student = train_alone(split.train, config, load_teacher(homes[name] / "teacher"), seed=config.seed)
-        accuracy[name] = evaluate(student, split.test, len(config.task.labels)).accuracy
+        accuracy[name] = evaluate(student, split.test, len(config.task.labels), config.task.heads).accuracy
     return figures(accuracy, splits).model_dump_json()
 
 
@@ -40,7 +40,9 @@ def pooled_figures(federation: str, homes: Mapping[str, Path]) -> str:
     pooled = pool([split.train for split in splits.values()])
     teacher = fit_teacher(pooled, config.task, config.teacher, config.teacher_training, seed=config.seed)
     student = train_alone(pooled, config, teacher, seed=config.seed)
-    return figures(_by_site(lambda test: evaluate(student, test, len(config.task.labels)).accuracy, splits), splits).model_dump_json()
+    return figures(
+        _by_site(lambda test: evaluate(student, test, len(config.task.labels), config.task.heads).accuracy, splits), splits
+    ).model_dump_json()
 
 
 def federated_figures(federation: str, homes: Mapping[str, Path]) -> str:
@@ -54,7 +56,9 @@ def federated_figures(federation: str, homes: Mapping[str, Path]) -> str:
     config, splits = FederationConfig.model_validate_json(federation), load_splits(homes)
     alone = config.distillation.model_copy(update={"teacher": "none"})
     student = train_plainly(config.model_copy(update={"distillation": alone}), homes)
-    return figures(_by_site(lambda test: evaluate(student, test, len(config.task.labels)).accuracy, splits), splits).model_dump_json()
+    return figures(
+        _by_site(lambda test: evaluate(student, test, len(config.task.labels), config.task.heads).accuracy, splits), splits
+    ).model_dump_json()
 
 
 def figures(accuracy: Mapping[str, float], splits: Mapping[str, Split], **sizes: float | int | None) -> ModelFigures:

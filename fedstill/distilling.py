@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.distill.depth import Wanted
     from shared.distill.targets import Targets
     from shared.models import Network
+    from shared.task import Task
     from shared.teachers import Teacher
 
 PLAN_FILE, SUMMARY_FILE, STUDENT_FILE = "distill.json", "summary.json", "student.safetensors"
@@ -161,8 +162,8 @@ def _train(plan: DistilPlan, asked: tuple[Targets, Wanted] | None, records: Reco
 
 
 def _summarise(plan: DistilPlan, teacher: Teacher | None, student: Network, split: Split, loss: float, watch: Stopwatch) -> DistilSummary:
-    theirs = _teacher_scores(teacher, split.test, len(plan.federation.task.labels)) if teacher is not None else None
-    ours = _student_scores(student, split.test, len(plan.federation.task.labels))
+    theirs = _teacher_scores(teacher, split.test, plan.federation.task) if teacher is not None else None
+    ours = _student_scores(student, split.test, plan.federation.task)
     return DistilSummary(
         name=plan.federation.name,
         folder=plan.folder,
@@ -178,7 +179,7 @@ def _summarise(plan: DistilPlan, teacher: Teacher | None, student: Network, spli
     )
 
 
-def _teacher_scores(teacher: Teacher, records: Records, classes: int) -> Scores:
+def _teacher_scores(teacher: Teacher, records: Records, task: Task) -> Scores:
     import numpy as np
 
     from shared.compress.latency import median_seconds
@@ -187,7 +188,7 @@ def _teacher_scores(teacher: Teacher, records: Records, classes: int) -> Scores:
 
     batches = np.array_split(np.arange(len(records)), -(-len(records) // SHOWN))
     logits = np.concatenate([teacher.show(records.take(rows)).logits.numpy() for rows in batches])
-    found, one = score(logits, records.labels, classes), records.take(np.arange(1))
+    found, one = score(logits, records.labels, len(task.labels), task.heads), records.take(np.arange(1))
     return Scores(
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
@@ -198,12 +199,12 @@ def _teacher_scores(teacher: Teacher, records: Records, classes: int) -> Scores:
     )
 
 
-def _student_scores(student: Network, records: Records, classes: int) -> Scores:
+def _student_scores(student: Network, records: Records, task: Task) -> Scores:
     from shared.compress.latency import torch_latency
     from shared.distill import evaluate
     from shared.models import count_parameters
 
-    found, parameters = evaluate(student, records, classes), count_parameters(student)
+    found, parameters = evaluate(student, records, len(task.labels), task.heads), count_parameters(student)
     return Scores(
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,

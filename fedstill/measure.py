@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,11 @@ from fedstill.report.summary import ModelFigures
 from fedstill.workspace import Workspace
 from server.coordinator import RunResult
 from shared.config import FederationConfig
-from shared.data import Split
+from shared.data import Records, Split
+from shared.heads import answers
+
+if TYPE_CHECKING:
+    from shared.models import Network
 
 FLOAT_BYTES = 4
 
@@ -30,15 +35,15 @@ def measure_models(config: FederationConfig, workspace: Workspace, result: RunRe
     """Scores teachers, the final student (in torch) and the artifact's INT8 file (in onnxruntime) on held-out records."""
     from shared.compress.latency import onnx_latency, torch_latency
     from shared.compress.verify import open_artifact
-    from shared.models import count_parameters, load_model, predict
+    from shared.models import count_parameters, load_model
 
     splits = load_splits(workspace.institutions)
     sample = next(iter(splits.values())).test.inputs[:1]
     student = load_model(result.student)
     artifact = open_artifact(result.artifact)
     content = (result.artifact / "model.onnx").read_bytes()
-    floats = {name: predict(student, split.test.inputs) for name, split in splits.items()}
-    ints = {name: artifact.predict(split.test.inputs).labels for name, split in splits.items()}
+    floats = {name: _predicted(student, split.test) for name, split in splits.items()}
+    ints = {name: answers(artifact.logits(split.test.inputs), split.test.labels, config.task.heads) for name, split in splits.items()}
     parameters = count_parameters(student)
     return Measured(
         figures={
@@ -65,10 +70,10 @@ def measure_models(config: FederationConfig, workspace: Workspace, result: RunRe
 def _teachers(workspace: Workspace, splits: Mapping[str, Split], sample: NDArray[np.generic]) -> ModelFigures:
     from shared.compress.latency import torch_latency
     from shared.distill.teacher import load_teacher
-    from shared.models import count_parameters, predict
+    from shared.models import count_parameters
 
     teachers = {name: load_teacher(home / "teacher") for name, home in workspace.institutions.items()}
-    predictions = {name: predict(teachers[name], split.test.inputs) for name, split in splits.items()}
+    predictions = {name: _predicted(teachers[name], split.test) for name, split in splits.items()}
     first = next(iter(teachers.values()))
     parameters = int(np.mean([count_parameters(teacher) for teacher in teachers.values()]))
     return figures(
@@ -78,6 +83,12 @@ def _teachers(workspace: Workspace, splits: Mapping[str, Split], sample: NDArray
         bytes=parameters * FLOAT_BYTES,
         latency_ms=1000 * torch_latency(first, sample),
     )
+
+
+def _predicted(model: Network, records: Records) -> NDArray[np.int64]:
+    from shared.models.network import predict_logits
+
+    return answers(predict_logits(model, records.inputs), records.labels, model.task.heads)
 
 
 def _accuracy(predictions: Mapping[str, NDArray[np.int64]], splits: Mapping[str, Split]) -> dict[str, float]:

@@ -69,7 +69,7 @@ def fit_institution(
     if force or not lies_at(home):
         _fit(kind, home, split.train, config, federation, base, on_step)
     teacher = open_teacher(home, config.task)
-    return TeacherScores(parameters=teacher.parameters, accuracy=_accuracy(teacher, split.test))
+    return TeacherScores(parameters=teacher.parameters, accuracy=_accuracy(teacher, split.test, config.task))
 
 
 def cache_institution(
@@ -175,13 +175,15 @@ def _encoder(base: str | None) -> Path:
     return Path(get_model_path())
 
 
-def _accuracy(teacher: Teacher, records: Records) -> float:
+def _accuracy(teacher: Teacher, records: Records, task: Task) -> float:
     import numpy as np
 
     from shared.distill.targets import SHOWN, Order, shown
+    from shared.heads import answers
 
     parts = [records.take(rows) for rows in np.split(np.arange(len(records)), range(SHOWN, len(records), SHOWN))]
-    right = sum(int((shown(teacher, part, Order()).logits.argmax(dim=1).numpy() == part.labels).sum()) for part in parts if len(part))
+    found = [answers(shown(teacher, part, Order()).logits.numpy(), part.labels, task.heads) for part in parts if len(part)]
+    right = int((np.concatenate(found) == records.labels).sum()) if found else 0
     return right / max(len(records), 1)
 
 

@@ -22,6 +22,7 @@ from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
+from shared.heads import figures
 from shared.secagg.messages import Fragment
 from shared.task import Task, numeric_inputs
 from shared.work import (
@@ -289,6 +290,7 @@ def _evaluation(counters: Counters, task: Task, version: int) -> dict[str, float
         "records": float(records),
         "accuracy": float(np.trace(confusion)) / records,
         "loss": float(counters["eval_loss"][0]) / FIXED_POINT / records,
+        **{f"accuracy.{name}": found.accuracy for name, found in figures(confusion, task.heads).items() if found.records},
     }
 
 

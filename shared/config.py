@@ -173,6 +173,13 @@ class FederationConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _every_head_is_kept(self) -> FederationConfig:
+        # The largest logits of a teacher may all lie outside a record's head, and say nothing about it.
+        if self.task.heads and self.distillation.top_k:
+            raise ValueError("a task with heads needs all of a teacher's logits; leave distillation.top_k at 0")
+        return self
+
+    @model_validator(mode="after")
     def _noise_has_room(self) -> FederationConfig:
         if self.privacy is not None and self.aggregation.width == 8:
             raise ValueError("the noise of [privacy] does not fit into a ring of 8 bits; set aggregation.width to 16 or 32")
@@ -204,6 +211,8 @@ class InstitutionConfig(Frozen):
     """institution.toml: who this institution is, where its records and teacher are, and what it agrees to.
 
     ``tokenizer_path`` is the ``tokenizer.json`` (or the folder with it) of a text task, for records that are texts.
+    ``head`` names the head of a task with several that all records without a label belong to; needed only where the labelled records
+    are not all of one head.
     ``cache_limit_mb`` is the most that the teacher's kept answers may take on disk (0: none are kept); where they would take
     more, the teacher is asked anew for every batch.
     """
@@ -214,11 +223,19 @@ class InstitutionConfig(Frozen):
     data: DataSource
     split: SplitSettings = SplitSettings()
     teacher_path: Path | None = None
+    head: str | None = None
     student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
     tokenizer_path: Path | None = None
     cache_limit_mb: int = Field(default=4096, ge=0, le=100_000_000)
     threads: int = Field(default=1, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _head_is_the_task_s(self) -> InstitutionConfig:
+        names = [head.name for head in self.task.heads]
+        if self.head is not None and self.head not in names:
+            raise ValueError(f"the task has no head '{self.head}'; its heads are: {', '.join(names) or 'none'}")
+        return self
 
 
 Config = TypeVar("Config", bound=Frozen)

@@ -53,6 +53,7 @@ class TrainingSettings(Frozen):
 
 TeacherKind = Literal["own", "none", "virtual", "average", "pseudo"]
 HiddenMap = Literal["uniform", "last", "learned"]
+TaskWeighting = Literal["fixed", "uncertainty", "speed"]
 
 
 class DistillationSettings(Frozen):
@@ -75,6 +76,8 @@ class DistillationSettings(Frozen):
     hard are those of which the ``difficulty`` model, ``teacher`` or ``student``, is less sure. ``label_correction`` is how much
     of the difference between an institution's label shares and the federation's is taken out of its lessons
     (``shared/distill/label_shift.py``): 1 where institutions see other labels of the same kind of record.
+    ``task_weighting`` balances the heads of a task with several, where an institution has records of more than one: ``fixed`` by their
+    declared weights, by learnt ``uncertainty`` (Kendall et al. 2018), or by the ``speed`` at which they learn (Liu et al. 2019).
 
     ``proximal`` holds the student's weights, and ``previous_weight`` its answers, near those with which it arrived (FedProx, Li et
     al. 2020; FedGKD, Yao et al. 2021).
@@ -100,6 +103,7 @@ class DistillationSettings(Frozen):
     difficulty_weight: float = Field(default=0.0, ge=0.0, le=10.0)
     difficulty: Literal["teacher", "student"] = "teacher"
     label_correction: float = Field(default=0.0, ge=0.0, le=1.0)
+    task_weighting: TaskWeighting = "fixed"
     correct_probability: float = Field(default=0.95, ge=0.9, lt=1.0)
     average_decay: float = Field(default=0.99, ge=0.0, le=1.0)
     confidence: float = Field(default=0.95, ge=0.0, le=1.0)

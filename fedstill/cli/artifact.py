@@ -54,6 +54,7 @@ def serve_once(
     artifact: Folder,
     source: Annotated[Path | None, typer.Option("--input", help="Records: JSON, JSON lines, CSV or .npy; default: stdin.")] = None,
     key: Key = None,
+    head: Annotated[str | None, typer.Option(help="Answer within this head of the task; default: among all labels.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify, then predict one record or a batch and print one line each, or with --json one object for all.
@@ -61,7 +62,7 @@ def serve_once(
     Example: echo '{"age": 63, "sex": "male", …}' | fedstill artifact serve-once runs/trial/artifact
     """
     opened = _open(artifact, key)
-    entries = console.predictions(opened, console.read_records(source))
+    entries = console.predictions(opened, console.read_records(source), head)
     if as_json:
         sys.stdout.write(json.dumps({"predictions": entries}) + "\n")
         return

@@ -20,7 +20,11 @@ def _head(manifest: Manifest) -> str:
     labels = ", ".join(f"`{label}`" for label in manifest.task.labels)
     kind = _KINDS[manifest.task.family]
     what = "Predicts a label" if isinstance(manifest.task, ImageTask) else f"Predicts **{manifest.task.label}**"
-    return f"# {manifest.provenance.federation}: INT8 student\n\n{what} from {kind}: one of {labels}."
+    title = f"# {manifest.provenance.federation}: INT8 student\n\n{what} from {kind}"
+    if not manifest.task.heads:
+        return f"{title}: one of {labels}."
+    heads = [f"- {_plain(head.name)}: {', '.join(f'`{label}`' for label in head.labels)}" for head in manifest.task.heads]
+    return "\n".join([f"{title}, within one of its heads:", "", *heads, "", "Figures are within the head of each record."])
 
 
 def _input(manifest: Manifest) -> str:

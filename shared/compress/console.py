@@ -50,6 +50,7 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
     won = next(entry for entry in gate["candidates"] if entry["name"] == gate["winner"])
     return [
         ("task", f"{manifest['task']['family']}, {len(manifest['task']['labels'])} labels: {', '.join(manifest['task']['labels'][:8])}"),
+        *(("head", f"{head['name']}: {', '.join(head['labels'][:8])}") for head in manifest["task"].get("heads", ())),
         (
             "input",
             f"{manifest['inputs']['dtype']} {tuple(manifest['inputs']['shape'])}, preprocessing {manifest['inputs']['preprocessing']}",
@@ -85,11 +86,15 @@ def read_records(source: Path | None) -> bytes:
     return content
 
 
-def predictions(artifact: Artifact, content: bytes) -> list[dict[str, Any]]:
-    """One object a record: ``label`` and ``probabilities`` by label. ``content``: what ``rows.parse`` takes, or an ``.npy`` array."""
-    found, labels = artifact.predict(_inputs(artifact, content)), artifact.manifest["task"]["labels"]
+def predictions(artifact: Artifact, content: bytes, head: str | None = None) -> list[dict[str, Any]]:
+    """One object a record: ``label`` and ``probabilities`` by label. ``content``: what ``rows.parse`` takes, or an ``.npy`` array.
+
+    With the name of a ``head`` only its labels may be the answer, and only they are listed.
+    """
+    found, labels = artifact.predict(_inputs(artifact, content), head), artifact.manifest["task"]["labels"]
+    span = slice(None) if head is None else artifact.span(head)
     return [
-        {"label": labels[index], "probabilities": {label: round(float(p), 6) for label, p in zip(labels, row, strict=True)}}
+        {"label": labels[index], "probabilities": {label: round(float(p), 6) for label, p in zip(labels[span], row[span], strict=True)}}
         for index, row in zip(found.labels, found.probabilities, strict=True)
     ]
 
@@ -101,6 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--key", help="the signer's public key: 64 hex digits, or a file with them, a PEM or a roster.json")
     parser.add_argument("--show", action="store_true", help="print what the manifest says")
     parser.add_argument("--predict", type=Path, metavar="FILE", help="predict the records in FILE (JSON, CSV, .npy; - is stdin)")
+    parser.add_argument("--head", metavar="NAME", help="predict within this head of the task (default: among all labels)")
     options = parser.parse_args(arguments)
     try:
         artifact = open_artifact(options.artifact, parse_key(options.key) if options.key else None)
@@ -108,7 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.show:
             sys.stdout.write("".join(f"{name}: {text}\n" for name, text in facts(artifact)))
         if options.predict is not None:
-            sys.stdout.write("".join(json.dumps(entry) + "\n" for entry in predictions(artifact, read_records(options.predict))))
+            found = predictions(artifact, read_records(options.predict), options.head)
+            sys.stdout.write("".join(json.dumps(entry) + "\n" for entry in found))
     except FedstillError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -17,6 +17,8 @@ from shared.compress import graph, runtime
 from shared.compress.devices import saturates_here
 from shared.compress.manifest import CandidateResult, GateResult
 from shared.errors import ArtifactError
+from shared.heads import answers
+from shared.task import Head
 
 LEAST_AGREEMENT = 0.995
 """The share of held-out records on which a file should answer as the float student does."""
@@ -36,20 +38,24 @@ class LabelledRecords(Protocol):
         ...
 
 
-def gate_counts(float_onnx: bytes, candidates: Mapping[str, bytes], records: LabelledRecords) -> dict[str, NDArray[np.int64]]:
+def gate_counts(
+    float_onnx: bytes, candidates: Mapping[str, bytes], records: LabelledRecords, heads: Sequence[Head] = ()
+) -> dict[str, NDArray[np.int64]]:
     """The counters of ``shared.work.GateWork`` over these records: pure sums, candidates in the mapping's order.
+
+    With the task's ``heads`` each record is answered within the head of its label.
 
     The files come from the coordinator: raises :class:`ArtifactError` for one that is not ONNX or points at other files.
     """
     for content in (float_onnx, *candidates.values()):
         graph.parse(content)
-    expected = _answers(float_onnx, records.inputs)
-    found = [_answers(content, records.inputs, exact=saturates_here(name)) for name, content in candidates.items()]
+    expected = _answers(float_onnx, records, heads)
+    found = [_answers(content, records, heads, exact=saturates_here(name)) for name, content in candidates.items()]
     return {
         "gate_records": np.array([len(records.labels)], np.int64),
         "gate_float_right": np.array([(expected == records.labels).sum()], np.int64),
-        "gate_right": np.array([(answers == records.labels).sum() for answers in found], np.int64),
-        "gate_agree": np.array([(answers == expected).sum() for answers in found], np.int64),
+        "gate_right": np.array([(answer == records.labels).sum() for answer in found], np.int64),
+        "gate_agree": np.array([(answer == expected).sum() for answer in found], np.int64),
     }
 
 
@@ -91,8 +97,7 @@ def results(candidates: Mapping[str, bytes], sums: Mapping[str, NDArray[Any]], m
     )
 
 
-def _answers(content: bytes, inputs: NDArray[Any], *, exact: bool = False) -> NDArray[np.int64]:
-    if not len(inputs):
+def _answers(content: bytes, records: LabelledRecords, heads: Sequence[Head], *, exact: bool = False) -> NDArray[np.int64]:
+    if not len(records.inputs):
         return np.zeros(0, np.int64)
-    answers: NDArray[np.int64] = runtime.logits(runtime.session(content, exact=exact), inputs).argmax(axis=1)
-    return answers
+    return answers(runtime.logits(runtime.session(content, exact=exact), records.inputs), records.labels, heads)

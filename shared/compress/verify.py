@@ -4,7 +4,7 @@
 What a good signature proves: whoever holds the key signed exactly these bytes. Whether that is *your* federation's
 coordinator only your copy of its public key can say: without one, anybody's key would do.
 
-``python -m shared.compress.verify FOLDER [--key KEY] [--show] [--predict FILE]`` is ``fedstill artifact`` for a device
+``python -m shared.compress.verify FOLDER [--key KEY] [--show] [--predict FILE [--head NAME]]`` is ``fedstill artifact`` for a device
 that has no more than these packages.
 """
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from shared.compress import rows, runtime
 from shared.compress.archive import CARD, MANIFEST, MODEL, SIGNATURE, TOKENIZER, read_files
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, DataError
 from shared.tokenise import Tokeniser, checked_tokeniser
 
 FORMAT = 1
@@ -37,7 +37,8 @@ DOMAIN = b"fedstill artifact manifest v1\n"
 
 @dataclass(frozen=True)
 class Prediction:
-    """``labels``: int64 ``(n,)`` positions within the task's labels; ``probabilities``: float32 ``(n, labels)``."""
+    """``labels``: int64 ``(n,)`` positions within the task's labels; ``probabilities``: float32 ``(n, labels)``, 0 outside the head that
+    was asked for."""
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
@@ -68,9 +69,25 @@ class Artifact:
         """Raw records of the task -> float32 ``(n, labels)``; raises :class:`ArtifactError` for the wrong shape or type."""
         return runtime.logits(self._session, inputs)
 
-    def predict(self, inputs: NDArray[Any]) -> Prediction:
-        """Raw records of the task (:meth:`encode` makes them) -> labels and probabilities."""
+    def span(self, head: str) -> slice:
+        """Where a head's labels lie within the task's; raises :class:`DataError` for a head that the task has not."""
+        heads = self.manifest["task"].get("heads", ())
+        sizes = {entry["name"]: len(entry["labels"]) for entry in heads}
+        if head not in sizes:
+            raise DataError(f"the artifact's task has no head '{head}'; its heads are: {', '.join(sizes) or 'none'}")
+        start = sum(list(sizes.values())[: list(sizes).index(head)])
+        return slice(start, start + sizes[head])
+
+    def predict(self, inputs: NDArray[Any], head: str | None = None) -> Prediction:
+        """Raw records of the task (:meth:`encode` makes them) -> labels and probabilities.
+
+        ``head``: the name of the task's head to answer within; without it all labels of all heads may be the answer. Raises
+        :class:`DataError` for a head that the task has not.
+        """
         scores = self.logits(inputs).astype(np.float64)
+        if head is not None:
+            span = self.span(head)
+            scores[:, : span.start] = scores[:, span.stop :] = -np.inf
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
         return Prediction(scores.argmax(axis=1), probabilities)
@@ -95,9 +112,9 @@ def verify(path: Path, public_key: bytes | None = None) -> dict[str, Any]:
     return open_artifact(path, public_key).manifest
 
 
-def predict(path: Path, inputs: NDArray[Any], public_key: bytes | None = None) -> Prediction:
+def predict(path: Path, inputs: NDArray[Any], public_key: bytes | None = None, head: str | None = None) -> Prediction:
     """Verifies, loads and predicts in one call; keep an :class:`Artifact` open for more than one."""
-    return open_artifact(path, public_key).predict(inputs)
+    return open_artifact(path, public_key).predict(inputs, head)
 
 
 def parse_key(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 from shared.data.records import Records, labelled
+from shared.heads import HeadFigures, confined, figures, macro_f1
 from shared.models.network import predict_logits
+from shared.task import Head
 
 LARGEST_LOSS = 2.0**10
 """A record's loss counts no more than this, so that no record can overflow a counter, not even with infinite logits."""
@@ -24,6 +27,7 @@ class Evaluation:
     records: int
     loss: float
     confusion: NDArray[np.int64]
+    heads: tuple[Head, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -32,23 +36,30 @@ class Evaluation:
 
     @property
     def macro_f1(self) -> float:
-        """The mean over labels of F1 = 2 right / (truth + predicted); labels that no record has are left out, 0 without records."""
-        truth, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
-        present = truth > 0
-        scores = 2 * np.diag(self.confusion)[present] / (truth + predicted)[present]
-        return float(scores.mean()) if present.any() else 0.0
+        """As :func:`shared.heads.macro_f1`."""
+        return macro_f1(self.confusion)
+
+    @property
+    def by_head(self) -> dict[str, HeadFigures]:
+        """Accuracy and macro F1 of each head's records; empty where the task has no heads."""
+        return figures(self.confusion, self.heads)
 
 
-def evaluate(model: nn.Module, records: Records, classes: int) -> Evaluation:
+def evaluate(model: nn.Module, records: Records, classes: int, heads: Sequence[Head] = ()) -> Evaluation:
     """Evaluates in batches of bounded memory, outside training mode. Records without a label are not looked at."""
     records = labelled(records)
-    return score(predict_logits(model, records.inputs), records.labels, classes)
+    return score(predict_logits(model, records.inputs), records.labels, classes, heads)
 
 
-def score(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Evaluation:
-    """The figures of answers ``logits`` ``(records, classes)`` to records with these ``labels`` ``(records,)``."""
+def score(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int, heads: Sequence[Head] = ()) -> Evaluation:
+    """The figures of answers ``logits`` ``(records, classes)`` to records with these ``labels`` ``(records,)``.
+
+    With the task's ``heads`` each record is answered, and its loss taken, within the head of its label: ``confusion`` is then zero
+    outside the heads' blocks.
+    """
+    logits = confined(logits, labels, heads)
     losses = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels), reduction="none").numpy()
     bounded = np.minimum(np.nan_to_num(losses.astype(np.float64), nan=LARGEST_LOSS, posinf=LARGEST_LOSS), LARGEST_LOSS)
     pairs = labels * classes + logits.argmax(axis=1)
     confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
-    return Evaluation(len(labels), float(bounded.sum()) / max(len(labels), 1), confusion)
+    return Evaluation(len(labels), float(bounded.sum()) / max(len(labels), 1), confusion, tuple(heads))

@@ -17,7 +17,11 @@ class HardLabels(Term):
         super().__init__()
         self.smoothing = smoothing
 
+    def counted(self, labels: Tensor) -> Tensor:
+        """The labelled records, bool ``(batch,)``."""
+        return labels != UNLABELLED
+
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
         """``(batch,)``, 0 at unlabelled records; ``student.logits``: ``(batch, labels)``."""
         losses = functional.cross_entropy(student.logits, labels, ignore_index=UNLABELLED, reduction="none", label_smoothing=self.smoothing)
-        return spread(losses, labels != UNLABELLED)
+        return spread(losses, self.counted(labels))

@@ -40,7 +40,8 @@ class HeldOut:
     def is_enough(self) -> bool:
         """Looks at the model as it is now; true after ``patience`` looks without a better loss."""
         classes = len(self._model.task.labels) if isinstance(self._model, Network) else int(self._records.labels.max()) + 1
-        loss = evaluate(self._model, self._records, classes).loss
+        heads = self._model.task.heads if isinstance(self._model, Network) else ()
+        loss = evaluate(self._model, self._records, classes, heads).loss
         self._waited = 0 if loss < self._least else self._waited + 1
         if not self._waited:
             self._least, self._best = loss, self._weights()

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.distill.depth import Wanted, everything, hidden_weight, pairing
-from shared.distill.masks import paired, state_distance
+from shared.distill.masks import paired
+from shared.distill.strategies import Distances
 from shared.distill.term import Term, known
 from shared.models.features import Features
 from shared.models.layers import Linear, initialise
@@ -25,6 +26,9 @@ class HiddenAlignment(Term):
     A ``"learned"`` map has ``norm(sum_j softmax(a_l)_j norm(H_j))`` for ``norm(H_m(l))``, j over the teacher's layers of the even
     map's shape (layer mixtures: ALP-KD, Passban et al. 2021, whose attention depends on the record; here ``a_l`` is one learnt vector,
     at first ``-|j - m(l)|``). The outer ``norm`` is there because a mixture that cancels itself out would be easy to match.
+
+    Where a task has heads, a head's strategy may have another distance for its records in place of the squared one
+    (:mod:`shared.distill.strategies`).
     """
 
     def __init__(
@@ -37,10 +41,12 @@ class HiddenAlignment(Term):
         wanted: Wanted | None = None,
         hidden_map: HiddenMap = "uniform",
         embeddings: bool = True,
+        distances: Distances | None = None,
     ) -> None:
         """``student`` and ``teacher``: features of any record, for their shapes, the teacher's as ``wanted`` (``None``: all its layers);
-        ``embeddings``: whether layer 0 counts."""
+        ``embeddings``: whether layer 0 counts; ``distances``: by which strategy (``None``: the squared distance)."""
         super().__init__()
+        self._distance = distances or Distances()
         places, last = (wanted or everything(teacher)).hidden, len(student.hidden_states) - 1
         even = pairing(last, places[-1], hidden_map)
         self.layers = tuple(range(0 if embeddings else 1, last + 1))
@@ -61,7 +67,7 @@ class HiddenAlignment(Term):
             pairs = [paired(student, known(teacher), layer, choice) for choice in self.choices[place]]
             state, _, mask = pairs[0]
             target = self._mixed([_normal(other) for _, other, _ in pairs], place)
-            total = total + weight * state_distance(self.projections[place](state), target, mask)
+            total = total + weight * self._distance(self.projections[place](state), target, mask, labels)
         return total
 
     def mixture(self, place: int) -> Tensor:

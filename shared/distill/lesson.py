@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from shared.data.records import Records
 from shared.distill.average import AverageTeacher
 from shared.distill.depth import Wanted
+from shared.distill.heads import ConfinedTargets, site_heads
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.objective import Objective, declare
 from shared.distill.previous import PreviousStudent
@@ -19,7 +20,7 @@ from shared.distill.resume import Buffers, Carried
 from shared.distill.targets import Targets
 from shared.distill.views import Views
 from shared.models.features import Features, features
-from shared.models.network import BATCH, trimmed_for
+from shared.models.network import BATCH, Network, trimmed_for
 from shared.models.seeds import generator
 from shared.models.vector import parameters_in_order
 from shared.settings import DistillationSettings
@@ -39,8 +40,10 @@ class Lesson:
         label_shares: Sequence[float] = (),
         wanted: Wanted | None = None,
         views: Views | None = None,
+        head: str | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`."""
+        self._heads = site_heads(student, records.labels, head)
         self._student, self._records, self._settings, self._views = student, records, settings, views
         self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
         self._offset = label_offset(self._labels, label_shares, settings.label_correction)
@@ -66,9 +69,13 @@ class Lesson:
         view = self._views.of(epoch) if self._views is not None else 0
         found = shifted(features(self._student, trimmed_for(self._student, self._batch(rows, view))), self._offset)
         taught = cut(self._teacher.take(rows, view), found) if self._teacher is not None else None
-        value: Tensor = self.objective(found, taught, self._labels.index_select(0, rows))
+        labels = self._labels.index_select(0, rows)
+        found = found if self._heads is None else self._heads.confined(found, labels)
+        value: Tensor = self.objective(found, taught, labels)
         if self._previous is not None:
-            value = value + self._settings.previous_weight * self._previous.forgotten(found, rows, self._offset).mean()
+            value = (
+                value + self._settings.previous_weight * self._previous.forgotten(found, rows, self._offset, self._within(labels)).mean()
+            )
         return value if self._anchor is None else value + self._anchor.pull()
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:
@@ -79,11 +86,15 @@ class Lesson:
     def _asked(self, targets: Targets | None) -> Targets | None:
         if self._settings.teacher == "virtual":
             return None
+        chosen: Targets | None = self._average if self._average is not None else targets
+        if chosen is None:
+            return None
+        targets = chosen if self._heads is None else ConfinedTargets(chosen, self._heads, self._labels)
+        if self._offset is None:
+            return targets
         if self._average is not None:
             # The average leans as little as the student itself, and gets the same offset.
-            return self._average if self._offset is None else Shifted(self._average, self._offset)
-        if targets is None or self._offset is None:
-            return targets
+            return Shifted(targets, self._offset)
         return _levelled(targets, self._labels, self._settings.label_correction)
 
     def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
@@ -91,7 +102,12 @@ class Lesson:
         with torch.no_grad():
             shape = features(self._student, trimmed_for(self._student, self._inputs[:1]))
         shown = self._teacher.take(first) if self._teacher is not None else None
-        return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted)
+        grid = isinstance(self._student, Network) and self._student.task.family == "image"
+        return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
+
+    def _within(self, labels: Tensor) -> Callable[[Features], Features]:
+        heads = self._heads
+        return (lambda found: found) if heads is None else (lambda found: heads.confined(found, labels))
 
 
 class Shifted:

@@ -13,12 +13,15 @@ from shared.distill.depth import Wanted, everything
 from shared.distill.difficulty import record_weights
 from shared.distill.embedding_alignment import EmbeddingAlignment
 from shared.distill.hard_labels import HardLabels
+from shared.distill.heads import Heads, WithinHeads
 from shared.distill.hidden_alignment import HiddenAlignment
 from shared.distill.pseudo_labels import PseudoLabels
 from shared.distill.relation_alignment import RelationAlignment
 from shared.distill.relational import RelationalTargets
 from shared.distill.running_scale import RunningScale
 from shared.distill.soft_targets import SoftTargets
+from shared.distill.strategies import Distances
+from shared.distill.task_weights import TaskWeights
 from shared.distill.term import Term
 from shared.distill.virtual import VirtualTeacher
 from shared.errors import CheckpointError
@@ -35,25 +38,37 @@ class Objective(nn.Module):
     """``sum_i weight_i * mean_b(w_b * term_i,b) / s_i`` over terms i and records b.
 
     ``w_b`` are the records' weights (``difficulty.py``) in every term but the hard labels', and ``s_i`` the running means of the
-    terms in ``scaled`` (``running_scale.py``); both are 1 unless the settings ask for them.
+    terms in ``scaled`` (``running_scale.py``); both are 1 unless the settings ask for them. Where a task has heads, each record's
+    losses also have the factor of its head, which ``tasks`` knows (``task_weights.py``).
     """
 
-    def __init__(self, declared: Declared, settings: DistillationSettings | None = None, scaled: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        declared: Declared,
+        settings: DistillationSettings | None = None,
+        scaled: Collection[str] = (),
+        tasks: TaskWeights | None = None,
+    ) -> None:
         """``settings``: for the difficulty; ``None`` is none."""
         super().__init__()
         self.weights = {name: weight for name, weight, _ in declared}
         self.terms = nn.ModuleDict({name: term for name, _, term in declared})
         self.scales = nn.ModuleDict({name: RunningScale() for name in self.terms if name in scaled})
-        self.settings = settings
+        self.settings, self.tasks = settings, tasks
 
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
         """A scalar; ``labels`` int64 ``(batch,)``, -1 where there is none."""
         records = self._records(student, teacher, labels)
-        total = student.logits.new_zeros(())
+        tasks = self.tasks(labels) if self.tasks is not None else None
+        total, by_record = student.logits.new_zeros(()), torch.zeros(len(labels))
         for name, term in self.terms.items():
             losses = term(student, teacher, labels)
-            value = losses.mean() if records is None or name == "hard" else (records * losses).mean()
+            by_record = by_record + self.weights[name] * losses.detach()
+            value = _mean(losses, tasks, None if name == "hard" else records)
             total = total + self.weights[name] * (self.scales[name](value) if name in self.scales else value)
+        if self.tasks is not None:
+            self.tasks.see(by_record, labels)
+            total = total + self.tasks.penalty(labels)
         return total
 
     def _records(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor | None:
@@ -68,13 +83,17 @@ def declare(
     teacher: Features | None,
     generator: torch.Generator,
     wanted: Wanted | None = None,
+    *,
+    heads: Heads | None = None,
+    grid: bool = False,
 ) -> Objective:
     """The objective that the settings ask for; without a teacher, hard labels alone, unless it is a virtual one. Terms of weight 0
     are not computed.
 
     ``student`` and ``teacher`` are features of any record, for their shapes; the teacher's hold the places ``wanted``
-    (:func:`shared.distill.depth.wanted`; ``None``: all its layers). ``generator`` fills the projections. Raises
-    :class:`CheckpointError` where the teacher shows other places than those.
+    (:func:`shared.distill.depth.wanted`; ``None``: all its layers). ``generator`` fills the projections. With ``heads`` each
+    record's output is compared within its head, and its states by the head's strategy, ``grid`` where tokens are places in an image.
+    Raises :class:`CheckpointError` where the teacher shows other places than those.
     """
     hard: Declared = [("hard", 1.0 - settings.soft_weight, HardLabels())]
     if settings.teacher == "virtual":
@@ -84,9 +103,15 @@ def declare(
     elif settings.teacher == "pseudo":
         declared = [*hard, ("pseudo", settings.soft_weight, PseudoLabels(settings.confidence))]
     else:
-        places = _shown(teacher, wanted)
-        declared = [*hard, ("soft", settings.soft_weight, _output(settings)), *_inside(settings, student, teacher, generator, places)]
-    return Objective([entry for entry in declared if entry[1] > 0], settings, ALIGNED if settings.adaptive_scale else ())
+        places, distances = _shown(teacher, wanted), Distances(heads, grid=grid)
+        declared = [
+            *hard,
+            ("soft", settings.soft_weight, _output(settings)),
+            *_inside(settings, student, teacher, generator, places, distances),
+        ]
+    declared = [(name, weight, _within(term, heads)) for name, weight, term in declared if weight > 0]
+    tasks = TaskWeights(heads, settings.task_weighting) if heads is not None else None
+    return Objective(declared, settings, ALIGNED if settings.adaptive_scale else (), tasks)
 
 
 def needs_inside(settings: DistillationSettings) -> bool:
@@ -104,7 +129,26 @@ def _output(settings: DistillationSettings) -> Term:
             return RelationalTargets(settings.temperature)
 
 
-def _inside(settings: DistillationSettings, student: Features, teacher: Features, generator: torch.Generator, places: Wanted) -> Declared:
+def _within(term: Term, heads: Heads | None) -> Term:
+    # Terms that look inside know no labels.
+    output = isinstance(term, HardLabels | SoftTargets | DecoupledTargets | RelationalTargets | VirtualTeacher | PseudoLabels)
+    return WithinHeads(term, heads) if heads is not None and output else term
+
+
+def _mean(losses: Tensor, *factors: Tensor | None) -> Tensor:
+    for factor in factors:
+        losses = losses if factor is None else factor * losses
+    return losses.mean()
+
+
+def _inside(
+    settings: DistillationSettings,
+    student: Features,
+    teacher: Features,
+    generator: torch.Generator,
+    places: Wanted,
+    distances: Distances,
+) -> Declared:
     # A teacher that shows only its logits has no places, whatever was wanted of it.
     states, maps = student.hidden_states and places.hidden, student.attentions and places.attentions
     decay, chosen, embeddings = settings.depth_decay, settings.hidden_map, settings.embedding_weight > 0
@@ -112,7 +156,9 @@ def _inside(settings: DistillationSettings, student: Features, teacher: Features
     if embeddings and states:
         declared.append(("embedding", settings.embedding_weight, EmbeddingAlignment(student, teacher, generator)))
     if settings.hidden_weight and states:
-        term = HiddenAlignment(student, teacher, decay, generator, wanted=places, hidden_map=chosen, embeddings=not embeddings)
+        term = HiddenAlignment(
+            student, teacher, decay, generator, wanted=places, hidden_map=chosen, embeddings=not embeddings, distances=distances
+        )
         declared.append(("hidden", settings.hidden_weight, term))
     relations = settings.attention_loss == "relations"
     if settings.attention_weight and (states if relations else maps):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -26,8 +28,11 @@ class PreviousStudent:
         student.train(was_training)
         self._logits = torch.cat([part if isinstance(part, Tensor) else part.logits for part in parts])
 
-    def forgotten(self, student: Features, rows: Tensor, offset: Tensor | None = None) -> Tensor:
-        """Each record's loss ``(batch,)``; ``offset``: what was added to the student's logits (``label_shift.py``)."""
+    def forgotten(
+        self, student: Features, rows: Tensor, offset: Tensor | None = None, within: Callable[[Features], Features] = lambda found: found
+    ) -> Tensor:
+        """Each record's loss ``(batch,)``; ``offset``: what was added to the student's logits (``label_shift.py``), and ``within``
+        how they were then confined to its head (``heads.py``)."""
         logits = self._logits.index_select(0, rows)
-        losses: Tensor = self._term(student, Features(logits if offset is None else logits + offset), rows)
+        losses: Tensor = self._term(student, within(Features(logits if offset is None else logits + offset)), rows)
         return losses

@@ -20,8 +20,12 @@ class PseudoLabels(Term):
         super().__init__()
         self.confidence = confidence
 
+    def counted(self, labels: Tensor) -> Tensor:
+        """The unlabelled records, bool ``(batch,)``."""
+        return labels == UNLABELLED
+
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
         """``(batch,)``, 0 at labelled records and where the teacher is unsure; both logits: ``(batch, labels)``."""
         sureness, chosen = known(teacher).logits.softmax(dim=-1).max(dim=-1)
         losses = functional.cross_entropy(student.logits, chosen, reduction="none").masked_fill(sureness < self.confidence, 0.0)
-        return spread(losses, labels == UNLABELLED)
+        return spread(losses, self.counted(labels))

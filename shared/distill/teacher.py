@@ -18,6 +18,7 @@ from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
 from shared.distill.evaluation import evaluate
 from shared.distill.hard_labels import HardLabels
+from shared.distill.heads import WithinHeads, site_heads
 from shared.distill.loop import epochs
 from shared.errors import CheckpointError, EmptyInstitutionError, MissingFileError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
@@ -64,7 +65,7 @@ def fit_teacher(records: Records, task: Task, network: NetworkSettings, training
     learnt, validated = _parts(records, seed)
     best, best_loss, waited = copy.deepcopy(teacher.state_dict()), math.inf, 0
     for _ in _fit(teacher, learnt, training, seed):
-        found = evaluate(teacher, validated, len(task.labels)).loss if validated is not None else -math.inf
+        found = evaluate(teacher, validated, len(task.labels), task.heads).loss if validated is not None else -math.inf
         waited = 0 if found < best_loss or validated is None else waited + 1
         if waited == 0:
             best, best_loss = copy.deepcopy(teacher.state_dict()), found
@@ -111,7 +112,8 @@ def load_teacher(folder: Path, task: Task | None = None) -> Network:
 
 def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed: int) -> Iterator[float]:
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-    term = HardLabels(SMOOTHING)
+    heads = site_heads(teacher, records.labels)
+    term = HardLabels(SMOOTHING) if heads is None else WithinHeads(HardLabels(SMOOTHING), heads)
 
     def loss(rows: Tensor) -> Tensor:
         teacher.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from shared.models.features import Features
@@ -21,6 +22,10 @@ class Term(nn.Module, ABC):
 
         ``labels``: int64 ``(batch,)``, :data:`UNLABELLED` where there is none. A loss that only a whole batch has stands at every record.
         """
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """The records whose mean the term gives, bool ``(batch,)``: all, unless it gives :func:`spread` losses."""
+        return torch.ones_like(labels, dtype=torch.bool)
 
 
 def known(teacher: Features | None) -> Features:

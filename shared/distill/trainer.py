@@ -51,6 +51,7 @@ def distil(
     wanted: Wanted | None = None,
     views: Views | None = None,
     resume: Resume | None = None,
+    head: str | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
@@ -61,11 +62,12 @@ def distil(
 
     ``seed`` decides the batches, the dropout, what is held out and, where ``alignment`` is ``None`` or empty, the projections' first
     weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
-    (:mod:`shared.distill.label_shift`). With ``resume`` a fit that was killed goes on. Equal arguments give bit-identical
+    (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
+    (:mod:`shared.distill.heads`). With ``resume`` a fit that was killed goes on. Equal arguments give bit-identical
     students, however often it was. Raises :class:`NotFiniteError` where training diverges and :class:`CheckpointError` for an
     alignment of other shapes, or targets of other places.
     """
-    lesson = Lesson(student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views)
+    lesson = Lesson(student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head)
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
     held_out = HeldOut(student, watched, training.patience) if watched is not None else None

@@ -24,11 +24,15 @@ class VirtualTeacher(Term):
         super().__init__()
         self.temperature, self.correct_probability = temperature, correct_probability
 
+    def counted(self, labels: Tensor) -> Tensor:
+        """The labelled records, bool ``(batch,)``."""
+        return labels != UNLABELLED
+
     def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
         """``(batch,)``, 0 at unlabelled records; ``student.logits``: ``(batch, labels)``."""
         wanted = softened(self._logits(labels, student.logits), self.temperature)
         losses = self.temperature**2 * divergence(softened(student.logits, self.temperature), wanted)
-        return spread(losses, labels != UNLABELLED)
+        return spread(losses, self.counted(labels))
 
     def _logits(self, labels: Tensor, like: Tensor) -> Tensor:
         other = math.log((1 - self.correct_probability) / (like.shape[-1] - 1))

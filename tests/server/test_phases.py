@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -212,3 +213,16 @@ def test_training_asks_for_the_clip_norm_that_the_last_count_gave(unclipped: int
         sums.counters["unclipped"][:] = unclipped
         state = PHASES["train"].apply(state, sums, used)
         assert PHASES["train"].ask(state, used).clip_norm == pytest.approx(min(8.0, 8.0 * factor**number))
+
+
+def test_accuracy_is_told_by_head_too() -> None:
+    heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
+    used = kit(task=IMAGES | {"labels": list("abcdef"), "heads": heads})
+    state = first_state(used.config)
+    state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+    sums = sums_for(state, used)
+    confusion = np.zeros((6, 6), np.int64)
+    confusion[:4, :4] = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 2, 0]]
+    counters = {**sums.counters, "eval_confusion": confusion.reshape(-1), "eval_records": np.array([8])}
+    found = PHASES["train"].apply(state, replace(sums, counters=counters), used).facts.metrics
+    assert {name: value for name, value in found.items() if "." in name} == {"accuracy.one": 0.75, "accuracy.two": 0.25}

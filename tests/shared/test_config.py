@@ -66,3 +66,28 @@ def test_text_that_is_not_toml_is_said_to_be_so(tmp_path: Path) -> None:
 def test_the_defaults_of_aggregation_are_legal() -> None:
     settings = AggregationSettings()
     assert settings.smallest_cohort >= settings.collusion + 2
+
+
+HEADED = {
+    "family": "image",
+    "size": 8,
+    "labels": ["a", "b", "c", "d"],
+    "heads": [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}],
+}
+
+
+def test_heads_survive_being_written_and_read(tmp_path: Path) -> None:
+    config = FederationConfig.model_validate({"name": "trial", "task": HEADED})
+    assert load_config(FederationConfig, write(tmp_path, config.model_dump(mode="json", exclude_none=True))) == config
+
+
+def test_an_institution_names_a_head_that_there_is(tmp_path: Path) -> None:
+    table = {"name": "ash", "task": HEADED, "data": {"source": "images", "path": "x"}, "head": "two"}
+    assert load_config(InstitutionConfig, write(tmp_path, table)).head == "two"
+    with pytest.raises(ConfigError, match="no head 'three'; its heads are: one, two"):
+        load_config(InstitutionConfig, write(tmp_path, table | {"head": "three"}))
+
+
+def test_heads_need_all_of_a_teacher_s_logits(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="top_k at 0"):
+        load_config(FederationConfig, write(tmp_path, {"name": "trial", "task": HEADED, "distillation": {"top_k": 3}}))

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from shared.data.records import Records
 from shared.distill import evaluate
 from shared.distill.evaluation import LARGEST_LOSS, score
+from shared.heads import heads_of
+from tests.support.heads import HEADS, TABLES
+from tests.support.heads import records as headed
 from tests.support.networks import TABLE, network, records
 
 
@@ -72,3 +75,22 @@ def test_records_without_a_label_are_not_looked_at() -> None:
     found, expected = evaluate(network(), hidden, 2), evaluate(network(), whole.take(np.flatnonzero(hidden.labels >= 0)), 2)
     assert (found.records, found.loss) == (13, expected.loss)
     assert (found.confusion == expected.confusion).all()
+
+
+# Heads
+
+
+def test_with_heads_answers_stay_in_their_blocks_and_losses_are_of_the_head() -> None:
+    logits = np.log(np.array([[0.1, 0.2, 0.1, 0.1, 0.5, 0, 0, 0], [0.6, 0, 0, 0.1, 0.3, 0, 0, 0]], np.float32) + np.float32(1e-6))
+    found = score(logits, np.array([1, 4]), 8, HEADS)
+    assert (found.confusion[1, 1], found.confusion[4, 4], found.confusion.sum()) == (1, 1, 2)
+    assert found.loss == pytest.approx(-np.log([0.5, 0.75]).mean(), rel=1e-4)
+    assert {name: (one.records, one.accuracy) for name, one in found.by_head.items()} == {"abc": (1, 1.0), "xy": (1, 1.0), "pqr": (0, 0.0)}
+
+
+def test_every_confusion_is_block_diagonal() -> None:
+    found = evaluate(network(TABLES), headed(TABLES), 8, HEADS)
+    own = heads_of(HEADS)
+    assert not found.confusion[own[:, None] != own].any()
+    assert found.confusion.sum() == 48
+    assert evaluate(network(), records(), 2).by_head == {}
