@@ -16,7 +16,7 @@ from fedstill.report.distilled import DistilSummary
 from fedstill.stopwatch import Stopwatch
 from server.locking import run_lock
 from shared.config import FederationConfig
-from shared.errors import ConfigError, MissingFileError, RunError
+from shared.errors import CheckpointError, ConfigError, MissingFileError, RunError
 from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
 
@@ -28,19 +28,23 @@ if TYPE_CHECKING:
     from shared.teachers import Teacher
 
 PLAN_FILE, SUMMARY_FILE, FIT_FILE, FITTED_FILE = "distill.json", "summary.json", "fit.safetensors", "fitted.json"
-STUDENT_FILE, GRAPH_FILE = "student.safetensors", "student.onnx"
+TEACHER_FIT_FILE, STUDENT_FILE, GRAPH_FILE = "teacher-fit.safetensors", "student.safetensors", "student.onnx"
 LARGEST_CACHE_MB = 16_384
 SAMPLES = 64
 """Held-out records on which the exported graph is compared with the student."""
 
 
 class DistilPlan(Frozen):
-    """One distillation: the configuration, its teacher (``None``: fitted here, or none is needed), and where it is kept."""
+    """One distillation: the configuration, its teacher (``None``: fitted here, or none is needed), and where it is kept.
+
+    ``threads`` is part of it, since other threads add up in another order.
+    """
 
     folder: Path
     federation: FederationConfig
     teacher: Path | None
     epochs: int
+    threads: int = 1
 
 
 class Fitted(Frozen):
@@ -53,7 +57,13 @@ class Fitted(Frozen):
 
 
 def plan_distillation(
-    federation: FederationConfig, *, teacher: Path | None, epochs: int | None, seed: int | None, out: Path | None
+    federation: FederationConfig,
+    *,
+    teacher: Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    threads: int = 1,
 ) -> DistilPlan:
     """Settles a distillation; a folder that holds the same one is gone on with. Writes nothing.
 
@@ -71,6 +81,7 @@ def plan_distillation(
         federation=federation,
         teacher=teacher.absolute() if teacher is not None else None,
         epochs=epochs if epochs is not None else federation.rounds * federation.training.epochs,
+        threads=threads,
     )
     _check_folder(plan)
     return plan
@@ -79,12 +90,15 @@ def plan_distillation(
 def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     """Does what is not done yet of a plan. Raises :class:`FedstillError` and its kinds; nothing is written for a plan that
     fails on its records or on the teacher that was given."""
+    import torch
+
     from shared.data import load_pool
     from shared.models import load_model
     from shared.teachers import open_teacher
 
     if (known := _known_summary(plan, console)) is not None:
         return known
+    torch.set_num_threads(plan.threads)
     watch, task = Stopwatch(), plan.federation.task
     with watch.part("records"):
         split = load_pool(plan.federation)
@@ -139,6 +153,7 @@ def _known_summary(plan: DistilPlan, console: Console) -> DistilSummary | None:
 
 
 def _own_teacher(plan: DistilPlan, records: Records) -> Teacher | None:
+    from shared.distill.resume import Resume
     from shared.distill.teacher import fit_teacher, save_teacher
     from shared.teachers import open_teacher
 
@@ -146,8 +161,13 @@ def _own_teacher(plan: DistilPlan, records: Records) -> Teacher | None:
     if config.distillation.teacher != "own":
         return None
     if not (home / "teacher.json").exists():
-        save_teacher(home, fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed))
-    return open_teacher(home, config.task)
+        resume = Resume(plan.folder / TEACHER_FIT_FILE, _fit_key(plan, None, records))
+        save_teacher(home, fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed, resume=resume))
+        resume.done()
+    try:
+        return open_teacher(home, config.task)
+    except CheckpointError as error:
+        raise CheckpointError(f"the teacher that was fitted in {home} is damaged; remove that folder, and it is fitted again") from error
 
 
 def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Console) -> tuple[Targets, Wanted]:

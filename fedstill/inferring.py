@@ -27,6 +27,7 @@ def infer_federation(data: Path, hints: Hints) -> FederationConfig:
 
     Raises :class:`ConfigError` for hints that do not fit together and :class:`DataError` for records that cannot be read.
     """
+    from shared.data.naming import institution_name
     from shared.models.presets import preset
 
     if hints.site_column is not None and hints.sites is not None:
@@ -38,11 +39,8 @@ def infer_federation(data: Path, hints: Hints) -> FederationConfig:
     source = _source(data, hints)
     task, tokenizer = _task(source, hints)
     split = SplitSettings(sites=hints.sites)
-    return FederationConfig(name=_name(data), task=task, data=source, split=split, tokenizer_path=tokenizer, **preset(task))
-
-
-def _name(data: Path) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in data.absolute().stem.lower()).strip("-") or "federation"
+    name = institution_name(data.absolute().stem) or "federation"
+    return FederationConfig(name=name, task=task, data=source, split=split, tokenizer_path=tokenizer, **preset(task))
 
 
 def _source(data: Path, hints: Hints) -> CsvData | ImageFolderData:

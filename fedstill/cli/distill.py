@@ -34,6 +34,7 @@ def distill(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads; another number gives other last bits.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Where student, targets and summary go; default: runs/distill-NAME-TIME.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -51,7 +52,7 @@ def distill(
 
     console = make_console()
     federation = _federation(source, data, label, text, tokenizer, teacher)
-    plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out)
+    plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads)
     try:
         summary = run_distillation(plan, console)
     except KeyboardInterrupt:
