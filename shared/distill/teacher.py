@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from shared.data.records import Records, labelled
 from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
-from shared.distill.evaluation import evaluate
 from shared.distill.hard_labels import HardLabels
 from shared.distill.held_out import HeldOut
 from shared.distill.loop import epochs
