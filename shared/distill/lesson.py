@@ -118,7 +118,8 @@ def cut(teacher: Features, student: Features) -> Features:
     return replace(
         teacher,
         hidden_states=tuple(state[:, :tokens] for state in teacher.hidden_states),
-        attentions=tuple(maps[..., :tokens, :tokens] for maps in teacher.attentions),
+        # A map of activations (batch, tokens) has no columns.
+        attentions=tuple(maps[..., :tokens, :tokens] if maps.dim() > 2 else maps[:, :tokens] for maps in teacher.attentions),
         mask=teacher.mask[:, :tokens],
     )
 
