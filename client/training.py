@@ -25,6 +25,7 @@ from shared.distill.depth import Wanted
 from shared.distill.evaluation import evaluate
 from shared.distill.resume import Resume
 from shared.distill.targets import Targets
+from shared.distill.teacher import load_teacher
 from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
@@ -147,6 +148,12 @@ class Workbench:
             )
             self._targets[distillation] = targets, Wanted(order.hidden, order.attentions)
         return self._targets[distillation]
+
+    def _mentor(self, distillation: DistillationSettings) -> Network | None:
+        # Loaded anew for every round: what it had learnt in earlier ones comes with the alignment.
+        if distillation.teacher != "mutual":
+            return None
+        return load_teacher(self._config.teacher_path or self._folder / "teacher", self._config.task)
 
     def _views(self, distillation: DistillationSettings, first: int = 0) -> Views:
         return institution_views(self._config.task, distillation.views, self._config.seed, self._config.name, first)

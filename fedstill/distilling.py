@@ -1,4 +1,4 @@
-"""Distillation without a federation: one teacher, one set of records, one student; every part of it can be gone on with."""
+"""Distillation without a federation: one teacher, one set of records, one student; killed anywhere, it goes on to the same student."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from rich.console import Console
 
-from fedstill.plan import builtin_federation, revalidated
+from fedstill.plan import revalidated
 from fedstill.progress import progress_bar
-from fedstill.report.distilled import DistilSummary, Scores
+from fedstill.report.distilled import DistilSummary
 from fedstill.stopwatch import Stopwatch
-from shared.config import FederationConfig, load_config
-from shared.errors import RunError
+from server.locking import run_lock
+from shared.config import FederationConfig
+from shared.errors import CheckpointError, ConfigError, MissingFileError, RunError
 from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
 
@@ -24,69 +25,115 @@ if TYPE_CHECKING:
     from shared.distill.depth import Wanted
     from shared.distill.targets import Targets
     from shared.models import Network
-    from shared.task import Task
     from shared.teachers import Teacher
 
-PLAN_FILE, SUMMARY_FILE, STUDENT_FILE = "distill.json", "summary.json", "student.safetensors"
-FLOAT_BYTES = 4
+PLAN_FILE, SUMMARY_FILE, FIT_FILE, FITTED_FILE = "distill.json", "summary.json", "fit.safetensors", "fitted.json"
+TEACHER_FIT_FILE, STUDENT_FILE, GRAPH_FILE = "teacher-fit.safetensors", "student.safetensors", "student.onnx"
 LARGEST_CACHE_MB = 16_384
+MODELS = ("own", "mutual")
+"""Kinds of ``distillation.teacher`` that need a model."""
+SAMPLES = 64
+"""Held-out records on which the exported graph is compared with the student."""
 
 
 class DistilPlan(Frozen):
-    """One distillation: the configuration, its teacher (``None``: fitted here, or none is needed), and where it is kept."""
+    """One distillation: the configuration, its teacher (``None``: fitted here, or none is needed), and where it is kept.
+
+    ``threads`` is part of it, since other threads add up in another order.
+    """
 
     folder: Path
     federation: FederationConfig
     teacher: Path | None
     epochs: int
+    threads: int = 1
+
+
+class Fitted(Frozen):
+    """``fitted.json``: the student in the folder is the one that ``key`` (plan, teacher, records) leads to."""
+
+    key: str
+    student_sha256: str
+    train_loss: float
+    epochs: int
 
 
 def plan_distillation(
-    config: Path | None, *, data: str, teacher: Path | None, epochs: int | None, seed: int | None, out: Path | None
+    federation: FederationConfig,
+    *,
+    teacher: Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    threads: int = 1,
 ) -> DistilPlan:
-    """Settles a distillation and writes it into its folder; a folder that holds the same one is gone on with.
+    """Settles a distillation; a folder that holds the same one is gone on with. Writes nothing.
 
-    Raises :class:`ConfigError` for what cannot be used and :class:`RunError` for a folder that holds another one.
+    Raises :class:`ConfigError` for what cannot be used and :class:`RunError` for a folder that holds something else.
     """
-    federation = load_config(FederationConfig, config) if config is not None else builtin_federation(data)
     federation = revalidated(federation, {} if seed is None else {"seed": seed})
-    folder = (out if out is not None else Path("runs") / f"distill-{federation.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    if teacher is not None and federation.distillation.teacher not in MODELS:
+        raise ConfigError(
+            f"--teacher: the configuration asks no teacher, its distillation.teacher is '{federation.distillation.teacher}'; "
+            f"set it to 'own' or leave --teacher out"
+        )
+    folder = out if out is not None else Path("runs") / f"distill-{federation.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     plan = DistilPlan(
-        folder=folder,
+        folder=folder.absolute(),
         federation=federation,
         teacher=teacher.absolute() if teacher is not None else None,
         epochs=epochs if epochs is not None else federation.rounds * federation.training.epochs,
+        threads=threads,
     )
-    if (folder / PLAN_FILE).exists():
-        if _read_plan(folder) != plan:
-            raise RunError(f"{folder} holds another distillation; give another --out, or the options that it was started with")
-        return plan
-    write_atomic(folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
+    _check_folder(plan)
     return plan
 
 
 def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
-    """Does what is not done yet of a plan. Raises :class:`FedstillError` and its kinds."""
+    """Does what is not done yet of a plan. Raises :class:`FedstillError` and its kinds; nothing is written for a plan that
+    fails on its records or on the teacher that was given."""
+    import torch
+
     from shared.data import load_pool
     from shared.models import load_model
+    from shared.teachers import open_teacher
 
-    watch, student_file = Stopwatch(), plan.folder / STUDENT_FILE
-    if (plan.folder / SUMMARY_FILE).exists():
-        return DistilSummary.model_validate_json(read_bytes(plan.folder / SUMMARY_FILE, what="summary"))
+    if (known := _known_summary(plan, console)) is not None:
+        return known
+    torch.set_num_threads(plan.threads)
+    watch, task = Stopwatch(), plan.federation.task
     with watch.part("records"):
         split = load_pool(plan.federation)
-    with watch.part("teacher"):
-        teacher = _teacher(plan, split.train)
-    with watch.part("targets"):
-        asked = _targets(plan, teacher, split.train, console) if teacher is not None else None
-    with watch.part("student"):
-        loss = _train(plan, asked, split.train, console)
-    with watch.part("evaluation"):
-        summary = _summarise(plan, teacher, load_model(student_file), split, loss, watch)
-    summary = summary.model_copy(update={"seconds": dict(watch.parts)})
-    write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
-    (plan.folder / "fit.safetensors").unlink(missing_ok=True)
+    given = open_teacher(plan.teacher, task) if plan.teacher is not None else None
+    with run_lock(plan.folder, plan.federation.name):
+        if not (plan.folder / PLAN_FILE).exists():
+            write_atomic(plan.folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
+        with watch.part("teacher"):
+            teacher = given or _own_teacher(plan, split.train)
+        with watch.part("targets"):
+            # A teacher that learns along says something else in every step: nothing of it can be kept.
+            kept = teacher is not None and plan.federation.distillation.teacher == "own"
+            asked = _targets(plan, teacher, split.train, console) if teacher is not None and kept else None
+        with watch.part("student"):
+            fitted = _fitted(plan, teacher, asked, split.train, console)
+        with watch.part("export"):
+            files = _student_files(plan, split)
+        with watch.part("evaluation"):
+            summary = _summarise(plan, teacher, load_model(plan.folder / STUDENT_FILE), split, fitted)
+        summary = summary.model_copy(update={"seconds": dict(watch.parts), "files": files})
+        write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
+        (plan.folder / FIT_FILE).unlink(missing_ok=True)
     return summary
+
+
+def _check_folder(plan: DistilPlan) -> None:
+    folder = plan.folder
+    if (folder / PLAN_FILE).exists():
+        if _read_plan(folder) != plan:
+            raise RunError(f"{folder} holds another distillation; give another --out, or the options that it was started with")
+    elif folder.is_dir() and any(entry.name != "lock" and not entry.name.startswith(".") for entry in folder.iterdir()):
+        # A teacher or targets that lie there by chance would be taken for this distillation's.
+        raise RunError(f"{folder} holds something else than a distillation; give an --out that is empty or new")
 
 
 def _read_plan(folder: Path) -> DistilPlan:
@@ -97,19 +144,34 @@ def _read_plan(folder: Path) -> DistilPlan:
     return plan.model_copy(update={"folder": folder})
 
 
-def _teacher(plan: DistilPlan, records: Records) -> Teacher | None:
+def _known_summary(plan: DistilPlan, console: Console) -> DistilSummary | None:
+    """The summary of a distillation that is over already; ``None`` if it is not, or if a file of its student is gone."""
+    try:
+        summary = DistilSummary.model_validate_json(read_bytes(plan.folder / SUMMARY_FILE, what="summary"))
+    except (MissingFileError, ValidationError):
+        return None
+    if not all((plan.folder / name).is_file() for name in summary.files.values()):
+        return None
+    console.print(f"{plan.folder} is distilled already; nothing was done again", highlight=False, soft_wrap=True)
+    return summary.model_copy(update={"folder": plan.folder})
+
+
+def _own_teacher(plan: DistilPlan, records: Records) -> Teacher | None:
+    from shared.distill.resume import Resume
     from shared.distill.teacher import fit_teacher, save_teacher
     from shared.teachers import open_teacher
 
-    config = plan.federation
-    if config.distillation.teacher != "own":
+    config, home = plan.federation, plan.folder / "teacher"
+    if config.distillation.teacher not in MODELS:
         return None
-    if plan.teacher is not None:
-        return open_teacher(plan.teacher, config.task)
-    home = plan.folder / "teacher"
     if not (home / "teacher.json").exists():
-        save_teacher(home, fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed))
-    return open_teacher(home, config.task)
+        resume = Resume(plan.folder / TEACHER_FIT_FILE, _fit_key(plan, None, records))
+        save_teacher(home, fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed, resume=resume))
+        resume.done()
+    try:
+        return open_teacher(home, config.task)
+    except CheckpointError as error:
+        raise CheckpointError(f"the teacher that was fitted in {home} is damaged; remove that folder, and it is fitted again") from error
 
 
 def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Console) -> tuple[Targets, Wanted]:
@@ -134,17 +196,28 @@ def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Cons
     return targets, Wanted(order.hidden, order.attentions)
 
 
-def _train(plan: DistilPlan, asked: tuple[Targets, Wanted] | None, records: Records, console: Console) -> float:
+def _fitted(plan: DistilPlan, teacher: Teacher | None, asked: tuple[Targets, Wanted] | None, records: Records, console: Console) -> Fitted:
+    """Trains the student, or finds it trained by the same plan, teacher and records."""
+    key = _fit_key(plan, teacher, records)
+    try:
+        found = Fitted.model_validate_json(read_bytes(plan.folder / FITTED_FILE, what="fit"))
+        if found.key == key and found.student_sha256 == _sha256(read_bytes(plan.folder / STUDENT_FILE, what="student")):
+            return found
+    except (MissingFileError, ValidationError):
+        pass
+    return _train(plan, key, asked, records, console)
+
+
+def _train(plan: DistilPlan, key: str, asked: tuple[Targets, Wanted] | None, records: Records, console: Console) -> Fitted:
     from shared.distill.alone import distil_alone
     from shared.distill.cache import institution_views
     from shared.distill.resume import Resume
+    from shared.distill.teacher import load_teacher
     from shared.models import save_model
 
     config = plan.federation
     targets, wanted = asked if asked is not None else (None, None)
     views = institution_views(config.task, config.distillation.views, config.seed, config.name) if config.distillation.views > 1 else None
-    # The plan's file stands for the whole fit: another plan cannot be in this folder.
-    resume = Resume(plan.folder / "fit.safetensors", hashlib.sha256(plan.model_dump_json().encode()).hexdigest())
     with progress_bar(console, plan.epochs) as bar:
         student, outcome = distil_alone(
             records,
@@ -154,62 +227,63 @@ def _train(plan: DistilPlan, asked: tuple[Targets, Wanted] | None, records: Reco
             seed=config.seed,
             wanted=wanted,
             views=views,
-            resume=resume,
+            resume=Resume(plan.folder / FIT_FILE, key),
             on_epoch=lambda loss: bar.advance(f"distilling, loss {loss:.4f}"),
+            mentor=load_teacher(plan.teacher or plan.folder / "teacher", config.task) if config.distillation.teacher == "mutual" else None,
         )
     save_model(plan.folder / STUDENT_FILE, student)
-    return outcome.loss
+    digest = _sha256(read_bytes(plan.folder / STUDENT_FILE, what="student"))
+    fitted = Fitted(key=key, student_sha256=digest, train_loss=outcome.loss, epochs=outcome.epochs)
+    write_atomic(plan.folder / FITTED_FILE, fitted.model_dump_json(indent=2).encode())
+    return fitted
 
 
-def _summarise(plan: DistilPlan, teacher: Teacher | None, student: Network, split: Split, loss: float, watch: Stopwatch) -> DistilSummary:
-    theirs = _teacher_scores(teacher, split.test, plan.federation.task) if teacher is not None else None
-    ours = _student_scores(student, split.test, plan.federation.task)
+def _fit_key(plan: DistilPlan, teacher: Teacher | None, records: Records) -> str:
+    """Names the fit by all that it learns from, wherever the folder lies: other records or another teacher start anew."""
+    digest = hashlib.sha256(plan.model_dump_json(exclude={"folder"}).encode())
+    digest.update((teacher.digest if teacher is not None else "").encode())
+    for array in (records.inputs, records.labels, *((records.texts,) if records.texts is not None else ())):
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _student_files(plan: DistilPlan, split: Split) -> dict[str, str]:
+    """Writes what is needed to use the student elsewhere: a float graph, and the tokeniser of texts."""
+    from shared.compress.export import export_float
+    from shared.data.text import read_tokeniser
+    from shared.models import load_model
+    from shared.tokenise import FILE
+
+    config, files = plan.federation, {"student": STUDENT_FILE, "graph": GRAPH_FILE}
+    student = load_model(plan.folder / STUDENT_FILE)
+    write_atomic(plan.folder / GRAPH_FILE, export_float(student, config.task, split.test.inputs[:SAMPLES]))
+    if config.task.family == "text":
+        write_atomic(plan.folder / FILE, read_tokeniser(config.task, config.tokenizer_path).content)
+        files["tokeniser"] = FILE
+    return files
+
+
+def _summarise(plan: DistilPlan, teacher: Teacher | None, student: Network, split: Split, fitted: Fitted) -> DistilSummary:
+    from fedstill.scoring import student_scores, teacher_scores
+
+    task = plan.federation.task
+    theirs = teacher_scores(teacher, split.test, task) if teacher is not None else None
+    ours = student_scores(student, split.test, task)
     return DistilSummary(
         name=plan.federation.name,
         folder=plan.folder,
         records=len(split.train),
         held_out=len(split.test),
-        epochs=plan.epochs,
-        train_loss=loss,
+        epochs=fitted.epochs,
+        train_loss=fitted.train_loss,
         teacher=theirs,
         student=ours,
         kept=ours.accuracy / theirs.accuracy if theirs is not None and theirs.accuracy else None,
         targets_mb=sum(file.stat().st_size for file in plan.folder.glob("targets-*/**/*") if file.is_file()) / 1e6,
+        files={},
         seconds={},
-    )
-
-
-def _teacher_scores(teacher: Teacher, records: Records, task: Task) -> Scores:
-    import numpy as np
-
-    from shared.compress.latency import median_seconds
-    from shared.distill.evaluation import score
-    from shared.distill.targets import SHOWN
-
-    batches = np.array_split(np.arange(len(records)), -(-len(records) // SHOWN))
-    logits = np.concatenate([teacher.show(records.take(rows)).logits.numpy() for rows in batches])
-    found, one = score(logits, records.labels, len(task.labels), task.heads), records.take(np.arange(1))
-    return Scores(
-        accuracy=found.accuracy,
-        macro_f1=found.macro_f1,
-        loss=found.loss,
-        parameters=teacher.parameters,
-        bytes=teacher.parameters * FLOAT_BYTES if teacher.parameters is not None else None,
-        latency_ms=1000 * median_seconds(lambda: teacher.show(one), repeats=30, warm_up=3),
-    )
-
-
-def _student_scores(student: Network, records: Records, task: Task) -> Scores:
-    from shared.compress.latency import torch_latency
-    from shared.distill import evaluate
-    from shared.models import count_parameters
-
-    found, parameters = evaluate(student, records, len(task.labels), task.heads), count_parameters(student)
-    return Scores(
-        accuracy=found.accuracy,
-        macro_f1=found.macro_f1,
-        loss=found.loss,
-        parameters=parameters,
-        bytes=parameters * FLOAT_BYTES,
-        latency_ms=1000 * torch_latency(student, records.inputs),
     )

@@ -143,7 +143,7 @@ class InstalledToolbox:
 
     def _teacher_parameters(self, publication: Publication) -> int | None:
         # What federation.toml proposes; an institution may have brought a teacher of its own.
-        if self._config.distillation.teacher != "own":
+        if self._config.distillation.teacher not in ("own", "mutual"):
             return None
         from shared.models import build, count_parameters
 

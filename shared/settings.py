@@ -51,7 +51,7 @@ class TrainingSettings(Frozen):
     patience: int = Field(default=0, ge=0, le=1000)
 
 
-TeacherKind = Literal["own", "none", "virtual", "average", "pseudo"]
+TeacherKind = Literal["own", "mutual", "none", "virtual", "average", "pseudo"]
 HiddenMap = Literal["uniform", "last", "learned"]
 TaskWeighting = Literal["fixed", "uncertainty", "speed"]
 
@@ -59,7 +59,8 @@ TaskWeighting = Literal["fixed", "uncertainty", "speed"]
 class DistillationSettings(Frozen):
     """How the teacher teaches (Hinton et al. 2015; Jiao et al. 2020). A weight of 0 turns its term off.
 
-    ``teacher`` is the institution's ``own``, or one that needs no model: ``none`` (hard labels alone), ``virtual`` (labels
+    ``teacher`` is the institution's ``own``, that one while it learns along with the student (``mutual``: FedKD, Wu et al. 2022; of
+    fedstill's own networks alone), or one that needs no model: ``none`` (hard labels alone), ``virtual`` (labels
     smoothed to ``correct_probability``, Yuan et al. 2020), ``average`` (the student's own moving average, of which
     ``average_decay`` is kept each step: 0 is the student itself, 1 the student as it arrived) or ``pseudo`` (that average where it is
     at least ``confidence`` sure of an unlabelled record). Records without a label learn from all but hard labels and ``virtual``;

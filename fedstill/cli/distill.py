@@ -8,27 +8,41 @@ from typing import Annotated
 
 import typer
 
+from shared.config import FederationConfig, load_config
+from shared.errors import ConfigError
+
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def distill(
-    config: Annotated[
-        Path | None, typer.Argument(help="A federation.toml ('fedstill init' writes one); left out, the built-in data named by --data.")
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SOURCE]", help="A federation.toml, a CSV file, or a folder of images; left out, the built-in data named by --data."
+        ),
     ] = None,
-    data: Annotated[str, typer.Option(help="Built-in data: heart or digits.")] = "heart",
+    data: Annotated[str | None, typer.Option(help="Built-in data: heart (default) or digits.")] = None,
+    label: Annotated[str | None, typer.Option(help="CSV: the column to predict; default: label.")] = None,
+    text: Annotated[str | None, typer.Option(help="CSV: the column that holds texts to classify; needs a tokenizer.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Texts: a Hugging Face tokenizer.json, or the folder of one; default: the one in --teacher.")
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(help="Its folder or file: fedstill's, Hugging Face's, .onnx, .pt2 or boosted trees. Default: one is fitted."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads; another number gives other last bits.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Where student, targets and summary go; default: runs/distill-NAME-TIME.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Distil a teacher into the configuration's student on all of its records, and say how much of the teacher is kept.
+    """Distil a teacher into a small student on all of the records, and say how much of the teacher is kept.
 
-    Example: fedstill distill federation.toml --teacher ~/models/triage-bert --out runs/triage
+    Example: fedstill distill patients.csv --label outcome --out runs/patients
+
+    Texts: fedstill distill messages.csv --text message --label intent --teacher models/bert --out runs/intents
 
     Stopped in the middle, the same command with the same --out goes on: targets that the teacher gave are kept, and so is the fit.
     """
@@ -37,8 +51,37 @@ def distill(
     from fedstill.report.distilled import print_distilled
 
     console = make_console()
-    plan = plan_distillation(config, data=data, teacher=teacher, epochs=epochs, seed=seed, out=out)
-    summary = run_distillation(plan, console)
+    federation = _federation(source, data, label, text, tokenizer, teacher)
+    plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads)
+    try:
+        summary = run_distillation(plan, console)
+    except KeyboardInterrupt:
+        if plan.folder.is_dir():
+            console.print(f"to go on, give the same command with --out {plan.folder}", highlight=False, soft_wrap=True)
+        raise
     print_distilled(summary, console)
     if as_json:
         sys.stdout.write(summary.model_dump_json() + "\n")
+
+
+def _federation(
+    source: Path | None, data: str | None, label: str | None, text: str | None, tokenizer: Path | None, teacher: Path | None
+) -> FederationConfig:
+    from fedstill.inferring import Hints, infer_federation
+    from fedstill.plan import builtin_federation
+    from shared.tokenise import FILE
+
+    if source is not None and data is not None:
+        raise ConfigError("--data names built-in records and SOURCE others; give one of them")
+    whole = source is None or source.suffix == ".toml"
+    if whole and (label, text, tokenizer) != (None, None, None):
+        raise ConfigError(
+            "--label, --text and --tokenizer say what a CSV file holds; a federation.toml and built-in data say it themselves"
+        )
+    if source is None:
+        return builtin_federation(data or "heart")
+    if whole:
+        return load_config(FederationConfig, source)
+    if text is not None and tokenizer is None and teacher is not None and (teacher / FILE).is_file():
+        tokenizer = teacher / FILE
+    return infer_federation(source, Hints(label=label or "label", text=text, tokenizer=tokenizer))

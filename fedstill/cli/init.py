@@ -9,10 +9,8 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from shared.config import CsvData, FederationConfig, ImageFolderData, SplitSettings
-from shared.errors import ConfigError, MissingFileError
-from shared.files import read_bytes, write_atomic
-from shared.task import Task
+from shared.errors import ConfigError
+from shared.files import write_atomic
 
 app = typer.Typer(add_completion=False)
 
@@ -37,35 +35,11 @@ def init(
 
     Texts: fedstill init messages.csv --text message --label intent --tokenizer model/tokenizer.json --sites 4
     """
-    from shared.models.presets import preset
+    from fedstill.inferring import Hints, infer_federation
 
     if out.exists() and not force:
         raise ConfigError(f"{out} is already there; give another --out or --force")
-    if site_column is not None and sites is not None:
-        raise ConfigError("--site-column and --sites exclude each other: the first says what the sites are, the second deals them")
-    if not data.exists():
-        raise MissingFileError(f"{data} is not there; give a CSV file or a folder of images")
-    if (text is None) != (tokenizer is None) or (text is not None and data.is_dir()):
-        raise ConfigError("--text and --tokenizer belong together, and to a CSV file: give both, or neither")
-    source: CsvData | ImageFolderData = (
-        ImageFolderData(source="images", path=data.absolute())
-        if data.is_dir()
-        else CsvData(source="csv", path=data.absolute(), site_column=site_column, unlabelled=unlabelled)
-    )
-    task, file = _task(source, label, text, tokenizer)
-    name = "".join(c if c.isalnum() else "-" for c in data.stem.lower()).strip("-") or "federation"
-    split = SplitSettings(sites=sites)
-    config = FederationConfig(name=name, task=task, data=source, split=split, tokenizer_path=file, **preset(task))
+    hints = Hints(label=label, text=text, tokenizer=tokenizer, unlabelled=unlabelled, site_column=site_column, sites=sites)
+    config = infer_federation(data, hints)
     write_atomic(out, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
-    sys.stdout.write(f"wrote {out}: {len(task.labels)} labels, {task.family} task; next: fedstill simulate {out}\n")
-
-
-def _task(source: CsvData | ImageFolderData, label: str, text: str | None, tokenizer: Path | None) -> tuple[Task, Path | None]:
-    from shared.data import infer_task, infer_text_task
-    from shared.data.text import tokeniser_file
-    from shared.tokenise import Tokeniser
-
-    if text is None or tokenizer is None or not isinstance(source, CsvData):
-        return infer_task(source, label), None
-    file = tokeniser_file(tokenizer).absolute()
-    return infer_text_task(source, text, label, Tokeniser(read_bytes(file, what="tokeniser"))), file
+    sys.stdout.write(f"wrote {out}: {len(config.task.labels)} labels, {config.task.family} task; next: fedstill simulate {out}\n")

@@ -22,7 +22,9 @@ class Scores(Frozen):
 
 
 class DistilSummary(Frozen):
-    """``kept`` is the student's part of the teacher's accuracy; ``targets_mb`` the size of the teacher's cached targets."""
+    """``epochs`` were done, fewer than planned where ``training.patience`` ended the fit. ``kept`` is the student's part of the
+    teacher's accuracy, ``targets_mb`` the size of the teacher's cached targets, ``files`` what the student consists of, by name.
+    """
 
     name: str
     folder: Path
@@ -34,11 +36,12 @@ class DistilSummary(Frozen):
     student: Scores
     kept: float | None
     targets_mb: float
+    files: dict[str, str]
     seconds: dict[str, float]
 
 
 def print_distilled(summary: DistilSummary, console: Console) -> None:
-    """Prints teacher and student side by side, and where the student lies."""
+    """Prints teacher and student side by side, and where the student's files lie."""
     table = Table(title=f"{summary.name}: {summary.records:,} records learnt from, {summary.held_out:,} held out")
     for column in ("model", "accuracy, %", "macro-F1, %", "parameters", "MB", "ms a record"):
         table.add_column(column, justify="left" if column == "model" else "right")
@@ -48,9 +51,11 @@ def print_distilled(summary: DistilSummary, console: Console) -> None:
     console.print(table)
     if summary.kept is not None:
         console.print(f"the student keeps {summary.kept:.1%} of the teacher's accuracy", highlight=False)
-    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items())
-    console.print(f"{parts}; the teacher's targets take {summary.targets_mb:,.1f} MB", highlight=False)
-    console.print(f"student   {summary.folder / 'student.safetensors'}", highlight=False, soft_wrap=True)
+    parts = [f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()]
+    kept = [f"the teacher's targets take {summary.targets_mb:,.1f} MB"] if summary.teacher is not None else []
+    console.print("; ".join([", ".join(parts), *kept]), highlight=False, soft_wrap=True)
+    for name, file in summary.files.items():
+        console.print(f"{name:<9} {summary.folder / file}", highlight=False, soft_wrap=True)
 
 
 def _cells(scores: Scores) -> list[str]:

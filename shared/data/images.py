@@ -32,6 +32,11 @@ def image_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(f for f in folder.iterdir() if f.is_file() and f.suffix.lower() in SUFFIXES and not f.name.startswith(".")))
 
 
+def holds_labels(path: Path) -> bool:
+    """Whether ``path`` is ``LABEL/*.png``, one pool, and not ``SITE/LABEL/*.png``. Raises :class:`MissingFileError`."""
+    return any(image_files(folder) for folder in subfolders(path))
+
+
 def read_image_folder(path: Path, task: ImageTask) -> Records:
     """The images of ``path/LABEL``: ``uint8 (n, size, size, channels)``.
 

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from shared.config import ArrayData, BuiltinData, CsvData, DataSource, ImageFolderData
 from shared.data.arrays import load_npz
 from shared.data.csvfile import read_table
-from shared.data.images import image_files, subfolders
+from shared.data.images import holds_labels, image_files, subfolders
 from shared.data.load import builtin_task
 from shared.data.table import Table, to_number
 from shared.errors import DataError, LabelError, MissingColumnError
@@ -139,11 +139,10 @@ def _image_task(path: Path) -> ImageTask:
 
 def _label_folders(path: Path) -> Iterator[Path]:
     # LABEL/*.png where the first level holds images, else SITE/LABEL/*.png.
-    first = subfolders(path)
-    if any(image_files(folder) for folder in first):
-        yield from first
+    if holds_labels(path):
+        yield from subfolders(path)
         return
-    for site in first:
+    for site in subfolders(path):
         yield from (folder for folder in subfolders(site) if image_files(folder))
 
 

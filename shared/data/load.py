@@ -12,7 +12,7 @@ from shared.data.digits import SITES, read_digits
 from shared.data.digits import TASK as DIGITS_TASK
 from shared.data.heart import TASK as HEART_TASK
 from shared.data.heart import read_heart
-from shared.data.images import read_image_folder, read_image_sites
+from shared.data.images import holds_labels, read_image_folder, read_image_sites
 from shared.data.naming import institution_name
 from shared.data.records import Records, Split, joined
 from shared.data.split import deal, hold_out
@@ -54,7 +54,8 @@ def load_pool(config: FederationConfig) -> Split:
     """
     if config.data is None:
         raise ConfigError("the configuration has no [data] to distil on; add it")
-    sites = _sites(config.data, config.task, config.split, config.seed, config.tokenizer_path)
+    is_pool = isinstance(config.data, ImageFolderData) and config.split.sites is None and holds_labels(config.data.path)
+    sites = None if is_pool else _sites(config.data, config.task, config.split, config.seed, config.tokenizer_path)
     if sites is None:
         return _split(_whole(config.data, config.task, config.tokenizer_path), config.split, seed=config.seed, site="pool")
     if not sites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 from torch import nn
@@ -31,6 +32,7 @@ def distil_alone(
     views: Views | None = None,
     resume: Resume | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
+    mentor: nn.Module | None = None,
 ) -> tuple[Network, Outcome]:
     """The federation's first student, distilled on these records by one fit of ``epochs``; the rest as of
     :func:`shared.distill.trainer.distil`, whose errors it raises.
@@ -48,6 +50,7 @@ def distil_alone(
         views=views,
         resume=resume,
         on_epoch=on_epoch,
+        mentor=mentor,
     )
     return student, outcome
 
@@ -58,6 +61,8 @@ def train_alone(records: Records, config: FederationConfig, teacher: nn.Module |
     For an institution without the others (its records and its teacher), or for all records in one place.
     Raises as :func:`shared.distill.trainer.distil`.
     """
+    if teacher is not None and config.distillation.teacher == "mutual":
+        return distil_alone(records, config, None, epochs=total_epochs(config), seed=seed, mentor=copy.deepcopy(teacher))[0]
     targets = targets_of(teacher, records.inputs, inside=needs_inside(config.distillation)) if teacher is not None else None
     return distil_alone(records, config, targets, epochs=total_epochs(config), seed=seed)[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from shared.distill.average import AverageTeacher
 from shared.distill.depth import Wanted
 from shared.distill.heads import ConfinedTargets, site_heads
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
+from shared.distill.mutual import MutualTeacher
 from shared.distill.objective import Objective, declare
 from shared.distill.previous import PreviousStudent
 from shared.distill.proximal import Anchor
@@ -41,12 +42,14 @@ class Lesson:
         wanted: Wanted | None = None,
         views: Views | None = None,
         head: str | None = None,
+        mentor: nn.Module | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`."""
         self._heads = site_heads(student, records.labels, head)
         self._student, self._records, self._settings, self._views = student, records, settings, views
         self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
         self._offset = label_offset(self._labels, label_shares, settings.label_correction)
+        self.mutual = MutualTeacher(mentor, settings.temperature) if mentor is not None and settings.teacher == "mutual" else None
         averaged = settings.teacher in ("average", "pseudo")
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
         self._teacher = self._asked(targets)
@@ -62,20 +65,44 @@ class Lesson:
             found["average"] = Buffers(list(self._average.parameters()))
         return found
 
+    def parameters(self) -> list[nn.Parameter]:
+        """What is learnt beside the student."""
+        own = parameters_in_order(self.objective)
+        return own if self.mutual is None else [*own, *parameters_in_order(self.mutual)]
+
+    def kept(self) -> dict[str, Tensor]:
+        """What the next round starts from, by name."""
+        own = {name: tensor.detach().clone() for name, tensor in self.objective.state_dict().items()}
+        return own if self.mutual is None else {**own, **self.mutual.kept()}
+
     def loss(self, rows: Tensor, epoch: int) -> Tensor:
         """The mean over the records at ``rows``, int64 ``(batch,)``, in epoch ``epoch`` from 0."""
         if self._average is not None:
             self._average.follow()
         view = self._views.of(epoch) if self._views is not None else 0
         found = shifted(features(self._student, trimmed_for(self._student, self._batch(rows, view))), self._offset)
-        taught = cut(self._teacher.take(rows, view), found) if self._teacher is not None else None
         labels = self._labels.index_select(0, rows)
-        found = found if self._heads is None else self._heads.confined(found, labels)
+        found = self._confined(found, labels)
+        if self.mutual is not None:
+            return self._alongside(self.mutual, found, rows, view, labels)
+        taught = cut(self._teacher.take(rows, view), found) if self._teacher is not None else None
         value: Tensor = self.objective(found, taught, labels)
+        return value + self._held_back(found, rows, labels)
+
+    def _alongside(self, mutual: MutualTeacher, found: Features, rows: Tensor, view: int, labels: Tensor) -> Tensor:
+        teacher = cut(shifted(self._confined(mutual(self._batch(rows, view)), labels), self._offset), found)
+        still = teacher.map(lambda tensor: tensor.detach())
+        value: Tensor = self.objective(found, still, labels, mutual.distrust(teacher, found, labels))
+        return value + mutual.loss(teacher, found, labels) + self._held_back(found, rows, labels)
+
+    def _confined(self, found: Features, labels: Tensor) -> Features:
+        return found if self._heads is None else self._heads.confined(found, labels)
+
+    def _held_back(self, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
+        value = found.logits.new_zeros(())
         if self._previous is not None:
-            value = (
-                value + self._settings.previous_weight * self._previous.forgotten(found, rows, self._offset, self._within(labels)).mean()
-            )
+            forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
+            value = value + self._settings.previous_weight * forgotten.mean()
         return value if self._anchor is None else value + self._anchor.pull()
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:
@@ -102,12 +129,11 @@ class Lesson:
         with torch.no_grad():
             shape = features(self._student, trimmed_for(self._student, self._inputs[:1]))
         shown = self._teacher.take(first) if self._teacher is not None else None
+        if self.mutual is not None:
+            with torch.no_grad():
+                shown = self.mutual(self._inputs[:1])
         grid = isinstance(self._student, Network) and self._student.task.family == "image"
         return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
-
-    def _within(self, labels: Tensor) -> Callable[[Features], Features]:
-        heads = self._heads
-        return (lambda found: found) if heads is None else (lambda found: heads.confined(found, labels))
 
 
 class Shifted:
@@ -134,7 +160,8 @@ def cut(teacher: Features, student: Features) -> Features:
     return replace(
         teacher,
         hidden_states=tuple(state[:, :tokens] for state in teacher.hidden_states),
-        attentions=tuple(maps[..., :tokens, :tokens] for maps in teacher.attentions),
+        # A map of activations (batch, tokens) has no columns.
+        attentions=tuple(maps[..., :tokens, :tokens] if maps.dim() > 2 else maps[:, :tokens] for maps in teacher.attentions),
         mask=teacher.mask[:, :tokens],
     )
 

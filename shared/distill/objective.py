@@ -56,8 +56,8 @@ class Objective(nn.Module):
         self.scales = nn.ModuleDict({name: RunningScale() for name in self.terms if name in scaled})
         self.settings, self.tasks = settings, tasks
 
-    def forward(self, student: Features, teacher: Features | None, labels: Tensor) -> Tensor:
-        """A scalar; ``labels`` int64 ``(batch,)``, -1 where there is none."""
+    def forward(self, student: Features, teacher: Features | None, labels: Tensor, distrust: Tensor | None = None) -> Tensor:
+        """A scalar; ``labels`` int64 ``(batch,)``, -1 where there is none. What the teacher teaches is divided by ``distrust``."""
         records = self._records(student, teacher, labels)
         tasks = self.tasks(labels) if self.tasks is not None else None
         total, by_record = student.logits.new_zeros(()), torch.zeros(len(labels))
@@ -65,7 +65,8 @@ class Objective(nn.Module):
             losses = term(student, teacher, labels)
             by_record = by_record + self.weights[name] * losses.detach()
             value = _mean(losses, tasks, None if name == "hard" else records)
-            total = total + self.weights[name] * (self.scales[name](value) if name in self.scales else value)
+            value = self.scales[name](value) if name in self.scales else value
+            total = total + self.weights[name] * (value if distrust is None or name == "hard" else value / distrust)
         if self.tasks is not None:
             self.tasks.see(by_record, labels)
             total = total + self.tasks.penalty(labels)

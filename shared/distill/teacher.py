@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,10 +14,11 @@ from torch import Tensor, nn
 from shared.data.records import Records, labelled
 from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
-from shared.distill.evaluation import evaluate
 from shared.distill.hard_labels import HardLabels
 from shared.distill.heads import WithinHeads, site_heads
+from shared.distill.held_out import HeldOut
 from shared.distill.loop import epochs
+from shared.distill.resume import Carried, Resume
 from shared.errors import CheckpointError, EmptyInstitutionError, MissingFileError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
@@ -52,27 +51,26 @@ class TeacherCard(Frozen):
     parameters: int
 
 
-def fit_teacher(records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int) -> Network:
+def fit_teacher(
+    records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int, resume: Resume | None = None
+) -> Network:
     """Fits a model on training records that have a label; a seeded fifth of them decides when to stop, and the best epoch is kept.
 
-    Records without a label teach it nothing. Raises :class:`EmptyInstitutionError` without labelled records and
-    :class:`NotFiniteError` where the fit diverges.
+    Records without a label teach it nothing. With ``resume`` a fit that was killed goes on, bit for bit. Raises
+    :class:`EmptyInstitutionError` without labelled records and :class:`NotFiniteError` where the fit diverges.
     """
     records = labelled(records)
     if not len(records):
         raise EmptyInstitutionError("there are no labelled training records to fit a teacher on; give the institution some")
     teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher"))
     learnt, validated = _parts(records, seed)
-    best, best_loss, waited = copy.deepcopy(teacher.state_dict()), math.inf, 0
-    for _ in _fit(teacher, learnt, training, seed):
-        found = evaluate(teacher, validated, len(task.labels), task.heads).loss if validated is not None else -math.inf
-        waited = 0 if found < best_loss or validated is None else waited + 1
-        if waited == 0:
-            best, best_loss = copy.deepcopy(teacher.state_dict()), found
-        if waited >= PATIENCE:
+    held_out = HeldOut(teacher, validated, PATIENCE) if validated is not None else None
+    for _ in _fit(teacher, learnt, training, seed, held_out, resume):
+        if held_out is not None and held_out.is_enough():
             break
     use_dropout(teacher, None)
-    teacher.load_state_dict(best)
+    if held_out is not None:
+        held_out.put_back()
     return teacher.eval()
 
 
@@ -110,9 +108,11 @@ def load_teacher(folder: Path, task: Task | None = None) -> Network:
     return teacher
 
 
-def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed: int) -> Iterator[float]:
+def _fit(
+    teacher: nn.Module, records: Records, training: TrainingSettings, seed: int, held_out: HeldOut | None, resume: Resume | None
+) -> Iterator[float]:
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-    heads = site_heads(teacher, records.labels)
+    heads, dropout = site_heads(teacher, records.labels), generator(seed, "teacher", "dropout")
     term = HardLabels(SMOOTHING) if heads is None else WithinHeads(HardLabels(SMOOTHING), heads)
 
     def loss(rows: Tensor) -> Tensor:
@@ -120,8 +120,10 @@ def _fit(teacher: nn.Module, records: Records, training: TrainingSettings, seed:
         value: Tensor = term(Features(teacher(trimmed_for(teacher, inputs.index_select(0, rows)))), None, labels.index_select(0, rows))
         return value.mean()
 
-    use_dropout(teacher, generator(seed, "teacher", "dropout"))
-    return epochs(parameters_in_order(teacher), loss, len(records), training, generator(seed, "teacher", "batches"))
+    use_dropout(teacher, dropout)
+    carried: dict[str, Carried] = {"dropout": dropout, **({"held out": held_out} if held_out is not None else {})}
+    batches = generator(seed, "teacher", "batches")
+    return epochs(parameters_in_order(teacher), loss, len(records), training, batches, resume=resume, carried=carried)
 
 
 def _parts(records: Records, seed: int) -> tuple[Records, Records | None]:

@@ -13,6 +13,7 @@ from shared.distill.depth import Wanted
 from shared.distill.held_out import HeldOut, parted
 from shared.distill.lesson import Lesson
 from shared.distill.loop import Fit
+from shared.distill.mutual import without_teacher
 from shared.distill.resume import Carried, Resume
 from shared.distill.targets import Targets
 from shared.distill.views import Views
@@ -53,6 +54,7 @@ def distil(
     resume: Resume | None = None,
     head: str | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
+    mentor: nn.Module | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -63,11 +65,14 @@ def distil(
     ``seed`` decides the batches, the dropout, what is held out and, where ``alignment`` is ``None`` or empty, the projections' first
     weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
-    (:mod:`shared.distill.heads`). With ``resume`` a fit that was killed goes on. Equal arguments give bit-identical
-    students, however often it was. Raises :class:`NotFiniteError` where training diverges and :class:`CheckpointError` for an
-    alignment of other shapes, or targets of other places.
+    (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
+    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. With ``resume`` a fit that was killed
+    goes on. Equal arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training
+    diverges and :class:`CheckpointError` for an alignment of other shapes, or targets of other places.
     """
-    lesson = Lesson(student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head)
+    lesson = Lesson(
+        student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head, mentor=mentor
+    )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
     held_out = HeldOut(student, watched, training.patience) if watched is not None else None
@@ -75,7 +80,7 @@ def distil(
     carried: dict[str, Carried] = {"dropout": dropout, **lesson.carried, **({"held out": held_out} if held_out is not None else {})}
     use_dropout(student, dropout)
     fit = Fit(
-        [*parameters_in_order(student), *parameters_in_order(lesson.objective)],
+        [*parameters_in_order(student), *lesson.parameters()],
         lambda rows: lesson.loss(learnt.index_select(0, rows), fit.epoch),
         len(learnt),
         training,
@@ -93,15 +98,17 @@ def distil(
         held_out.put_back()
     student.eval()
     use_dropout(student, None)
-    return Outcome(fit.last, {name: tensor.detach().clone() for name, tensor in lesson.objective.state_dict().items()}, fit.epoch)
+    return Outcome(fit.last, lesson.kept(), fit.epoch)
 
 
 def _load(lesson: Lesson, alignment: AlignmentState | None) -> None:
     if alignment:
         try:
-            lesson.objective.load_state_dict(dict(alignment))
+            lesson.objective.load_state_dict(without_teacher(alignment))
         except RuntimeError as error:
             raise CheckpointError("the alignment kept from the last round does not fit this student and teacher; remove it") from error
+        if lesson.mutual is not None:
+            lesson.mutual.go_on(alignment)
 
 
 def _lengths(student: nn.Module, records: Records, learnt: Tensor) -> Tensor | None:
