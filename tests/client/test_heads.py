@@ -19,6 +19,7 @@ from shared.distill.teacher import save_teacher
 from shared.heads import answers, heads_of
 from shared.models import to_vector
 from shared.models.network import predict_logits
+from shared.models.outputs import output_ranges
 from shared.settings import DistillationSettings, TaskWeighting, TrainingSettings
 from shared.task import Task, numeric_inputs
 from shared.work import CalibrateRangeWork, GateWork, StatisticsMomentsWork, TrainWork, Work, counter_fields, field_slices
@@ -61,6 +62,9 @@ def test_institutions_of_one_head_each_count_within_it(tmp_path: Path, task: Tas
         assert np.isfinite(found.update).all()
         confusion = named(work, task, found.counters)["eval_confusion"].reshape(8, 8)
         assert confusion.sum() == confusion[np.ix_(own == only, own == only)].sum() == 20
+        assert named(work, task, found.counters)["head_weights"].tolist() == [48 * (head == only) for head in range(3)]
+        for head, ranges in enumerate(output_ranges(network(task))):
+            assert all(found.update[start:stop].any() == (head == only) for start, stop in ranges)
 
 
 @pytest.mark.parametrize("task", [TABLES, PICTURES])
