@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from client.encoder import Contribution, Encoder
+from client.encoder import Contribution, Encoder, weighed
 from client.residuals import MemoryResiduals
 from server.phases import Sums, decode_counters
 from shared.config import FederationConfig
@@ -57,8 +57,8 @@ class PlainAveraging:
 
     def __call__(self, plan: Plan, work: Work, done: Contributions, config: FederationConfig) -> Sums:
         """As :class:`Averaging`."""
-        counters = np.sum([each.counters for each in done.values()], axis=0).astype(np.uint64)
-        weight = sum(min(each.weight, plan.weight_cap) for each in done.values())
+        capped = [weighed(each.counters, work, config.task, min(each.weight, plan.weight_cap)) for each in done.values()]
+        counters, weight = np.sum(capped, axis=0).astype(np.uint64), sum(min(each.weight, plan.weight_cap) for each in done.values())
         named = decode_counters(work, config.task, counters)
         return Sums(plan.cohort, weight, named, plain_mean(plan, done, config.aggregation.clip_norm))
 

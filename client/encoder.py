@@ -86,7 +86,8 @@ class Encoder:
         words = quantise_unclipped(update, weight, plan, rounding, institution=self.institution)
         if work.error_feedback:
             self.residuals.save(plan.run, work.version, update - represented(words, weight, plan))
-        return Encoded(self._noised(words, plan), weight, self._counted(done.counters, work, plan, factor == 1.0))
+        counters = self._counted(done.counters, work, plan, factor == 1.0)
+        return Encoded(self._noised(words, plan), weight, weighed(counters, work, self.task, weight))
 
     def _noised(self, words: Words, plan: Plan) -> Words:
         if not plan.noise:
@@ -102,6 +103,13 @@ class Encoder:
         # Counters are not negative: the offset is beyond what the noise reaches, and the coordinator takes it off the sum.
         counted[place] = max(0, int(unclipped) + noise + count_offset(plan))
         return counted
+
+
+def weighed(counters: NDArray[np.int64], work: Work, task: Task, weight: int) -> NDArray[np.int64]:
+    """The counters with no more than the institution's capped sample ``weight`` at any head, as its update has it."""
+    found, place = counters.copy(), dict(field_slices(counter_fields(work, task))).get("head_weights", slice(0, 0))
+    found[place] = np.minimum(found[place], weight)
+    return found
 
 
 def _within_fragment(update: NDArray[np.float32], plan: Plan, institution: str) -> NDArray[np.float32]:

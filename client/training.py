@@ -23,6 +23,7 @@ from shared.distill.alignment import AlignmentStore
 from shared.distill.cache import cached_targets, institution_views, order_of
 from shared.distill.depth import Wanted
 from shared.distill.evaluation import evaluate
+from shared.distill.heads import Heads, site_heads
 from shared.distill.resume import Resume
 from shared.distill.targets import Targets
 from shared.distill.teacher import load_teacher
@@ -31,6 +32,7 @@ from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.fragment import only_fragment
+from shared.models.outputs import output_ranges
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings
 from shared.teachers import open_teacher
@@ -129,7 +131,11 @@ class Workbench:
         resume.done()
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
-        return to_vector(student) - vector, {**counters, "train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
+        training = {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
+        heads = site_heads(student, self._split.train.labels, self._config.head)
+        if heads is None:
+            return to_vector(student) - vector, {**counters, **training}
+        return _own_outputs(to_vector(student) - vector, student, heads), {**counters, **training, **_head_weights(heads, records)}
 
     def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
         if distillation.teacher != "own":
@@ -199,6 +205,18 @@ def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment:
     for name, tensor in sorted(alignment.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _own_outputs(update: NDArray[np.float32], student: Network, heads: Heads) -> NDArray[np.float32]:
+    # Weight decay moves the outputs of heads that the records say nothing about.
+    for head, ranges in enumerate(output_ranges(student)):
+        for start, stop in ranges if head not in heads.present else ():
+            update[start:stop] = 0.0
+    return update
+
+
+def _head_weights(heads: Heads, records: int) -> Counters:
+    return {"head_weights": np.where(np.isin(np.arange(len(heads.heads)), heads.present), records, 0).astype(np.int64)}
 
 
 def _one(value: int) -> NDArray[np.int64]:

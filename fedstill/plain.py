@@ -8,7 +8,7 @@ are measured against. Nothing here is secure, and nothing of it is deployed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.optimizer import Moments, step
-from server.phases import next_clip_norm
+from server.phases import decode_counters, next_clip_norm
 from server.state import vector_blob
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_site
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
+from shared.heads import balanced
 from shared.work import Normalisation, TrainWork
 
 if TYPE_CHECKING:
     from torch import nn
 
     from client.training import Workbench
+    from shared.models.fragment import Ranges
 
 
 def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Module:
@@ -34,6 +36,7 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
     from client.training import Workbench
     from shared.models import load_vector, to_vector
     from shared.models.derive import first_student
+    from shared.models.outputs import output_ranges
 
     scales = pooled_normalisation(config, homes)
     student = first_student(config, scales)
@@ -43,7 +46,7 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
         benches = {name: Workbench(_site(home), Path(scratch) / name) for name, home in homes.items()}
         clip_norm = config.aggregation.clip_norm
         for version in range(config.rounds):
-            vector, moments, unclipped = _round(config, benches, vector, moments, scales, version, clip_norm)
+            vector, moments, unclipped = _round(config, benches, vector, moments, scales, version, clip_norm, output_ranges(student))
             clip_norm = next_clip_norm(clip_norm, unclipped, config.aggregation)
     load_vector(student, vector)
     return student
@@ -65,9 +68,10 @@ def _round(
     scales: Normalisation,
     version: int,
     clip_norm: float,
+    outputs: Sequence[Ranges],
 ) -> tuple[NDArray[np.float32], Moments, float]:
     work = TrainWork(version=version, seed=config.seed, normalisation=scales, training=config.training, distillation=config.distillation)
-    total, weights, within = np.zeros(vector.size), 0, 0
+    total, weights, within, heads = np.zeros(vector.size), 0, 0, np.zeros(len(config.task.heads), np.int64)
     for bench in benches.values():
         done = bench.perform(work, vector_blob(vector), version + 1)
         if done.update is not None:
@@ -75,7 +79,9 @@ def _round(
             total += done.weight * _clipped(update, clip_norm)
             weights += done.weight
             within += bool(np.linalg.norm(update) <= clip_norm)
-    return *step(vector, total / weights, moments, config.optimizer), within / len(benches)
+            heads += decode_counters(work, config.task, done.counters.astype(np.uint64)).get("head_weights", heads)
+    mean = balanced(total / weights, weights, heads, outputs)
+    return *step(vector, mean, moments, config.optimizer), within / len(benches)
 
 
 def _clipped(update: NDArray[np.float64], clip_norm: float) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
-from shared.heads import figures
+from shared.heads import balanced, figures
 from shared.secagg.messages import Fragment
 from shared.task import Task, numeric_inputs
 from shared.work import (
@@ -191,7 +191,7 @@ class Train:
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
-        target, moments = step(state.vector, sums.mean, state.moments, kit.config.optimizer)
+        target, moments = step(state.vector, _mean(state, sums, kit), state.moments, kit.config.optimizer)
         move = move_to(target, state, kit.config.aggregation.downlink)
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
@@ -264,6 +264,13 @@ PHASES: dict[PhaseName, Phase] = {
 def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dict[str, NDArray[np.int64]]:
     """The counters of a sum by name."""
     return {name: counters[place].astype(np.int64) for name, place in field_slices(counter_fields(work, task))}
+
+
+def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
+    # Fragments are averaged over those who train them, which are not the institutions that have a head.
+    if not kit.config.task.heads or kit.config.fragments:
+        return sums.mean
+    return balanced(sums.mean, sums.weight, sums.counters["head_weights"], kit.toolbox.outputs(_student(state)))
 
 
 def _student(state: RunState) -> Student:

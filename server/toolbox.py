@@ -59,6 +59,10 @@ class Toolbox(Protocol):
         """The coordinates that each institution with a fragment trains. Raises :class:`shared.errors.ConfigError`."""
         ...
 
+    def outputs(self, student: Student) -> Sequence[Fragment]:
+        """The coordinates of each head's outputs; empty where the task has no heads."""
+        ...
+
     def tensors(self, student: Student) -> tuple[str, ...]:
         """The tensors of the float graph whose ranges are needed."""
         ...

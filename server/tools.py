@@ -56,6 +56,12 @@ class InstalledToolbox:
         model = self._model(student)
         return {name: fragment_ranges(model, patterns) for name, patterns in self._config.fragments.items()}
 
+    def outputs(self, student: Student) -> Sequence[Fragment]:
+        """The rows of the student's last layer, by head."""
+        from shared.models.outputs import output_ranges
+
+        return output_ranges(self._model(student))
+
     def tensors(self, student: Student) -> tuple[str, ...]:
         """The tensors to calibrate."""
         from shared.compress.calibrate import calibrated_tensors

@@ -72,3 +72,19 @@ def figures(confusion: NDArray[np.integer], heads: Sequence[Head]) -> dict[str, 
 def _figures(block: NDArray[np.integer]) -> HeadFigures:
     records = int(block.sum())
     return HeadFigures(records, float(np.trace(block)) / max(records, 1), macro_f1(block))
+
+
+def balanced(
+    mean: NDArray[np.float64], weight: int, weights: NDArray[np.integer], ranges: Sequence[Sequence[tuple[int, int]]]
+) -> NDArray[np.float64]:
+    """A round's mean update ``(d,)`` with each head's outputs averaged over the institutions that have records of it alone.
+
+    ``mean`` is ``sum_i w_i u_i / W`` over all institutions, ``W`` their ``weight``; those without a head leave its outputs as they are, and
+    would only slow it: a head that one small institution has would hardly ever be learnt. So its coordinates, which ``ranges`` has for
+    each head, are multiplied by ``W / sum_i w_i`` over the institutions that have the head, their sum in ``weights`` ``(heads,)``.
+    """
+    found = mean.copy()
+    for own, places in zip(weights.tolist(), ranges, strict=True):
+        for start, stop in places if own else ():
+            found[start:stop] *= weight / own
+    return found

@@ -149,7 +149,9 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
         case TrainWork():
             # "unclipped" is 1 where the update was within the clip norm (Andrew et al. 2021).
             training = (CounterField("train_records", 1), CounterField("train_loss", 1), CounterField("unclipped", 1))
-            return (*evaluation_fields(task), *training)
+            # An institution's sample weight at each head that it has records of: what that head's outputs are averaged by.
+            heads = (CounterField("head_weights", len(task.heads)),) if task.heads else ()
+            return (*evaluation_fields(task), *training, *heads)
         case CalibrateRangeWork():
             return (*evaluation_fields(task), CounterField("ranges", len(work.tensors) * 2 * EXPONENTS))
         case CalibrateHistogramWork():

@@ -26,7 +26,11 @@ OUTSIDE = -1e9
 
 
 class Heads:
-    """A task's heads as one institution has them. ``present`` are those of its records, ``default`` that of unlabelled ones."""
+    """A task's heads as one institution has them.
+
+    ``default`` is the head of unlabelled records; ``present`` are the heads that its records teach anything, which are all where there
+    are unlabelled ones of no known head.
+    """
 
     def __init__(self, heads: Sequence[Head], labels: NDArray[np.int64], named: str | None = None) -> None:
         """``labels``: all training records', int64 ``(records,)``; ``named``: the head of those without one, if the institution says so."""
@@ -35,8 +39,9 @@ class Heads:
         found = sorted(set(heads_of(heads)[labels[labels != UNLABELLED]].tolist()))
         only = found[0] if len(found) == 1 else NONE
         self.default = only if named is None else [head.name for head in heads].index(named)
-        unlabelled = self.default != NONE and bool((labels == UNLABELLED).any())
-        self.present = tuple(sorted({*found, *([self.default] if unlabelled else [])}))
+        unlabelled = bool((labels == UNLABELLED).any())
+        more = () if not unlabelled else range(len(heads)) if self.default == NONE else (self.default,)
+        self.present = tuple(sorted({*found, *more}))
 
     def of(self, labels: Tensor) -> Tensor:
         """Each record's head, int64 ``(batch,)``, :data:`shared.heads.NONE` where none is known; ``labels`` int64 ``(batch,)``."""

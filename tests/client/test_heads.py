@@ -14,11 +14,12 @@ from client.training import Workbench
 from shared.compress.calibrate import calibrated_tensors
 from shared.compress.export import export_float
 from shared.config import ArrayData, InstitutionConfig
-from shared.data import Split, save_arrays
+from shared.data import Records, Split, save_arrays
 from shared.distill.teacher import save_teacher
 from shared.heads import answers, heads_of
 from shared.models import to_vector
 from shared.models.network import predict_logits
+from shared.models.outputs import output_ranges
 from shared.settings import DistillationSettings, TaskWeighting, TrainingSettings
 from shared.task import Task, numeric_inputs
 from shared.work import CalibrateRangeWork, GateWork, StatisticsMomentsWork, TrainWork, Work, counter_fields, field_slices
@@ -61,6 +62,9 @@ def test_institutions_of_one_head_each_count_within_it(tmp_path: Path, task: Tas
         assert np.isfinite(found.update).all()
         confusion = named(work, task, found.counters)["eval_confusion"].reshape(8, 8)
         assert confusion.sum() == confusion[np.ix_(own == only, own == only)].sum() == 20
+        assert named(work, task, found.counters)["head_weights"].tolist() == [48 * (head == only) for head in range(3)]
+        for head, ranges in enumerate(output_ranges(network(task))):
+            assert all(found.update[start:stop].any() == (head == only) for start, stop in ranges)
 
 
 @pytest.mark.parametrize("task", [TABLES, PICTURES])
@@ -77,3 +81,21 @@ def test_statistics_calibration_and_gate_need_no_other_head(tmp_path: Path, task
     right = (answers(predict_logits(network(task), inputs.inputs), inputs.labels, HEADS) == inputs.labels).sum()
     assert found["gate_agree"].tolist() == [20]
     assert found["gate_right"].tolist() == found["gate_float_right"].tolist() == [right]
+
+
+def test_records_without_a_label_learn_within_the_head_that_the_institution_names(tmp_path: Path) -> None:
+    mixed = headed(TABLES, seed=1)
+    hidden = Records(mixed.inputs, np.where(np.arange(48) % 2 == 0, -1, mixed.labels))
+    save_arrays(tmp_path / "records.npz", Split(hidden, headed(TABLES, count=20, seed=2)))
+    save_teacher(tmp_path / "teacher", network(TABLES, LARGE, seed=9))
+    data = ArrayData(source="arrays", path=tmp_path / "records.npz", unlabelled=True)
+    work = TrainWork(
+        version=0, seed=7, normalisation=normalisation(TABLES), training=TrainingSettings(epochs=1), distillation=DistillationSettings()
+    )
+    updates = {}
+    for name in (None, "abc", "xy"):
+        config = InstitutionConfig(name="plant", task=TABLES, data=data, student=SMALL, head=name)
+        found = Workbench(config, tmp_path).perform(work, student_blob(TABLES), 1)
+        assert found.update is not None
+        updates[name] = found.update.tobytes()
+    assert len(set(updates.values())) == 3

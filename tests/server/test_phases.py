@@ -226,3 +226,18 @@ def test_accuracy_is_told_by_head_too() -> None:
     counters = {**sums.counters, "eval_confusion": confusion.reshape(-1), "eval_records": np.array([8])}
     found = PHASES["train"].apply(state, replace(sums, counters=counters), used).facts.metrics
     assert {name: value for name, value in found.items() if "." in name} == {"accuracy.one": 0.75, "accuracy.two": 0.25}
+
+
+def test_a_head_s_outputs_are_averaged_over_those_who_have_it() -> None:
+    heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
+    used = kit(
+        task=IMAGES | {"labels": list("abcdef"), "heads": heads},
+        aggregation={"downlink": "full"},
+        optimizer={"name": "fedavg", "learning_rate": 1.0},
+    )
+    state = first_state(used.config)
+    state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+    sums = sums_for(state, used)
+    counters = {**sums.counters, "head_weights": np.array([90, 30, 0])}
+    moved = PHASES["train"].apply(state, replace(sums, counters=counters), used).vector - state.vector
+    assert moved[:7].tolist() == pytest.approx([0.5, 0.5, 1.5, 1.5, 0.5, 0.5, 0.5])

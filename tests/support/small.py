@@ -103,6 +103,9 @@ class SmallToolbox:
     def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
         return {"ash": ((0, SIZE // 2),)}
 
+    def outputs(self, student: Student) -> tuple[tuple[tuple[int, int], ...], ...]:
+        return (((0, 2),), ((2, 4),), ((4, 6),))
+
     def tensors(self, student: Student) -> tuple[str, ...]:
         return ("first", "second")
 

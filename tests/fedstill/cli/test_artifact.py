@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fedstill.cli.artifact import app
 from shared.compress.artifact import write_artifact
 from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, DataError
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
 
 RUN = CliRunner()
@@ -92,3 +92,18 @@ def test_serve_once_reads_a_file_and_the_archive(artifact, tmp_path):
     (tmp_path / "rows.json").write_text('[{"x": 3, "risk": null}, {"x": -3, "risk": "low"}]')
     done = RUN.invoke(app, ["serve-once", f"{artifact}.tar.zst", "--input", str(tmp_path / "rows.json")])
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["yes", "no"]
+
+
+def test_serve_once_answers_within_a_head_that_there_is(artifact, tmp_path):
+    (tmp_path / "row.json").write_text('{"x": 2, "risk": "low"}')
+    arguments = ["serve-once", str(artifact), "--input", str(tmp_path / "row.json")]
+    done = RUN.invoke(app, [*arguments, "--head", "steel"])
+    assert isinstance(done.exception, DataError)
+    assert "no head 'steel'" in str(done.exception)
+    manifest = json.loads((artifact / "manifest.json").read_bytes())
+    task = manifest["task"] | {"heads": [{"name": "only", "labels": ["no", "yes"]}]}
+    changed = Manifest.model_validate(manifest | {"task": task, "files": {}, "signer": None})
+    write_artifact(tmp_path / "headed", linear_model(), changed, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    asked = RUN.invoke(app, ["serve-once", str(tmp_path / "headed"), *arguments[2:], "--head", "only", "--json"])
+    assert json.loads(asked.stdout)["predictions"][0]["label"] == "yes"
+    assert "only: no, yes" in RUN.invoke(app, ["show", str(tmp_path / "headed")]).stdout
