@@ -102,7 +102,8 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     watch, task = Stopwatch(), plan.federation.task
     with watch.part("records"):
         split = load_pool(plan.federation)
-    given = open_teacher(plan.teacher, task) if plan.teacher is not None else None
+    with watch.part("teacher"):
+        given = open_teacher(plan.teacher, task) if plan.teacher is not None else None
     with run_lock(plan.folder, plan.federation.name):
         if not (plan.folder / PLAN_FILE).exists():
             write_atomic(plan.folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
