@@ -101,6 +101,15 @@ def test_texts_and_a_hugging_face_teacher_whose_tokeniser_is_the_students(tmp_pa
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (teacher / "tokenizer.json").read_bytes()
 
 
+def test_rows_without_a_label_are_allowed_where_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_rows(tmp_path).read_text().splitlines()
+    half = [line if place % 3 else line.rpartition(",")[0] + "," for place, line in enumerate(rows[1:])]
+    (tmp_path / "half.csv").write_text("\n".join([rows[0], *half]) + "\n")
+    given = [str(tmp_path / "half.csv"), "--label", "outcome", "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert run(given, capsys)[0] == 23
+    assert run([*given, "--unlabelled"], capsys)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -110,6 +119,7 @@ def test_texts_and_a_hugging_face_teacher_whose_tokeniser_is_the_students(tmp_pa
         (["patients.csv", "--data", "heart"], 10, "give one of them"),
         (["--data", "hearts"], 10, "no such built-in data"),
         (["--label", "outcome"], 10, "say it themselves"),
+        (["--unlabelled"], 10, "say it themselves"),
         (["patients.csv", "--label", "outcome", "--text", "age"], 10, "belong together"),
         (["patients.csv", "--label", "outcome", "--teacher", "gone"], 30, "there is no teacher in"),
         (["patients.csv", "--label", "outcome", "--seed", "-1"], 10, "--seed"),
