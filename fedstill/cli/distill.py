@@ -83,9 +83,9 @@ def _federation(
     if source is not None and data is not None:
         raise ConfigError("--data names built-in records and SOURCE others; give one of them")
     whole = source is None or source.suffix == ".toml"
-    if whole and (label, text, tokenizer) != (None, None, None):
+    if whole and (label, text, tokenizer, unlabelled) != (None, None, None, False):
         raise ConfigError(
-            "--label, --text and --tokenizer say what a CSV file holds; a federation.toml and built-in data say it themselves"
+            "--label, --text, --tokenizer and --unlabelled say what a CSV file holds; a federation.toml and built-in data say it themselves"
         )
     if source is None:
         return builtin_federation(data or "heart")
