@@ -28,7 +28,7 @@ from shared.teachers.fitting import fit_pretrained
 
 KEPT = Path("runs") / "benchmarks"
 """Teachers and their targets: minutes of work that all benchmarks share."""
-TEXT_TEACHER = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-4)
+TEXT_TEACHER = TrainingSettings(epochs=4, batch_size=32, learning_rate=1e-4)
 IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
 FLOAT_BYTES = 4
 

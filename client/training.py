@@ -18,6 +18,7 @@ from safetensors.numpy import load
 
 from shared.config import InstitutionConfig
 from shared.data import Split, load_site
+from shared.data.records import digest_of
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
 from shared.distill.cache import cached_targets, institution_views, order_of
@@ -100,6 +101,10 @@ class Workbench:
     def _split(self) -> Split:
         return load_site(self._config)
 
+    @cached_property
+    def _records_digest(self) -> str:
+        return digest_of(self._split.train)
+
     def _student(self, normalisation: Normalisation, vector: NDArray[np.float32]) -> Network:
         student = build(self._config.student, self._config.task, normalisation, seed=0)
         load_vector(student, vector)
@@ -111,7 +116,7 @@ class Workbench:
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
-        resume = Resume(self._folder / "state" / "fit.safetensors", _fit_key(work, vector, seed, alignment))
+        resume = Resume(self._folder / "state" / "fit.safetensors", _fit_key(work, vector, seed, alignment, self._records_digest))
         with only_fragment(student, work.fragments.get(self._config.name)):
             outcome = distil(
                 student,
@@ -199,9 +204,9 @@ class Workbench:
         return np.concatenate(parts).astype(np.int64)
 
 
-def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState) -> str:
-    """Names exactly one fit: another round, another student or another plan starts anew."""
-    digest = hashlib.sha256(work.canonical() + str(seed).encode() + vector.tobytes())
+def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str) -> str:
+    """Names exactly one fit: another round, another student, another plan or other records start anew."""
+    digest = hashlib.sha256(work.canonical() + f"{seed} {records}".encode() + vector.tobytes())
     for name, tensor in sorted(alignment.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -104,7 +104,8 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     watch, task = Stopwatch(), plan.federation.task
     with watch.part("records"):
         split = load_pool(plan.federation)
-    given = open_teacher(plan.teacher, task) if plan.teacher is not None else None
+    with watch.part("teacher"):
+        given = open_teacher(plan.teacher, task) if plan.teacher is not None else None
     with run_lock(plan.folder, plan.federation.name):
         if not (plan.folder / PLAN_FILE).exists():
             write_atomic(plan.folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
@@ -240,11 +241,10 @@ def _train(plan: DistilPlan, key: str, asked: tuple[Targets, Wanted] | None, rec
 
 def _fit_key(plan: DistilPlan, teacher: Teacher | None, records: Records) -> str:
     """Names the fit by all that it learns from, wherever the folder lies: other records or another teacher start anew."""
-    digest = hashlib.sha256(plan.model_dump_json(exclude={"folder"}).encode())
-    digest.update((teacher.digest if teacher is not None else "").encode())
-    for array in (records.inputs, records.labels, *((records.texts,) if records.texts is not None else ())):
-        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
+    from shared.data.records import digest_of
+
+    taught_by = teacher.digest if teacher is not None else "nobody"
+    return _sha256(f"{plan.model_dump_json(exclude={'folder'})} {taught_by} {digest_of(records)}".encode())
 
 
 def _sha256(content: bytes) -> str:

@@ -28,6 +28,9 @@ def distill(
     tokenizer: Annotated[
         Path | None, typer.Option(help="Texts: a Hugging Face tokenizer.json, or the folder of one; default: the one in --teacher.")
     ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="CSV: rows may have no label; the teacher alone speaks for them.")
+    ] = False,
     teacher: Annotated[
         Path | None,
         typer.Option(help="Its folder or file: fedstill's, Hugging Face's, .onnx, .pt2 or boosted trees. Default: one is fitted."),
@@ -51,7 +54,7 @@ def distill(
     from fedstill.report.distilled import print_distilled
 
     console = make_console()
-    federation = _federation(source, data, label, text, tokenizer, teacher)
+    federation = _federation(source, data, label, text, tokenizer, unlabelled, teacher)
     plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads)
     try:
         summary = run_distillation(plan, console)
@@ -65,7 +68,13 @@ def distill(
 
 
 def _federation(
-    source: Path | None, data: str | None, label: str | None, text: str | None, tokenizer: Path | None, teacher: Path | None
+    source: Path | None,
+    data: str | None,
+    label: str | None,
+    text: str | None,
+    tokenizer: Path | None,
+    unlabelled: bool,
+    teacher: Path | None,
 ) -> FederationConfig:
     from fedstill.inferring import Hints, infer_federation
     from fedstill.plan import builtin_federation
@@ -74,9 +83,9 @@ def _federation(
     if source is not None and data is not None:
         raise ConfigError("--data names built-in records and SOURCE others; give one of them")
     whole = source is None or source.suffix == ".toml"
-    if whole and (label, text, tokenizer) != (None, None, None):
+    if whole and (label, text, tokenizer, unlabelled) != (None, None, None, False):
         raise ConfigError(
-            "--label, --text and --tokenizer say what a CSV file holds; a federation.toml and built-in data say it themselves"
+            "--label, --text, --tokenizer and --unlabelled say what a CSV file holds; a federation.toml and built-in data say it themselves"
         )
     if source is None:
         return builtin_federation(data or "heart")
@@ -84,4 +93,4 @@ def _federation(
         return load_config(FederationConfig, source)
     if text is not None and tokenizer is None and teacher is not None and (teacher / FILE).is_file():
         tokenizer = teacher / FILE
-    return infer_federation(source, Hints(label=label or "label", text=text, tokenizer=tokenizer))
+    return infer_federation(source, Hints(label=label or "label", text=text, tokenizer=tokenizer, unlabelled=unlabelled))

@@ -30,7 +30,7 @@ class TeacherKind(StrEnum):
 @app.command()
 def fit(
     folder: Folder,
-    federation: Annotated[Path, typer.Option(help="The federation.toml whose [teacher] and [teacher_training] are used.")],
+    federation: Annotated[Path, typer.Option(help="The federation.toml whose tables teacher and teacher_training are used.")],
     kind: Annotated[
         TeacherKind, typer.Option(help="What is fitted: boosting for tables, pretrained for texts and images.")
     ] = TeacherKind.network,
@@ -58,7 +58,7 @@ def fit(
 @app.command()
 def cache(
     folder: Folder,
-    federation: Annotated[Path, typer.Option(help="The federation.toml whose [distillation] says what is asked.")],
+    federation: Annotated[Path, typer.Option(help="The federation.toml whose table distillation says what is asked.")],
     as_json: AsJson = False,
 ) -> None:
     """Ask the teacher for every training record now, and keep its answers privately. Stopped, it goes on where it was.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,14 @@ class Records:
         """The records at ``indices``, in that order, copied."""
         texts = None if self.texts is None else self.texts[indices]
         return Records(np.ascontiguousarray(self.inputs[indices]), self.labels[indices], texts)
+
+
+def digest_of(records: Records) -> str:
+    """SHA-256 (hex) over inputs, labels and texts, in their order."""
+    digest = hashlib.sha256()
+    for array in (records.inputs, records.labels, *(() if records.texts is None else (records.texts,))):
+        digest.update(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def labelled(records: Records) -> Records:

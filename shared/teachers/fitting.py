@@ -55,7 +55,8 @@ def fit_pretrained(
         logits = model(input_ids=ids, attention_mask=mask.to(torch.int64)).logits
         return functional.cross_entropy(logits, labels.index_select(0, rows), label_smoothing=SMOOTHING)
 
-    fine_tune(model, _Part(model, names), loss, len(records), training, seed=seed, on_step=on_step)
+    lengths = torch.tensor([len(one) for one in tokens])
+    fine_tune(model, _Part(model, names), loss, len(records), training, seed=seed, on_step=on_step, lengths=lengths)
     with whole_folder(folder) as beside, quiet():
         model.save_pretrained(beside)
         (reader.tokenizer or load_tokenizer(base)).save_pretrained(beside)

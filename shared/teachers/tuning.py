@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.loop import batches
 from shared.errors import EmptyInstitutionError, NotFiniteError
 from shared.models.seeds import generator
 from shared.settings import TrainingSettings
@@ -35,8 +36,10 @@ def fine_tune(
     *,
     seed: int,
     on_step: Progress = lambda done, total: None,
+    lengths: Tensor | None = None,
 ) -> None:
     """Trains ``model`` in place with AdamW (Loshchilov & Hutter 2019); ``loss(rows)`` is the mean over int64 ``(batch,)`` records.
+    With ``lengths`` int64 ``(records,)`` those of one length come together (:func:`shared.distill.loop.batches`).
 
     The model stays out of training mode: dropout would draw from torch's own generator, and the statistics of batch
     normalisation, made on millions of images, would be replaced by those of a few records. ``head`` is the fresh part.
@@ -46,11 +49,11 @@ def fine_tune(
     body = [parameter for parameter in model.parameters() if id(parameter) not in own]
     groups = [{"params": body, "factor": 1.0}, {"params": list(head.parameters()), "factor": HEAD_FACTOR}]
     optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
-    order, batches = generator(seed, "fine-tuning", "batches"), math.ceil(records / training.batch_size)
-    total, done = training.epochs * batches, 0
+    order, count = generator(seed, "fine-tuning", "batches"), math.ceil(records / training.batch_size)
+    total, done = training.epochs * count, 0
     model.eval()
     for _ in range(training.epochs):
-        for rows in torch.randperm(records, generator=order).tensor_split(batches):
+        for rows in batches(records, count, order, lengths):
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * group["factor"] * rate_at(done, total)
             _step(optimizer, loss(rows), model)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
+from torch import Tensor
 
 from client.training import Contribution, Workbench
 from shared.config import ArrayData, InstitutionConfig
 from shared.data import Split, save_arrays
 from shared.distill import evaluate
+from shared.distill.lesson import Lesson
+from shared.distill.resume import Resume
 from shared.distill.teacher import save_teacher
 from shared.errors import CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
@@ -182,6 +188,85 @@ def test_a_teacher_of_any_kind_teaches(tmp_path: Path) -> None:
     assert same(home(tmp_path / "seer", IMAGES).perform(train_work(IMAGES), student_blob(IMAGES), 1), other)
     untaught = home(tmp_path / "none", IMAGES, teacher=False).perform(train_work(IMAGES, distillation=NO_TEACHER), student_blob(IMAGES), 1)
     assert not same(other, untaught)
+
+
+# A round that is killed half-way
+
+
+class Killed(Exception):
+    """A process that ends in the middle of a round."""
+
+
+@pytest.fixture
+def kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit is kept after every batch."""
+    monkeypatch.setattr("client.training.Resume", functools.partial(Resume, interval_s=0.0))
+
+
+def batches(action: Callable[[], object], die_at: int | None = None) -> int:
+    """How many batches ``action`` computed before it ended, or died at the ``die_at``-th."""
+    loss, done = Lesson.loss, 0
+
+    def dying(lesson: Lesson, rows: Tensor, epoch: int) -> Tensor:
+        nonlocal done
+        if done == die_at:
+            raise Killed
+        done += 1
+        return loss(lesson, rows, epoch)
+
+    with patch.object(Lesson, "loss", dying), contextlib.suppress(Killed):
+        action()
+    return done
+
+
+@pytest.mark.usefixtures("kept_at_once")
+@pytest.mark.parametrize("distillation", [DistillationSettings(views=2, adaptive_scale=True), DistillationSettings(teacher="average")])
+@pytest.mark.parametrize("die_at", [0, 1, 3, 5])
+def test_a_killed_round_goes_on_to_the_same_bits(tmp_path: Path, distillation: DistillationSettings, die_at: int) -> None:
+    first, work = train_work(distillation=distillation), train_work(version=1, distillation=distillation)
+    expected = home(tmp_path / "a")
+    expected.perform(first, student_blob(), 1)
+    whole = expected.perform(work, student_blob(seed=2), 2)
+    home(tmp_path / "b").perform(first, student_blob(), 1)
+    kept = tmp_path / "b" / "state" / "fit.safetensors"
+    assert not kept.exists()
+    assert batches(lambda: home(tmp_path / "b").perform(work, student_blob(seed=2), 2), die_at) == die_at
+    assert kept.exists() == (die_at > 0)
+    assert not die_at or kept.stat().st_mode & 0o777 == 0o600
+    found: list[Contribution] = []
+    assert batches(lambda: found.append(home(tmp_path / "b").perform(work, student_blob(seed=2), 2))) == 6 - die_at
+    assert same(found[0], whole)
+    assert not kept.exists()
+
+
+@pytest.mark.usefixtures("kept_at_once")
+@pytest.mark.parametrize("other", ["round", "vector", "plan", "records"])
+def test_another_round_does_not_go_on_where_one_was_killed(tmp_path: Path, other: str) -> None:
+    number, blob, work = 2 if other == "round" else 1, student_blob(seed=5 if other == "vector" else 1), train_work()
+    if other == "plan":
+        work = work.model_copy(update={"seed": 8})
+
+    def performed(folder: Path, *, killed: bool) -> Contribution:
+        bench, kept, found = home(folder), folder / "state" / "fit.safetensors", []
+        if killed:
+            assert batches(lambda: home(folder).perform(train_work(), student_blob(), 1), 4) == 4
+            assert kept.exists()
+        if other == "records":
+            save_arrays(folder / "records.npz", Split(records(TABLE, 40, seed=3), records(TABLE, 21, seed=2)))
+        assert batches(lambda: found.append(bench.perform(work, blob, number))) == 6
+        assert not kept.exists()
+        return found[0]
+
+    assert same(performed(tmp_path / "killed", killed=True), performed(tmp_path / "fresh", killed=False))
+
+
+@pytest.mark.usefixtures("kept_at_once")
+def test_a_damaged_fit_starts_the_round_anew(tmp_path: Path) -> None:
+    whole = home(tmp_path / "a").perform(train_work(), student_blob(), 1)
+    batches(lambda: home(tmp_path / "b").perform(train_work(), student_blob(), 1), 4)
+    kept = tmp_path / "b" / "state" / "fit.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-7])
+    assert same(home(tmp_path / "b").perform(train_work(), student_blob(), 1), whole)
 
 
 def test_two_institutions_in_two_threads_do_not_meet(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data.images import read_image, read_image_folder, read_image_sites
+from shared.data.images import holds_labels, read_image, read_image_folder, read_image_sites
 from shared.errors import DataError, EmptyInstitutionError, LabelError, MissingFileError
 from shared.task import ImageTask
 
@@ -114,3 +114,12 @@ def test_each_site_has_its_own_folder_and_a_legal_name(tmp_path: Path) -> None:
     draw(tmp_path / "plant-a" / "bad" / "a.png")
     with pytest.raises(DataError, match="no name of its own"):
         read_image_sites(tmp_path, GREY)
+
+
+def test_a_folder_of_labels_is_told_from_one_of_sites(tmp_path: Path) -> None:
+    (tmp_path / "north" / "bad").mkdir(parents=True)
+    (tmp_path / "north" / "bad" / "1.PNG").touch()
+    assert holds_labels(tmp_path / "north")
+    assert not holds_labels(tmp_path)
+    with pytest.raises(MissingFileError):
+        holds_labels(tmp_path / "gone")

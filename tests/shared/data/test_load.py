@@ -191,3 +191,12 @@ def test_a_pool_is_the_sites_together(csv_file: Path) -> None:
     assert len(alone.train) + len(alone.test) == 60
     with pytest.raises(ConfigError, match=r"\[data\]"):
         load_pool(federation(TABLE))
+
+
+def test_a_pool_of_images_may_tell_sites_apart_or_not(image_folder: Path) -> None:
+    sited = load_pool(federation(IMAGES, data={"source": "images", "path": image_folder}))
+    parts = load_sites(federation(IMAGES, data={"source": "images", "path": image_folder})).values()
+    assert len(sited.train) == sum(len(part.train) for part in parts)
+    own = load_pool(federation(IMAGES, data={"source": "images", "path": image_folder / "south"}))
+    whole = load_site(institution(IMAGES, data={"source": "images", "path": image_folder / "south"}))
+    assert len(own.train) + len(own.test) == len(whole.train) + len(whole.test)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.data.records import Records, Split, joined
+from shared.data.records import Records, Split, digest_of, joined
 
 
 def records(count: int) -> Records:
@@ -25,3 +25,13 @@ def test_joining_the_parts_of_a_split_gives_all_records() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(AttributeError):
         records(1).labels = np.zeros(1, np.int64)  # type: ignore[misc]
+
+
+def test_the_digest_sees_every_value_and_its_place() -> None:
+    one = records(4)
+    texts = Records(one.inputs, one.labels, np.array(["a", "bc", "d", "e"]))
+    moved = Records(one.inputs, one.labels, np.array(["ab", "c", "d", "e"]))
+    other = Records(one.inputs, one.labels[::-1])
+    wide = Records(one.inputs.reshape(2, 4), one.labels)
+    assert len({digest_of(found) for found in (one, texts, moved, other, wide, one.take(np.arange(3)))}) == 6
+    assert digest_of(one) == digest_of(records(4))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.data.records import Records
 from shared.distill import evaluate
+from shared.distill.adamw import FlatAdamW
+from shared.distill.resume import Resume
 from shared.distill.teacher import fit_teacher, load_teacher, own_normalisation, save_teacher
 from shared.errors import CheckpointError, EmptyInstitutionError
 from shared.models import to_vector
@@ -27,6 +34,36 @@ def test_a_teacher_learns_and_repeats(task: Task) -> None:
     assert (to_vector(one) == to_vector(fit_teacher(records(task, 120), task, settings, TRAINING, seed=3))).all()
     assert (to_vector(one) != to_vector(fit_teacher(records(task, 120), task, settings, TRAINING, seed=4))).any()
     assert not one.training
+
+
+class Killed(Exception):
+    """A process that ends in the middle of a fit."""
+
+
+@pytest.mark.parametrize("count", [20, 60])
+@settings(max_examples=8)
+@given(die_at=st.integers(0, 11))
+def test_a_fit_that_is_killed_goes_on_bit_for_bit(count: int, die_at: int) -> None:
+    network, training = (
+        NetworkSettings(width=8, depth=1, heads=2, dropout=0.1),
+        TrainingSettings(epochs=6, batch_size=8, learning_rate=5e-3),
+    )
+    whole, steps, step = fit_teacher(records(TABLE, count), TABLE, network, training, seed=3), 0, FlatAdamW.step
+
+    def dying(optimizer: FlatAdamW, rate: float) -> None:
+        nonlocal steps
+        if steps == die_at:
+            raise Killed
+        steps += 1
+        step(optimizer, rate)
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "fit.safetensors"
+        with patch.object(FlatAdamW, "step", dying), contextlib.suppress(Killed):
+            fit_teacher(records(TABLE, count), TABLE, network, training, seed=3, resume=Resume(path, "one", interval_s=0.0))
+        assert path.exists() == (die_at > 0)
+        again = fit_teacher(records(TABLE, count), TABLE, network, training, seed=3, resume=Resume(path, "one", interval_s=0.0))
+    assert (to_vector(again) == to_vector(whole)).all()
 
 
 def test_the_fit_stops_at_the_best_epoch() -> None:
