@@ -32,6 +32,7 @@ from shared.teachers.own import OwnTeacher
 from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, network, records
 
 DROPPING = NetworkSettings(width=8, depth=2, heads=2, dropout=0.2)
+MENTOR = LARGE.model_copy(update={"dropout": 0.2})
 PLAIN = TrainingSettings(epochs=3, batch_size=16, learning_rate=5e-3)
 SHARES = (0.3, 0.7)
 
@@ -58,6 +59,8 @@ CASES = {
     "average": Case(DistillationSettings(teacher="average", adaptive_scale=True, average_decay=0.9), student=DROPPING),
     "average-level": Case(DistillationSettings(teacher="average", label_correction=1.0, average_decay=0.5), shares=SHARES),
     "average-texts-views": Case(DistillationSettings(teacher="average", views=2), task=TEXTS),
+    "mutual": Case(DistillationSettings(teacher="mutual"), student=DROPPING),
+    "mutual-views-patience": Case(DistillationSettings(teacher="mutual", views=2), PLAIN.model_copy(update={"patience": 1})),
     "pseudo": Case(DistillationSettings(teacher="pseudo", confidence=0.5, average_decay=0.5), hidden_labels=True),
     "patience": Case(DistillationSettings(), PLAIN.model_copy(update={"patience": 1, "learning_rate": 1.0, "epochs": 8})),
     "patience-average": Case(
@@ -128,7 +131,8 @@ def fit(case: Case, resume: Resume | None, die_at: int | None = None) -> Ended |
             case.distillation,
             seed=4,
             label_shares=case.shares,
-            wanted=Wanted(order(case).hidden, order(case).attentions),
+            mentor=network(case.task, MENTOR, seed=9) if case.distillation.teacher == "mutual" else None,
+            wanted=Wanted(order(case).hidden, order(case).attentions) if case.distillation.teacher == "own" else None,
             views=views_of(case),
             resume=resume,
         )
