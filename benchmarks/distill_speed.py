@@ -3,7 +3,7 @@
     FEDSTILL_BENCH_DATA=… python -m benchmarks.distill_speed --peers DIR [--seeds 3] [--records 2000] [--epochs 5]
 
 MiniLM fine-tuned on BANKING77 teaches the student of ``benchmarks/subjects.py`` with soft targets and labels; every library starts from
-the same weights, with the same batch size, two threads. fedstill's seconds have asking the teacher and keeping its targets in them, so
+the same weights, with the same batch size, one thread. fedstill's seconds have asking the teacher and keeping its targets in them, so
 they fall with every further epoch; peers ask in every step (``textbrewer_cached``: in the first epoch alone, as its own option has
 it, which fixes the batches). Batches of all peers are as long as their longest record; fedstill's are of records of nearly one
 length, which is part of what is compared. ``accuracy`` says that all of them learn. Where ``--peers`` lie: ``benchmarks/peers.py``.
@@ -36,7 +36,7 @@ from shared.models.derive import first_student
 from shared.work import Normalisation
 
 GOAL = 3.0
-THREADS = 2
+THREADS = 1
 
 
 class Logits(nn.Module):

@@ -31,6 +31,8 @@ KEPT = Path("runs") / "benchmarks"
 TEXT_TEACHER = TrainingSettings(epochs=4, batch_size=32, learning_rate=1e-4)
 IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
 FLOAT_BYTES = 4
+THREADS = 2
+"""Of a teacher's fit. Students learn on one: they are too small to gain from more, and can be measured side by side."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Figures:
 
 def teacher_of(subject: Subject, *, seed: int = 0) -> Teacher:
     """The subject's large model: MiniLM for texts, EfficientNet-lite2 for images, boosted trees for tables; fitted on first use."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     folder, task = KEPT / f"{subject.name}-teacher-{seed}", subject.config.task
     if not (folder / "done").exists():
         print(f"fitting the teacher of {subject.name}, once", flush=True)
@@ -89,7 +91,7 @@ def asked(subject: Subject, teacher: Teacher) -> tuple[Targets, Wanted]:
     return stored_targets(folder, live_targets(teacher, subject.split.train, views, order)), Wanted(order.hidden, order.attentions)
 
 
-def student_of(subject: Subject, teacher: Teacher | None, *, seed: int, threads: int = 2) -> tuple[Network, float]:
+def student_of(subject: Subject, teacher: Teacher | None, *, seed: int, threads: int = 1) -> tuple[Network, float]:
     """The subject's student, distilled or, without a teacher, as its settings say; and the seconds of the fit alone."""
     config = subject.config
     targets, wanted = asked(subject, teacher) if teacher is not None and config.distillation.teacher == "own" else (None, None)
