@@ -80,7 +80,7 @@ def banking77(*, derived: bool = True) -> Subject:
         initial_path=minilm() if derived else None,
         student=NetworkSettings(width=128, depth=2, heads=4, expansion=2, embedding_width=56),
         training=TrainingSettings(epochs=12, batch_size=32, learning_rate=2e-3),
-        distillation=DistillationSettings(temperature=2.0, soft_weight=0.8, hidden_weight=1.0, attention_weight=0.0),
+        distillation=DistillationSettings(temperature=2.0, soft_weight=0.8, hidden_weight=0.0, attention_weight=0.0),
     )
     return Subject("banking77", config, Split(train, test), "accuracy", accuracy)
 
