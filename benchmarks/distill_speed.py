@@ -2,11 +2,12 @@
 
     FEDSTILL_BENCH_DATA=… python -m benchmarks.distill_speed --peers DIR [--seeds 3] [--records 2000] [--epochs 5]
 
-MiniLM fine-tuned on BANKING77 teaches the student of ``benchmarks/subjects.py`` with soft targets and labels; every library starts from
-the same weights, with the same batch size, one thread. fedstill's seconds have asking the teacher and keeping its targets in them, so
-they fall with every further epoch; peers ask in every step (``textbrewer_cached``: in the first epoch alone, as its own option has
-it, which fixes the batches). Batches of all peers are as long as their longest record; fedstill's are of records of nearly one
-length, which is part of what is compared. ``accuracy`` says that all of them learn. Where ``--peers`` lie: ``benchmarks/peers.py``.
+MiniLM fine-tuned on BANKING77 teaches the student of ``benchmarks/subjects.py`` with soft targets and labels; every library starts
+from the same random weights, with the same batch size, one thread. fedstill's seconds have asking the teacher and keeping its
+targets in them, so a record costs less with every further epoch; peers ask in every step (``textbrewer_cached``: in the first
+epoch alone, as its own option has it, which fixes the batches). Batches of all peers are as long as their longest record;
+fedstill's are of records of nearly one length, which is part of what is compared. ``accuracy`` says that all of them learn.
+Where ``--peers`` lie: ``benchmarks/peers.py``.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ THREADS = 1
 
 
 class Logits(nn.Module):
-    """A Hugging Face classifier that takes ids alone."""
+    """A Hugging Face classifier that takes ids, and looks at no labels: TextBrewer gives the whole batch."""
 
     def __init__(self, model: Any, padding: int) -> None:
         super().__init__()
         self.model, self.padding = model, padding
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, labels: Tensor | None = None) -> Tensor:
         """Int ``(batch, tokens)`` -> ``(batch, labels)``."""
         logits: Tensor = self.model(input_ids=ids.long(), attention_mask=(ids != self.padding).long()).logits
         return logits
@@ -72,8 +73,10 @@ def main() -> None:
     options.add_argument("--records", type=int, default=2000)
     options.add_argument("--epochs", type=int, default=5)
     arguments = options.parse_args()
+    whole = changed(shortened(banking77(derived=False), arguments.epochs), hidden_weight=0.0, attention_weight=0.0, soft_weight=0.8)
+    # Before the peers' packages are there: transformers would take a torchvision that cannot be imported for one that can.
+    pair_of(whole, 0)
     use_folder(arguments.peers)
-    whole = changed(shortened(banking77(), arguments.epochs), hidden_weight=0.0, attention_weight=0.0, soft_weight=0.8)
     seconds: dict[str, list[float]] = {}
     accuracy: dict[str, list[float]] = {}
     for seed in range(arguments.seeds):

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 TEMPERATURE, SOFT_WEIGHT = 2.0, 0.8
@@ -104,11 +105,11 @@ def by_textbrewer(pair: Pair, *, caching: bool = False) -> None:
         distiller = kind(training, wishes, pair.teacher.eval(), pair.student, _adapted, _adapted)
         optimizer = torch.optim.AdamW(pair.student.parameters(), lr=pair.rate)
         with distiller:
-            distiller.train(optimizer, loader, num_epochs=pair.epochs, callback=None, tqdm_disable=True)
+            distiller.train(optimizer, loader, num_epochs=pair.epochs, callback=None)
 
 
 def _adapted(batch: Any, logits: Tensor) -> dict[str, Any]:
-    return {"logits": (logits,), "labels": (batch[1],), "losses": ()}
+    return {"logits": (logits,), "losses": (functional.cross_entropy(logits, batch[1]),)}
 
 
 def _collated(batch: list[tuple[Tensor, Tensor]], padding: int) -> tuple[Tensor, Tensor]:
