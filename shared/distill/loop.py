@@ -20,35 +20,18 @@ WINDOW = 50
 """Batches among which records change places so that those of equal length come together."""
 
 
-def epochs(
-    parameters: Sequence[nn.Parameter],
-    loss: Callable[[Tensor], Tensor],
-    records: int,
-    training: TrainingSettings,
-    generator: torch.Generator,
-    *,
-    resume: Resume | None = None,
-    carried: Mapping[str, Carried] | None = None,
-    lengths: Tensor | None = None,
-) -> Iterator[float]:
-    """Yields the mean loss of each epoch once it is done; stop asking to stop the fit.
+class Fit:
+    """Iterate over it for the mean loss of each epoch once it is done; stop asking to stop the fit.
 
-    ``loss(rows)`` is the mean over the records at ``rows``, int64 ``(batch,)``; with ``training.accumulation`` a batch is
-    computed in that many parts, which needs less memory and gives the same step up to rounding. The rate falls by a half
-    cosine from ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017).
+    ``loss(rows)`` is the mean over the records at ``rows``, int64 ``(batch,)``, and may ask which ``epoch`` it is; with
+    ``training.accumulation`` a batch is computed in that many parts, which needs less memory and gives the same step up to
+    rounding. The rate falls by a half cosine from ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017).
+    ``last`` is the mean loss of the last whole epoch, NaN before the first.
 
     With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
-    that were done then are not yielded again. ``carried`` names whatever else changes on the way (generators of dropout,
-    running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`), which
-    saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
-    """
-    return iter(Fit(parameters, loss, records, training, generator, resume=resume, carried=carried, lengths=lengths))
-
-
-class Fit:
-    """A fit as an object, for a loss that asks which epoch it is: iterate over it as over :func:`epochs`.
-
-    ``last`` is the mean loss of the last whole epoch, NaN before the first.
+    that were done then are not given again. ``carried`` names whatever else changes on the way (generators of dropout,
+    running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`),
+    which saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
 
     def __init__(
@@ -63,7 +46,6 @@ class Fit:
         carried: Mapping[str, Carried] | None = None,
         lengths: Tensor | None = None,
     ) -> None:
-        """Arguments as of :func:`epochs`."""
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
         self._generator, self._resume, self._carried, self._lengths = generator, resume, dict(carried or {}), lengths

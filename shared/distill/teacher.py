@@ -17,7 +17,7 @@ from shared.data.statistics import choose_exponents, exponent_counts, moment_cou
 from shared.distill.hard_labels import HardLabels
 from shared.distill.heads import WithinHeads, site_heads
 from shared.distill.held_out import HeldOut
-from shared.distill.loop import epochs
+from shared.distill.loop import Fit
 from shared.distill.resume import Carried, Resume
 from shared.errors import CheckpointError, EmptyInstitutionError, MissingFileError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
@@ -123,7 +123,7 @@ def _fit(
     use_dropout(teacher, dropout)
     carried: dict[str, Carried] = {"dropout": dropout, **({"held out": held_out} if held_out is not None else {})}
     batches = generator(seed, "teacher", "batches")
-    return epochs(parameters_in_order(teacher), loss, len(records), training, batches, resume=resume, carried=carried)
+    return iter(Fit(parameters_in_order(teacher), loss, len(records), training, batches, resume=resume, carried=carried))
 
 
 def _parts(records: Records, seed: int) -> tuple[Records, Records | None]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from shared.distill.loop import LAST_RATE, batches, epochs, rate_at
+from shared.distill.loop import LAST_RATE, Fit, batches, rate_at
 from shared.distill.resume import Resume
 from shared.errors import NotFiniteError
 from shared.models.seeds import generator
@@ -28,7 +28,7 @@ def test_each_epoch_sees_every_record_once_in_even_batches(records: int, batch: 
         return parameter.sum() + 1
 
     training = TrainingSettings(epochs=count, batch_size=batch, learning_rate=1e-9)
-    found = list(epochs([parameter], loss, records, training, generator(1, "b")))
+    found = list(Fit([parameter], loss, records, training, generator(1, "b")))
     assert found == pytest.approx([1.0] * count, abs=1e-6)
     assert sorted(torch.cat(seen).tolist()) == sorted(list(range(records)) * count)
     assert all(len(rows) <= batch for rows in seen)
@@ -45,7 +45,7 @@ def test_the_rate_falls_from_all_to_a_tenth() -> None:
 def test_a_fit_that_leaves_the_numbers_stops() -> None:
     parameter = nn.Parameter(torch.ones(1))
     with pytest.raises(NotFiniteError, match="learning_rate"):
-        list(epochs([parameter], lambda rows: parameter.sum() * torch.inf, 4, TrainingSettings(), generator(1, "b")))
+        list(Fit([parameter], lambda rows: parameter.sum() * torch.inf, 4, TrainingSettings(), generator(1, "b")))
 
 
 class Killed(Exception):
@@ -69,7 +69,7 @@ def fit(tmp_path: Path, steps: int, *, die_at: int | None, accumulation: int = 1
     resume = Resume(tmp_path / "fit.safetensors", "one", interval_s=0.0)
     losses = []
     with contextlib.suppress(Killed):
-        losses.extend(epochs([weights], loss, 11, training, generator(1, "b"), resume=resume, carried={"drop": drop}))
+        losses.extend(Fit([weights], loss, 11, training, generator(1, "b"), resume=resume, carried={"drop": drop}))
     return losses, weights.detach().clone(), done
 
 
@@ -92,7 +92,7 @@ def test_parts_of_a_batch_give_the_step_of_the_whole(tmp_path: Path) -> None:
         weights = nn.Parameter(torch.ones(6, 2))
         training = TrainingSettings(epochs=2, batch_size=5, accumulation=accumulation)
         found.append(
-            (list(epochs([weights], lambda rows, w=weights: (inputs[rows] @ w).square().mean(), 12, training, generator(1, "b"))), weights)
+            (list(Fit([weights], lambda rows, w=weights: (inputs[rows] @ w).square().mean(), 12, training, generator(1, "b"))), weights)
         )
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     torch.testing.assert_close(found[0][1], found[1][1])
@@ -109,7 +109,7 @@ def test_low_precision_is_used_where_it_is_asked_for() -> None:
 
     for precision in ("auto", "float32", "bfloat16"):
         training = TrainingSettings.model_validate({"epochs": 1, "precision": precision})
-        list(epochs([weights], loss, 4, training, generator(1, "b")))
+        list(Fit([weights], loss, 4, training, generator(1, "b")))
     assert seen == [torch.float32, torch.float32, torch.bfloat16]
 
 
