@@ -131,6 +131,7 @@ class Workbench:
                 views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
                 resume=resume,
                 head=self._config.head,
+                mentor=self._mentor(work.distillation),
             )
         self._alignment.save(work.version, outcome.alignment)
         resume.done()

@@ -45,6 +45,8 @@ class Lesson:
         mentor: nn.Module | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`."""
+        if settings.teacher == "mutual" and mentor is None:
+            raise ValueError("distillation.teacher 'mutual' needs the network that learns along: pass it as mentor")
         self._heads = site_heads(student, records.labels, head)
         self._student, self._records, self._settings, self._views = student, records, settings, views
         self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)

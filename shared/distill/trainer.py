@@ -68,7 +68,8 @@ def distil(
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
     ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. With ``resume`` a fit that was killed
     goes on. Equal arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training
-    diverges and :class:`CheckpointError` for an alignment of other shapes, or targets of other places.
+    diverges, :class:`CheckpointError` for an alignment of other shapes, or targets of other places, and ``ValueError`` for a mutual
+    teacher that is not given: a student would else learn from labels alone, and nobody would see it.
     """
     lesson = Lesson(
         student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head, mentor=mentor

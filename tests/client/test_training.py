@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from client.training import Contribution, Workbench
@@ -23,7 +23,7 @@ from shared.data import Split, save_arrays
 from shared.distill import evaluate
 from shared.distill.lesson import Lesson
 from shared.distill.resume import Resume
-from shared.distill.teacher import save_teacher
+from shared.distill.teacher import load_teacher, save_teacher
 from shared.errors import CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
 from shared.settings import DistillationSettings, TeacherKind, TrainingSettings
@@ -44,6 +44,7 @@ from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, normali
 from tests.support.teachers import make_seer
 
 NO_TEACHER = DistillationSettings(teacher="none")
+MUTUAL = DistillationSettings(teacher="mutual")
 
 
 def home(folder: Path, task: Task = TABLE, *, name: str = "ash", teacher: bool = True) -> Workbench:
@@ -130,6 +131,20 @@ def test_only_an_own_teacher_is_looked_for(tmp_path: Path, kind: TeacherKind) ->
     assert found.update is not None
     assert np.abs(found.update).max() > 0
     assert same(home(tmp_path / "b").perform(work, student_blob(), 1), found)
+
+
+def test_a_mutual_teacher_learns_along_and_goes_on_in_the_next_round(tmp_path: Path) -> None:
+    work, one = train_work(distillation=MUTUAL), home(tmp_path / "a")
+    found = one.perform(work, student_blob(), 1)
+    assert not same(found, home(tmp_path / "b").perform(train_work(distillation=NO_TEACHER), student_blob(), 1))
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    second = one.perform(train_work(version=1, distillation=MUTUAL), student_blob(seed=2), 2)
+    # Without what it learnt in the first round the second would be another.
+    kept = next((tmp_path / "c" / "state").glob("alignment*"))
+    assert any(name.startswith("mutual.") for name in load(kept.read_bytes()))
+    kept.unlink()
+    assert not same(home(tmp_path / "c").perform(train_work(version=1, distillation=MUTUAL), student_blob(seed=2), 2), second)
+    assert to_vector(load_teacher(tmp_path / "a" / "teacher", TABLE)).tobytes() == to_vector(network(TABLE, LARGE, seed=9)).tobytes()
 
 
 def test_rounds_seeds_and_names_draw_other_batches(tmp_path: Path) -> None:
@@ -220,7 +235,9 @@ def batches(action: Callable[[], object], die_at: int | None = None) -> int:
 
 
 @pytest.mark.usefixtures("kept_at_once")
-@pytest.mark.parametrize("distillation", [DistillationSettings(views=2, adaptive_scale=True), DistillationSettings(teacher="average")])
+@pytest.mark.parametrize(
+    "distillation", [DistillationSettings(views=2, adaptive_scale=True), DistillationSettings(teacher="average"), MUTUAL]
+)
 @pytest.mark.parametrize("die_at", [0, 1, 3, 5])
 def test_a_killed_round_goes_on_to_the_same_bits(tmp_path: Path, distillation: DistillationSettings, die_at: int) -> None:
     first, work = train_work(distillation=distillation), train_work(version=1, distillation=distillation)
