@@ -139,8 +139,9 @@ class FederationConfig(Frozen):
     """federation.toml: one federation, its task, and how it is run.
 
     ``tokenizer_path`` is the ``tokenizer.json`` (or the folder with it) of a text task: it travels in the artifact.
-    ``initial_path`` is what the student starts from, public and the same for all: a model of fedstill's (``.safetensors``) or
-    the folder of a pretrained Hugging Face encoder; without it, from random weights of the seed.
+    ``initial_path`` is what the student starts from, public and the same for all: a model of fedstill's (``.safetensors``), the folder
+    of a pretrained Hugging Face encoder, or the ``.pth`` of EfficientNet-lite0 for a ``mobile`` student; without it, from random
+    weights of the seed.
 
     ``fragments`` maps an institution to patterns (``blocks.0.*``) of the student's parameters that it trains; others train all.
     A parameter that fewer than ``aggregation.smallest_cohort`` train stays as it is.

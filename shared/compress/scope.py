@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx
+from onnx import numpy_helper
 
 _WEIGHTED = ("Conv", "MatMul", "Gemm")
 
@@ -18,7 +19,7 @@ _WEIGHTED = ("Conv", "MatMul", "Gemm")
 class Scope:
     """``weighted``: names of Conv, MatMul, Gemm nodes with constant weights; ``sums``: residual Add nodes.
 
-    ``inputs`` are tensors that are read in INT8, ``outputs`` tensors that are written in INT8 (after their Relu, if any).
+    ``inputs`` are tensors that are read in INT8, ``outputs`` tensors that are written in INT8 (after their Relu or Clip, if any).
     """
 
     weighted: tuple[str, ...]
@@ -56,11 +57,21 @@ def written(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
 
 
 def absorbed_relu(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The Relu that alone reads the node's output: an unsigned grid that starts at zero does its work."""
+    """The Relu, or the Clip from 0, that alone reads the node's output: an unsigned grid that starts at zero does its work.
+
+    A Clip's upper end is that of the grid: no value that was counted after it lies above.
+    """
     readers = [other for other in model.graph.node if node.output[0] in other.input]
-    if len(readers) == 1 and readers[0].op_type == "Relu" and node.output[0] not in {value.name for value in model.graph.output}:
+    if len(readers) == 1 and _rectifies(model, readers[0]) and node.output[0] not in {value.name for value in model.graph.output}:
         return readers[0]
     return None
+
+
+def _rectifies(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
+    if node.op_type != "Clip":
+        return node.op_type == "Relu"
+    low = [tensor for tensor in model.graph.initializer if len(node.input) > 1 and tensor.name == node.input[1]]
+    return len(low) == 1 and float(numpy_helper.to_array(low[0])) == 0.0
 
 
 def _around_attention(model: onnx.ModelProto, weighted: list[onnx.NodeProto]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.errors import ConfigError
 from shared.models.layers import initialise
+from shared.models.mobile import MobileNet, stages
 from shared.models.network import Network
 from shared.models.residual import ResidualNet, layout, stem_size
 from shared.models.seeds import generator
@@ -14,8 +15,13 @@ from shared.settings import NetworkSettings
 from shared.task import ImageTask, TabularTask, Task, TextTask, numeric_inputs
 from shared.work import Normalisation
 
-_ARCHITECTURES = {"tabular": ("transformer",), "image": ("convolutional", "transformer"), "text": ("encoder", "decoder")}
+_ARCHITECTURES = {"tabular": ("transformer",), "image": ("convolutional", "transformer", "mobile"), "text": ("encoder", "decoder")}
 """Those of each family of tasks, the first is ``auto``'s."""
+_IMAGES: dict[str, type[ResidualNet | VisionTransformer | MobileNet]] = {
+    "convolutional": ResidualNet,
+    "transformer": VisionTransformer,
+    "mobile": MobileNet,
+}
 
 
 def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *, seed: int) -> Network:
@@ -37,6 +43,8 @@ def shown_layers(network: NetworkSettings, task: Task) -> int:
     """How many layers such a model shows: blocks of a transformer, stages of a convolutional net. Raises as :func:`architecture`."""
     if isinstance(task, ImageTask) and architecture(network, task) == "convolutional":
         return len(layout(network, stem_size(task)))
+    if isinstance(task, ImageTask) and architecture(network, task) == "mobile":
+        return len(stages(network))
     return network.depth
 
 
@@ -52,13 +60,13 @@ def architecture(network: NetworkSettings, task: Task) -> str:
 
 def _made(network: NetworkSettings, task: Task, normalisation: Normalisation) -> Network:
     kind = architecture(network, task)
-    if kind != "convolutional" and network.width % network.heads:
+    if kind not in ("convolutional", "mobile") and network.width % network.heads:
         raise ConfigError(f"width {network.width} is not a multiple of heads {network.heads}; change one of the two")
     match task:
         case TabularTask():
             return TabularTransformer(network, task, normalisation)
         case ImageTask():
-            return (ResidualNet if kind == "convolutional" else VisionTransformer)(network, task, normalisation)
+            return _IMAGES[kind](network, task, normalisation)
         case TextTask():
             if task.padding >= task.vocabulary:
                 raise ConfigError(f"task.padding {task.padding} is not one of the {task.vocabulary} ids of task.vocabulary; correct one")

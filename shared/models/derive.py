@@ -19,11 +19,12 @@ from shared.config import FederationConfig
 from shared.errors import CheckpointError
 from shared.models.build import build
 from shared.models.checkpoint import load_model
+from shared.models.imagenet import SUFFIX, load_imagenet
 from shared.models.network import Network
 from shared.models.pretrained import CONFIG, WEIGHTS, load_pretrained
 from shared.models.text import TextTransformer, TokenEmbedding
 from shared.settings import NetworkSettings
-from shared.task import Task
+from shared.task import ImageTask, Task
 from shared.work import Normalisation
 
 _WIDTH, _INNER, _HEADS, _JOINED = "width", "inner", "heads", "joined"
@@ -52,13 +53,16 @@ def first_student(config: FederationConfig, normalisation: Normalisation, *, see
 
 
 def initial_student(path: Path, settings: NetworkSettings, task: Task, normalisation: Normalisation, *, seed: int) -> Network:
-    """The student that ``initial_path`` gives: derived from a model of fedstill's (a file, or a teacher's folder) or a pretrained BERT.
+    """The student that ``initial_path`` gives: derived from a model of fedstill's (a file, or a teacher's folder), a pretrained BERT or
+    an EfficientNet-lite0.
 
     What the model has not, such as a head for other labels, is new, from ``seed``. Raises :class:`MissingFileError`, and
     :class:`CheckpointError` where the model is damaged or of another family, tokeniser or input, or is the smaller one.
     """
     student = build(settings, task, normalisation, seed=seed)
-    if not (path / CONFIG).exists():
+    if isinstance(task, ImageTask) and path.suffix == SUFFIX:
+        source = load_imagenet(path, task, normalisation)
+    elif not (path / CONFIG).exists():
         source = load_model(weights_file(path))
     elif task.family == "text":
         source = load_pretrained(path, task)
@@ -219,13 +223,12 @@ def _least_squares(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 def _check(source: Network, student: Network) -> None:
     if type(source) is not type(student) or source.task.model_copy(update={"labels": student.task.labels}) != student.task:
         raise CheckpointError("the initial model is one of another family or input than the student; give one for the same task")
-    if not hasattr(student, "blocks"):
-        return
-    pairs = {"depth": (len(_blocks(student)), len(_blocks(source))), "width": (student.settings.width, source.settings.width)}
-    own, other = _blocks(student)[0], _blocks(source)[0]
-    pairs["heads"] = (_heads(own), _heads(other))
-    pairs["size of a head (width / heads)"] = (_width(own) // _heads(own), _width(other) // _heads(other))
-    pairs["width of a feed-forward part"] = (len(own.get_parameter("widen.bias")), len(other.get_parameter("widen.bias")))
+    pairs = {"depth": (student.settings.depth, source.settings.depth), "width": (student.settings.width, source.settings.width)}
+    if hasattr(student, "blocks"):
+        own, other = _blocks(student)[0], _blocks(source)[0]
+        pairs["heads"] = (_heads(own), _heads(other))
+        pairs["size of a head (width / heads)"] = (_width(own) // _heads(own), _width(other) // _heads(other))
+        pairs["width of a feed-forward part"] = (len(own.get_parameter("widen.bias")), len(other.get_parameter("widen.bias")))
     for name, (wanted, given) in pairs.items():
         if wanted > given:
             raise CheckpointError(

@@ -31,7 +31,7 @@ class ResidualNet(Network):
         super().__init__(settings, task, normalisation)
         for name, values in (("mean", normalisation.means), ("deviation", normalisation.deviations)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
-        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=_stem_stride(task))
+        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=stem_stride(task))
         self.stages = nn.ModuleList()
         channels = settings.width
         for blocks, width, first_stride in layout(settings, stem_size(task)):
@@ -82,10 +82,11 @@ class ResidualBlock(nn.Module):
 
 def stem_size(task: ImageTask) -> int:
     """Side of the maps that the stem gives."""
-    return -(-task.size // _stem_stride(task))
+    return -(-task.size // stem_stride(task))
 
 
-def _stem_stride(task: ImageTask) -> int:
+def stem_stride(task: ImageTask) -> int:
+    """Pixels that the stem's convolution goes on by."""
     return 1 if task.size <= LARGEST_MAP else 2
 
 

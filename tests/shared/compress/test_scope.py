@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
 from shared.compress import graph
 from shared.compress.scope import absorbed_relu, scope, written
 
@@ -64,3 +68,16 @@ def test_depthwise_convolutions_stay_in_float(image_onnx):
         if attribute.name == "group":
             attribute.i = 8
     assert convolution.name not in scope(model).weighted
+
+
+def test_a_clip_from_zero_is_absorbed_as_a_relu_is() -> None:
+    weight = numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float32), "weight")
+    for low, absorbed in ((0.0, True), (-1.0, False)):
+        ends = [numpy_helper.from_array(np.float32(value), name) for name, value in (("low", low), ("high", 6.0))]
+        nodes = [
+            onnx.helper.make_node("Conv", ["x", "weight"], ["c"], name="conv"),
+            onnx.helper.make_node("Clip", ["c", "low", "high"], ["y"], name="clip"),
+        ]
+        values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2, 4, 4]) for name in "xy"]
+        model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", values[:1], values[1:], [weight, *ends]))
+        assert written(model, model.graph.node[0]) == ("y" if absorbed else "c")

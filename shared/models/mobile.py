@@ -1,0 +1,124 @@
+"""The family for images on small devices: inverted residual blocks laid out as in EfficientNet-lite0 (Sandler et al. 2018; Tan & Le 2019).
+
+Activations are ReLU6, as in the original: with ReLU its weights see maps that they were not trained on. There is no batch
+normalisation: a pretrained net's is folded into its convolutions (``shared/models/imagenet.py``), so that nothing but weights is shared.
+Such a net is meant to start from pretrained weights; from random ones a ``convolutional`` net learns better.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.models.cells import activation_attention, cells
+from shared.models.features import Features
+from shared.models.layers import Dropout, Linear
+from shared.models.network import Network
+from shared.models.residual import stem_stride
+from shared.settings import NetworkSettings
+from shared.task import ImageTask
+from shared.work import Normalisation
+
+STEM = 32
+"""Channels of the full net's stem; ``width`` scales every other number of channels with it."""
+LAYOUT = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+"""Of each stage the expansion, channels, blocks, stride of the first block, and the kernel (Tan & Le 2019, table 1)."""
+BLOCKS = sum(blocks for _, _, blocks, _, _ in LAYOUT)
+MULTIPLE = 8
+"""Channels are multiples of it: what a kernel works on at once."""
+BRANCH_GAIN = 0.5
+
+
+class MobileNet(Network):
+    """A stem, the first ``depth`` of the layout's blocks, the mean over the map, a classifier."""
+
+    def __init__(self, settings: NetworkSettings, task: ImageTask, normalisation: Normalisation) -> None:
+        super().__init__(settings, task, normalisation)
+        for name, values in (("mean", normalisation.means), ("deviation", normalisation.deviations)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.stem = Conv(task.channels, settings.width, 3, stride=stem_stride(task))
+        self.stages = nn.ModuleList()
+        channels = settings.width
+        for expansion, outputs, blocks, stride, kernel in stages(settings):
+            kept = [(channels if place == 0 else outputs, stride if place == 0 else 1) for place in range(blocks)]
+            self.stages.append(nn.Sequential(*(InvertedResidual(inputs, outputs, expansion, first, kernel) for inputs, first in kept)))
+            channels = outputs
+        self.dropout = Dropout(settings.dropout)
+        self.head = Linear(channels, len(task.labels))
+
+    def features(self, inputs: Tensor) -> Features:
+        """One state and one activation attention for each stage; the first state is the stem's."""
+        maps = self._maps(inputs)
+        return Features(self._classify(maps[-1]), tuple(cells(one) for one in maps), tuple(activation_attention(one) for one in maps[1:]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """uint8 ``(batch, height, width, channels)`` -> logits ``(batch, labels)``."""
+        return self._classify(self._maps(inputs)[-1])
+
+    def _maps(self, inputs: Tensor) -> list[Tensor]:
+        pixels = inputs.permute(0, 3, 1, 2).to(torch.float32)
+        maps = [functional.relu6(self.stem((pixels - self.get_buffer("mean")) / self.get_buffer("deviation")))]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def _classify(self, maps: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.dropout(maps.mean(dim=(2, 3))))
+        return logits
+
+
+class Conv(nn.Conv2d):
+    """A convolution with bias that keeps the map's size for stride 1; made empty, filled by ``initialise``."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, gain: float = math.sqrt(2)) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups)
+        self.first_gain = gain
+
+    def reset_parameters(self) -> None:
+        """Does nothing: ``initialise`` fills the parameters."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal weights of variance gain² / fan_in (He et al. 2015), no bias."""
+        nn.init.normal_(self.weight, std=self.first_gain / math.sqrt(self.weight[0].numel()), generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class InvertedResidual(nn.Module):
+    """Widen by a 1 × 1 convolution, look around channel by channel, narrow again; added to the map where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.widen = Conv(inputs, inner, 1) if expansion > 1 else None
+        self.look = Conv(inner, inner, kernel, stride=stride, groups=inner)
+        self.adds = stride == 1 and inputs == outputs
+        self.narrow = Conv(inner, outputs, 1, gain=BRANCH_GAIN if self.adds else 1.0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
+        inner = functional.relu6(self.widen(maps)) if self.widen is not None else maps
+        branch: Tensor = self.narrow(functional.relu6(self.look(inner)))
+        return maps + branch if self.adds else branch
+
+
+def stages(settings: NetworkSettings) -> list[tuple[int, int, int, int, int]]:
+    """The stages as in :data:`LAYOUT`, of its first ``settings.depth`` blocks, channels scaled by ``settings.width``.
+
+    ``settings.expansion`` replaces the layout's 6. More depth than the layout has gives all of it.
+    """
+    found, left = [], settings.depth
+    for expansion, channels, blocks, stride, kernel in LAYOUT:
+        if left <= 0:
+            break
+        wide = settings.expansion or expansion if expansion > 1 else 1
+        found.append((wide, _scaled(channels, settings.width), min(blocks, left), stride, kernel))
+        left -= blocks
+    return found
+
+
+def _scaled(channels: int, width: int) -> int:
+    return max(MULTIPLE, round(channels * width / STEM / MULTIPLE) * MULTIPLE)
