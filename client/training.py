@@ -132,6 +132,7 @@ class Workbench:
                 resume=resume,
                 head=self._config.head,
                 mentor=self._mentor(work.distillation),
+                span=work.span,
             )
         self._alignment.save(work.version, outcome.alignment)
         resume.done()

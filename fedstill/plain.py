@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.optimizer import Moments, step
-from server.phases import decode_counters, next_clip_norm
+from server.phases import decode_counters, next_clip_norm, span
 from server.state import vector_blob
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_site
@@ -70,7 +70,14 @@ def _round(
     clip_norm: float,
     outputs: Sequence[Ranges],
 ) -> tuple[NDArray[np.float32], Moments, float]:
-    work = TrainWork(version=version, seed=config.seed, normalisation=scales, training=config.training, distillation=config.distillation)
+    work = TrainWork(
+        version=version,
+        seed=config.seed,
+        normalisation=scales,
+        training=config.training,
+        distillation=config.distillation,
+        span=span(version, config),
+    )
     total, weights, within, heads = np.zeros(vector.size), 0, 0, np.zeros(len(config.task.heads), np.int64)
     for bench in benches.values():
         done = bench.perform(work, vector_blob(vector), version + 1)

@@ -132,6 +132,17 @@ def next_clip_norm(clip_norm: float, unclipped: float, settings: AggregationSett
     return min(settings.clip_norm, max(moved, settings.clip_norm * SMALLEST_CLIP))
 
 
+def span(version: int, config: FederationConfig) -> tuple[float, float]:
+    """The part of the run's falling rate that the round after ``version`` updates does; all of it where each round has its own.
+
+    The rounds of a run together go down the very curve of one fit of as many epochs (McMahan-style averaging does not converge under
+    a constant rate: Li et al. 2020, "On the convergence of FedAvg on non-IID data", theorem 1 and section 3.3).
+    """
+    if config.training.annealing == "round":
+        return 0.0, 1.0
+    return version / config.rounds, (version + 1) / config.rounds
+
+
 class StatisticsRange:
     """How large the numbers in each column are."""
 
@@ -179,6 +190,7 @@ class Train:
             distillation=config.distillation,
             label_shares=facts.label_shares,
             error_feedback=config.aggregation.error_feedback,
+            span=span(facts.version, config),
             fragments=config.fragments,
         )
         return replace(

@@ -41,6 +41,7 @@ class TrainingSettings(Frozen):
     A batch is computed in ``accumulation`` parts, for models that do not fit into memory with all of it. ``precision`` of the
     matrix products: ``auto`` is bfloat16 on a GPU and float32 on a CPU. With a ``patience`` above 0 a tenth of the records
     is held out of the learning, and a fit ends after that many epochs without a better loss on it, with the best weights.
+    The rate falls by a half cosine to a tenth, with ``annealing`` once over the ``run``, or anew in every ``round``.
     """
 
     epochs: int = Field(default=4, ge=1, le=1000)
@@ -50,6 +51,7 @@ class TrainingSettings(Frozen):
     accumulation: int = Field(default=1, ge=1, le=1024)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     patience: int = Field(default=0, ge=0, le=1000)
+    annealing: Literal["run", "round"] = "run"
 
 
 TeacherKind = Literal["own", "mutual", "none", "virtual", "average", "pseudo"]

@@ -62,7 +62,8 @@ class TrainWork(Frozen):
     ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order. ``label_shares``
     are the federation's, from the masked confusion counts of the last round; empty while none is known. With
     ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
-    ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
+    ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does. ``fragments`` maps an
+    institution to patterns of the parameters that it trains alone; others train everything.
     """
 
     kind: Literal["train"] = "train"
@@ -73,6 +74,7 @@ class TrainWork(Frozen):
     distillation: DistillationSettings
     label_shares: tuple[float, ...] = ()
     error_feedback: bool = False
+    span: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=0.0, le=1.0)]] = (0.0, 1.0)
     fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 

@@ -25,7 +25,8 @@ class Fit:
 
     ``loss(rows)`` is the mean over the records at ``rows``, int64 ``(batch,)``, and may ask which ``epoch`` it is; with
     ``training.accumulation`` a batch is computed in that many parts, which needs less memory and gives the same step up to
-    rounding. The rate falls by a half cosine from ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017).
+    rounding. The rate falls by a half cosine from ``learning_rate`` to a tenth of it (Loshchilov & Hutter 2017), of which this fit does
+    the part from ``span[0]`` to ``span[1]``: all of it, or a round's share of a run's.
     ``last`` is the mean loss of the last whole epoch, NaN before the first.
 
     With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
@@ -45,7 +46,9 @@ class Fit:
         resume: Resume | None = None,
         carried: Mapping[str, Carried] | None = None,
         lengths: Tensor | None = None,
+        span: tuple[float, float] = (0.0, 1.0),
     ) -> None:
+        self._span = span
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
         self._generator, self._resume, self._carried, self._lengths = generator, resume, dict(carried or {}), lengths
@@ -88,7 +91,8 @@ class Fit:
                 value = self._loss(part)
             (value * (len(part) / len(rows)) if len(parts) > 1 else value).backward()  # type: ignore[no-untyped-call]
             self._total += float(value.detach()) * len(part)
-        self._optimizer.step(self._training.learning_rate * rate_at(self._step / (self._training.epochs * self._batches)))
+        done, (start, stop) = self._step / (self._training.epochs * self._batches), self._span
+        self._optimizer.step(self._training.learning_rate * rate_at(start + (stop - start) * done))
 
     def _precision(self) -> AbstractContextManager[object]:
         device = self._optimizer.values.device.type

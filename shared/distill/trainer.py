@@ -55,6 +55,7 @@ def distil(
     head: str | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
     mentor: nn.Module | None = None,
+    span: tuple[float, float] = (0.0, 1.0),
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -66,7 +67,8 @@ def distil(
     weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
-    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. With ``resume`` a fit that was killed
+    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part
+    of the falling rate that this fit does (:class:`shared.distill.loop.Fit`). With ``resume`` a fit that was killed
     goes on. Equal arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training
     diverges, :class:`CheckpointError` for an alignment of other shapes, or targets of other places, and ``ValueError`` for a mutual
     teacher that is not given: a student would else learn from labels alone, and nobody would see it.
@@ -89,6 +91,7 @@ def distil(
         resume=resume,
         carried=carried,
         lengths=_lengths(student, records, learnt),
+        span=span,
     )
     student.train()
     for mean in fit:

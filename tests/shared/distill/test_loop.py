@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from shared.distill.adamw import FlatAdamW
 from shared.distill.loop import LAST_RATE, Fit, batches, rate_at
 from shared.distill.resume import Resume
 from shared.errors import NotFiniteError
@@ -40,6 +41,23 @@ def test_the_rate_falls_from_all_to_a_tenth() -> None:
     assert rates[0] == 1.0
     assert rates[-1] == pytest.approx(LAST_RATE)
     assert rates == sorted(rates, reverse=True)
+
+
+def test_the_rounds_of_a_run_go_down_one_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(FlatAdamW, "step", lambda optimizer, rate: rates.append(rate))
+
+    def fitted(epochs: int, start: float, stop: float) -> None:
+        parameter = nn.Parameter(torch.ones(1))
+        training = TrainingSettings(epochs=epochs, batch_size=4, learning_rate=1.0)
+        list(Fit([parameter], lambda rows: parameter.sum(), 10, training, generator(1, "b"), span=(start, stop)))
+
+    fitted(6, 0.0, 1.0)
+    whole = rates.copy()
+    rates.clear()
+    for number in range(3):
+        fitted(2, number / 3, (number + 1) / 3)
+    assert rates == pytest.approx(whole)
 
 
 def test_a_fit_that_leaves_the_numbers_stops() -> None:
