@@ -55,10 +55,12 @@ def cached_targets(
     order: Order,
     *,
     limit_mb: int,
+    limit_name: str = "cache_limit_mb =",
     say: Callable[[str], None] = lambda line: None,
     on_chunk: Progress = lambda done, total: None,
 ) -> Targets:
-    """Targets kept in ``folder``; where they would take more than ``limit_mb``, the teacher is asked live, and ``say`` is told so.
+    """Targets kept in ``folder``; where they would take more than ``limit_mb``, the teacher is asked live, and ``say`` is told so
+    with ``limit_name``, which is how the user sets the limit.
 
     Raises :class:`CheckpointError` for damaged targets, :class:`ResourceError` where the disk says no,
     :class:`NotFiniteError` where the teacher's answer is no number.
@@ -67,7 +69,7 @@ def cached_targets(
     size = _card(live).bytes
     if size > limit_mb * MEGABYTE:
         say(
-            f"the teacher's targets would take {size / MEGABYTE:.0f} MB, more than cache_limit_mb = {limit_mb}: "
+            f"the teacher's targets would take {size / MEGABYTE:.0f} MB, more than {limit_name} {limit_mb} allows: "
             f"the teacher is asked anew for every batch, which is slower"
         )
         return live
