@@ -63,6 +63,7 @@ class TrainWork(Frozen):
     are the federation's, from the masked confusion counts of the last round; empty while none is known. With
     ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
     ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
+    ``head_owners`` maps each head to the institutions that are said to have records of it.
     """
 
     kind: Literal["train"] = "train"
@@ -74,6 +75,7 @@ class TrainWork(Frozen):
     label_shares: tuple[float, ...] = ()
     error_feedback: bool = False
     fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    head_owners: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class CalibrateRangeWork(Frozen):

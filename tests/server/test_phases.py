@@ -15,6 +15,7 @@ from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, fir
 from server.state import RunState
 from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
+from shared.errors import ConfigError
 from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
 
@@ -217,7 +218,7 @@ def test_training_asks_for_the_clip_norm_that_the_last_count_gave(unclipped: int
 
 def test_accuracy_is_told_by_head_too() -> None:
     heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
-    used = kit(task=IMAGES | {"labels": list("abcdef"), "heads": heads})
+    used = kit(task=IMAGES | {"labels": list("abcdef"), "heads": heads}, aggregation={"lone_heads": True})
     state = first_state(used.config)
     state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
     sums = sums_for(state, used)
@@ -232,7 +233,7 @@ def test_a_head_s_outputs_are_averaged_over_those_who_have_it() -> None:
     heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
     used = kit(
         task=IMAGES | {"labels": list("abcdef"), "heads": heads},
-        aggregation={"downlink": "full"},
+        aggregation={"downlink": "full", "lone_heads": True},
         optimizer={"name": "fedavg", "learning_rate": 1.0},
     )
     state = first_state(used.config)
@@ -241,3 +242,17 @@ def test_a_head_s_outputs_are_averaged_over_those_who_have_it() -> None:
     counters = {**sums.counters, "head_weights": np.array([90, 30, 0])}
     moved = PHASES["train"].apply(state, replace(sums, counters=counters), used).vector - state.vector
     assert moved[:7].tolist() == pytest.approx([0.5, 0.5, 1.5, 1.5, 0.5, 0.5, 0.5])
+
+
+def test_owners_of_heads_are_asked_for_before_anyone_is_and_travel_in_the_plan() -> None:
+    heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
+    task = IMAGES | {"labels": list("abcdef"), "heads": heads}
+    with pytest.raises(ConfigError, match="head_owners does not say"):
+        first_state(kit(task=task).config)
+    owners = {"one": ("ash", "birch", "elm"), "two": ("ash", "birch", "elm"), "three": ("birch", "elm", "fir")}
+    used = kit(task=task, head_owners=owners)
+    state = first_state(used.config)
+    state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+    work = PHASES["train"].ask(state, used).work
+    assert isinstance(work, TrainWork)
+    assert work.head_owners == owners
