@@ -79,12 +79,13 @@ def cache_institution(
     federation: FederationConfig,
     *,
     announce: Callable[[int], None] = lambda size: None,
+    say: Callable[[str], None] = lambda line: None,
     on_chunk: Progress = lambda done, total: None,
 ) -> CacheFacts:
     """Asks the teacher for every record and view that the federation's training will want, and keeps its answers.
 
-    ``announce`` is told the bytes before anything is written. Raises :class:`ResourceError` where they are more than
-    ``cache_limit_mb``, and as :func:`shared.distill.cache.cached_targets`.
+    ``announce`` is told the bytes before anything is written, ``say`` where what was kept is damaged and made again. Raises
+    :class:`ResourceError` where they are more than ``cache_limit_mb``, and as :func:`shared.distill.cache.cached_targets`.
     """
     from shared.data import load_site
     from shared.distill.cache import institution_views, order_of, size_of, stored_targets
@@ -102,7 +103,7 @@ def cache_institution(
             f"more than cache_limit_mb = {config.cache_limit_mb} allows; raise it in institution.toml, "
             f"or lower distillation.views or the weights of its inner terms"
         )
-    stored_targets(folder / "state", live_targets(teacher, records, views, order), on_chunk=on_chunk)
+    stored_targets(folder / "state", live_targets(teacher, records, views, order), say=say, on_chunk=on_chunk)
     return CacheFacts(bytes=size, records=len(records), views=views.count, folder=str(folder / "state"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -73,7 +74,8 @@ def cache(
         sys.stderr.write(f"the targets of {config.name} take {size / MEGABYTE:.1f} MB on disk\n")
 
     with counted(make_console(), f"asking the teacher of {config.name}") as on_chunk:
-        found = cache_institution(config, folder, plan, announce=announce, on_chunk=on_chunk)
+        say = partial(make_console().print, highlight=False, soft_wrap=True)
+        found = cache_institution(config, folder, plan, announce=announce, say=say, on_chunk=on_chunk)
     if as_json:
         sys.stdout.write(json.dumps(found.model_dump()) + "\n")
         return
