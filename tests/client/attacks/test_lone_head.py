@@ -25,7 +25,7 @@ BENCH = headed_workbench(ALONE)
 
 def naming(here: Scene, *owners: str) -> TrainRequest:
     """The true request to ash with other owners of its head."""
-    request = here.opened()
+    request: TrainRequest = here.opened()
     work = parse_work(request.plan.body)
     assert isinstance(work, TrainWork)
     changed = work.model_copy(update={"head_owners": {**work.head_owners, "one": owners}})
