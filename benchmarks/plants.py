@@ -55,7 +55,8 @@ def federation(seed: int, rounds: int = 30) -> FederationConfig:
         teacher_training=TrainingSettings(epochs=20, batch_size=32, learning_rate=3e-3),
         training=TrainingSettings(epochs=1, batch_size=16, learning_rate=3e-3),
         distillation=DistillationSettings(soft_weight=0.5),
-        aggregation=AggregationSettings(clip_norm=8.0),
+        # Each plant has a head of its own, and allows that its sums show its own update of it.
+        aggregation=AggregationSettings(clip_norm=8.0, lone_heads=True),
         optimizer=OptimizerSettings(name="fedavgm", momentum=0.6),
     )
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from client.budget import PrivacyGuard
 from client.encoder import Contribution, Encoder
 from client.ledger import LARGEST_NUMBER, EpochState, Slot
+from client.lone_heads import check_own, check_owners
 from client.policy import allowed_counters, check_plan
 from client.residuals import ResidualStore
 from client.site import InstitutionSite
@@ -114,7 +115,10 @@ class InstitutionHandlers:
 
     def _agreed(self, call: Call, following: Handler) -> Reply:
         if call.plan is not None:
-            check_plan(self._site.config, call.plan, _work(call.plan))
+            work = _work(call.plan)
+            check_plan(self._site.config, call.plan, work)
+            survivors = call.message.survivors if isinstance(call.message, AgreeRequest | UnmaskRequest) else call.plan.cohort
+            check_owners(self._site.config, work, survivors, call.plan.round)
         return following(call)
 
     def _ledgered(self, call: Call, following: Handler) -> Reply:
@@ -169,6 +173,7 @@ class InstitutionHandlers:
         epoch.check(plan, message.keys)
         work = _work(plan)
         done = self._bench().perform(work, self._site.models.receive(blob, plan.blob_digest), plan.round)
+        check_own(config, work, done.counters, plan.round)
         encoded = self._encoder.encode(plan, work, done)
         counters = allowed_counters(config, work, encoded.counters).astype(np.uint64)
         header, answer = split_masked(epoch.mask(plan, encoded.words, encoded.weight, counters))

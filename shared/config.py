@@ -84,6 +84,7 @@ class AggregationSettings(Frozen):
     stays within, at ``clip_rate`` (Andrew et al. 2021, equation 2), known from masked counts alone.
 
     ``downlink`` is how the student goes down: as packed int8 deltas of less than 1 byte a parameter, or whole (4 bytes).
+    ``lone_heads`` lets a head be learnt that fewer than ``smallest_cohort`` institutions have; each that has it must allow it too.
     """
 
     width: Literal[8, 16, 32] = 8
@@ -97,6 +98,7 @@ class AggregationSettings(Frozen):
     deadline_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
     most_void_rounds: int = Field(default=5, ge=0, le=1000)
     downlink: Downlink = "delta"
+    lone_heads: bool = False
 
     @model_validator(mode="after")
     def _cohort_hides_everyone(self) -> AggregationSettings:
@@ -145,6 +147,9 @@ class FederationConfig(Frozen):
 
     ``fragments`` maps an institution to patterns (``blocks.0.*``) of the student's parameters that it trains; others train all.
     A parameter that fewer than ``aggregation.smallest_cohort`` train stays as it is.
+
+    ``head_owners`` maps each head of a task with several to the institutions that have records of it, unless
+    ``aggregation.lone_heads``. It travels in every plan, and each institution compares it with its own records.
     """
 
     name: Name
@@ -163,6 +168,7 @@ class FederationConfig(Frozen):
     compression: CompressionSettings = CompressionSettings()
     privacy: PrivacySettings | None = None
     fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    head_owners: dict[str, tuple[Name, ...]] = Field(default_factory=dict)
     tokenizer_path: Path | None = None
     initial_path: Path | None = None
 
@@ -181,6 +187,27 @@ class FederationConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _heads_are_whole(self) -> FederationConfig:
+        # Averages over those who have a head and over those who train a fragment would need the weights of both at once.
+        if self.task.heads and self.fragments:
+            raise ValueError("a task with heads is averaged head by head, which [fragments] would change; leave out either")
+        return self
+
+    @model_validator(mode="after")
+    def _owners_are_of_heads(self) -> FederationConfig:
+        names, fewest = [head.name for head in self.task.heads], self.aggregation.smallest_cohort
+        for head in self.head_owners:
+            if head not in names:
+                raise ValueError(f"head_owners names '{head}', which is no head of the task; its heads are: {', '.join(names) or 'none'}")
+        for head in names if self.head_owners and not self.aggregation.lone_heads else ():
+            if (owners := len(set(self.head_owners.get(head, ())))) < fewest:
+                raise ValueError(
+                    f"the head '{head}' has {owners} of at least {fewest} institutions in head_owners (aggregation.smallest_cohort), "
+                    f"so its sums would tell about one of them; find more, or set aggregation.lone_heads and each one's policy.lone_heads"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _noise_has_room(self) -> FederationConfig:
         if self.privacy is not None and self.aggregation.width == 8:
             raise ValueError("the noise of [privacy] does not fit into a ring of 8 bits; set aggregation.width to 16 or 32")
@@ -194,7 +221,8 @@ class PolicySettings(Frozen):
 
     ``least_noise`` is the least deviation of the honest institutions' noise, in parts of an update's largest norm (0: none
     is asked for). With ``most_epsilon`` its updates, over all runs, cost at most that at ``delta``; rounds beyond, and updates
-    without noise, are refused.
+    without noise, are refused. Without ``lone_heads`` it lets nothing leave of a head of which fewer than ``smallest_cohort``
+    institutions have records: what a sum says of such a head is nearly one institution's own update.
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -205,6 +233,7 @@ class PolicySettings(Frozen):
     least_noise: float = Field(default=0.0, ge=0.0)
     most_epsilon: float | None = Field(default=None, gt=0.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+    lone_heads: bool = False
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

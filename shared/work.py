@@ -63,7 +63,8 @@ class TrainWork(Frozen):
     are the federation's, from the masked confusion counts of the last round; empty while none is known. With
     ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
     ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does. ``fragments`` maps an
-    institution to patterns of the parameters that it trains alone; others train everything.
+    institution to patterns of the parameters that it trains alone; others train everything. ``head_owners`` maps each head
+    to the institutions that are said to have records of it.
     """
 
     kind: Literal["train"] = "train"
@@ -76,6 +77,7 @@ class TrainWork(Frozen):
     error_feedback: bool = False
     span: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=0.0, le=1.0)]] = (0.0, 1.0)
     fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    head_owners: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class CalibrateRangeWork(Frozen):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fedstill.cli.teacher import TeacherKind
 from shared.config import FederationConfig, load_config
 from shared.errors import ConfigError
 
@@ -26,7 +27,8 @@ def distill(
     label: Annotated[str | None, typer.Option(help="CSV: the column to predict; default: label.")] = None,
     text: Annotated[str | None, typer.Option(help="CSV: the column that holds texts to classify; needs a tokenizer.")] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Texts: a Hugging Face tokenizer.json, or the folder of one; default: the one in --teacher.")
+        Path | None,
+        typer.Option(help="Texts: a Hugging Face tokenizer.json, or the folder of one; default: the one in --teacher or --base."),
     ] = None,
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="CSV: rows may have no label; the teacher alone speaks for them.")
@@ -35,6 +37,16 @@ def distill(
         Path | None,
         typer.Option(help="Its folder or file: fedstill's, Hugging Face's, .onnx, .pt2 or boosted trees. Default: one is fitted."),
     ] = None,
+    teacher_kind: Annotated[
+        TeacherKind | None,
+        typer.Option(help="What is fitted where no --teacher is given; default: network. boosting: tables; pretrained: texts, images."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of --teacher-kind pretrained: an encoder's folder (texts) or efficientnet-lite0 (images).")
+    ] = None,
+    cache_limit_mb: Annotated[
+        int, typer.Option(min=0, help="Most that the teacher's kept answers may take; above it, the teacher is asked for every batch.")
+    ] = 16_384,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads; another number gives other last bits.")] = 1,
@@ -47,6 +59,8 @@ def distill(
 
     Texts: fedstill distill messages.csv --text message --label intent --teacher models/bert --out runs/intents
 
+    A teacher of another kind is fitted first: fedstill distill patients.csv --label outcome --teacher-kind boosting
+
     Stopped in the middle, the same command with the same --out goes on: targets that the teacher gave are kept, and so is the fit.
     """
     from fedstill.distilling import plan_distillation, run_distillation
@@ -54,8 +68,18 @@ def distill(
     from fedstill.report.distilled import print_distilled
 
     console = make_console()
-    federation = _federation(source, data, label, text, tokenizer, unlabelled, teacher)
-    plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads)
+    federation = _federation(source, data, label, text, tokenizer, unlabelled, teacher or _base_folder(teacher_kind, base))
+    plan = plan_distillation(
+        federation,
+        teacher=teacher,
+        epochs=epochs,
+        seed=seed,
+        out=out,
+        threads=threads,
+        teacher_kind=teacher_kind.value if teacher_kind is not None else None,
+        base=base,
+        cache_limit_mb=cache_limit_mb,
+    )
     try:
         summary = run_distillation(plan, console)
     except KeyboardInterrupt:
@@ -67,6 +91,10 @@ def distill(
         sys.stdout.write(summary.model_dump_json() + "\n")
 
 
+def _base_folder(kind: TeacherKind | None, base: str | None) -> Path | None:
+    return Path(base) if kind == TeacherKind.pretrained and base is not None else None
+
+
 def _federation(
     source: Path | None,
     data: str | None,
@@ -74,7 +102,7 @@ def _federation(
     text: str | None,
     tokenizer: Path | None,
     unlabelled: bool,
-    teacher: Path | None,
+    reader: Path | None,
 ) -> FederationConfig:
     from fedstill.inferring import Hints, infer_federation
     from fedstill.plan import builtin_federation
@@ -91,6 +119,7 @@ def _federation(
         return builtin_federation(data or "heart")
     if whole:
         return load_config(FederationConfig, source)
-    if text is not None and tokenizer is None and teacher is not None and (teacher / FILE).is_file():
-        tokenizer = teacher / FILE
+    # What a teacher reads with, or the encoder that one is made of.
+    if text is not None and tokenizer is None and reader is not None and (reader / FILE).is_file():
+        tokenizer = reader / FILE
     return infer_federation(source, Hints(label=label or "label", text=text, tokenizer=tokenizer, unlabelled=unlabelled))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +43,11 @@ def fit(
 
     Example: fedstill teacher fit hospital-a --federation federation.toml
     """
+    from fedstill.progress import counted, make_console
     from fedstill.teachers import fit_institution
 
     config, plan = load_config(InstitutionConfig, folder / "institution.toml"), load_config(FederationConfig, federation)
-    with _counted(f"fitting the teacher of {config.name}") as on_step:
+    with counted(make_console(), f"fitting the teacher of {config.name}") as on_step:
         scores = fit_institution(config, folder, plan, force=force, kind=kind.value, base=base, on_step=on_step)
     if as_json:
         sys.stdout.write(json.dumps(scores.model_dump()) + "\n")
@@ -65,6 +65,7 @@ def cache(
 
     Example: fedstill teacher cache hospital-a --federation federation.toml
     """
+    from fedstill.progress import counted, make_console
     from fedstill.teachers import MEGABYTE, cache_institution
 
     config, plan = load_config(InstitutionConfig, folder / "institution.toml"), load_config(FederationConfig, federation)
@@ -72,8 +73,9 @@ def cache(
     def announce(size: int) -> None:
         sys.stderr.write(f"the targets of {config.name} take {size / MEGABYTE:.1f} MB on disk\n")
 
-    with _counted(f"asking the teacher of {config.name}") as on_chunk:
-        found = cache_institution(config, folder, plan, announce=announce, on_chunk=on_chunk)
+    with counted(make_console(), f"asking the teacher of {config.name}") as on_chunk:
+        say = partial(make_console().print, highlight=False, soft_wrap=True)
+        found = cache_institution(config, folder, plan, announce=announce, say=say, on_chunk=on_chunk)
     if as_json:
         sys.stdout.write(json.dumps(found.model_dump()) + "\n")
         return
@@ -99,23 +101,3 @@ def show(
         return
     shown = f"{found.layers} layers to learn from" if found.layers else "its output alone to learn from"
     sys.stdout.write(f"{found.kind}: {found.parameters:,} parameters, {shown}\nsha256 {found.digest}\n")
-
-
-@contextmanager
-def _counted(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal whose length is known once the first step is done; elsewhere nothing."""
-    from contextlib import ExitStack
-
-    from fedstill.progress import Bar, make_console, progress_bar
-
-    with ExitStack() as stack:
-        bars: list[Bar] = []
-        reached = [0]
-
-        def step(done: int, total: int) -> None:
-            if not bars:
-                bars.append(stack.enter_context(progress_bar(make_console(), total)))
-            bars[0].advance(description, steps=done - reached[0])
-            reached[0] = done
-
-        yield step

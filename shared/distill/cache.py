@@ -12,10 +12,10 @@ import numpy as np
 from shared.data.records import Records
 from shared.distill.depth import wanted
 from shared.distill.packing import packed
-from shared.distill.stored import CHUNK, Card, StoredTargets, check_sizes, done_chunks, opened, writer
+from shared.distill.stored import CHUNK, FORMAT, Card, StoredTargets, changed_chunks, check_sizes, done_chunks, opened, writer
 from shared.distill.targets import SHOWN, LiveTargets, Order, Targets, joined_arrays, live_targets, shown
 from shared.distill.views import VERSION, Views
-from shared.errors import EmptyInstitutionError
+from shared.errors import CheckpointError, EmptyInstitutionError
 from shared.models.build import shown_layers
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings, NetworkSettings
@@ -55,56 +55,77 @@ def cached_targets(
     order: Order,
     *,
     limit_mb: int,
+    limit_name: str = "cache_limit_mb =",
     say: Callable[[str], None] = lambda line: None,
     on_chunk: Progress = lambda done, total: None,
 ) -> Targets:
-    """Targets kept in ``folder``; where they would take more than ``limit_mb``, the teacher is asked live, and ``say`` is told so.
+    """Targets kept in ``folder``; where they would take more than ``limit_mb``, the teacher is asked live, and ``say`` is told so
+    with ``limit_name``, which is how the user sets the limit.
 
-    Raises :class:`CheckpointError` for damaged targets, :class:`ResourceError` where the disk says no,
+    ``say`` is told too where kept targets are damaged and made again. Raises :class:`ResourceError` where the disk says no and
     :class:`NotFiniteError` where the teacher's answer is no number.
     """
     live = _live(teacher, records, views, order)
     size = _card(live).bytes
     if size > limit_mb * MEGABYTE:
         say(
-            f"the teacher's targets would take {size / MEGABYTE:.0f} MB, more than cache_limit_mb = {limit_mb}: "
+            f"the teacher's targets would take {size / MEGABYTE:.0f} MB, more than {limit_name} {limit_mb} allows: "
             f"the teacher is asked anew for every batch, which is slower"
         )
         return live
-    return stored_targets(folder, live, on_chunk=on_chunk)
+    return stored_targets(folder, live, say=say, on_chunk=on_chunk)
 
 
-def stored_targets(folder: Path, live: LiveTargets, *, on_chunk: Progress = lambda done, total: None) -> StoredTargets:
+def stored_targets(
+    folder: Path, live: LiveTargets, *, say: Callable[[str], None] = lambda line: None, on_chunk: Progress = lambda done, total: None
+) -> StoredTargets:
     """Targets in ``folder/targets-KEY/``, made or gone on with where they are not finished; all others there are removed.
 
     ``KEY`` covers teacher, records, views, wanted layers and how they are packed, so nothing stale is ever used. Stopped and
-    started again at any chunk, the files come out the same to the byte.
+    started again at any chunk, the files come out the same to the byte. Chunks that are not as they were written are made again, and
+    ``say`` is told so; so are all where a file has not its size.
     """
     home, card = folder / f"targets-{key_of(live)}", _card(live)
     _remove_others(folder, home)
-    done, chunks = done_chunks(home, card), card.chunks()
-    check_sizes(home, card, min(done, len(chunks)))
-    on_chunk(done, len(chunks))
+    chunks = card.chunks()
+    done, changed = _sound(home, card, say)
+    on_chunk(done - len(changed), len(chunks))
     with writer(home, card) as out:
-        for number in range(done, len(chunks)):
+        for place, number in enumerate([*changed, *range(done, len(chunks))], start=1):
             view, rows = chunks[number]
             batches = np.split(rows, range(SHOWN, len(rows), SHOWN))
             parts = [packed(shown(live.teacher, live.views.records(live.records, part, view), live.order), live.layout) for part in batches]
-            out.write(number, view, rows, joined_arrays(parts))
-            on_chunk(number + 1, len(chunks))
+            out.write(number, view, rows, joined_arrays(parts), max(done, number + 1))
+            on_chunk(done - len(changed) + place, len(chunks))
     return opened(home, card)
 
 
 def key_of(live: LiveTargets) -> str:
     """32 hex digits of a SHA-256 over everything that the targets depend on."""
     views, order, inputs = live.views, live.order, live.records.inputs
-    asked = (VERSION, CHUNK, SHOWN, views.count, views.seed if views.count > 1 else 0, order.hidden, order.attentions, order.top_k)
+    asked = (FORMAT, VERSION, CHUNK, SHOWN, views.count, views.seed if views.count > 1 else 0, order.hidden, order.attentions, order.top_k)
     digest = hashlib.sha256(f"{live.teacher.digest} {asked} {inputs.dtype} {inputs.shape}".encode())
     digest.update(views.task.canonical() + live.layout.canonical() + np.ascontiguousarray(inputs).tobytes())
     for text in live.records.texts if live.records.texts is not None else ():
         content = str(text).encode("utf-8", "surrogatepass")
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()[:32]
+
+
+def _sound(home: Path, card: Card, say: Callable[[str], None]) -> tuple[int, list[int]]:
+    """How many chunks are there, and which of them must be made again."""
+    chunks = len(card.chunks())
+    try:
+        done = done_chunks(home, card)
+        check_sizes(home, card, done)
+        changed = changed_chunks(home, card, done)
+    except CheckpointError:
+        say(f"the teacher's targets in {home} are damaged; they are made again")
+        shutil.rmtree(home, ignore_errors=True)
+        return done_chunks(home, card), []
+    if changed:
+        say(f"{len(changed)} of {chunks} parts of the teacher's targets in {home} are not as they were written; they are made again")
+    return done, changed
 
 
 def _live(teacher: Teacher, records: Records, views: Views, order: Order) -> LiveTargets:

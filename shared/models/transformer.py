@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,16 +45,24 @@ class TabularTransformer(Network):
         """Tokens are the class token, then the columns, numeric ones first."""
         tokens = self.tokens(inputs)
         hidden = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        states, maps = [hidden], []
-        for block in self.blocks:
-            hidden, attention = block(hidden)
-            states.append(hidden)
-            maps.append(attention)
-        return Features(self.head(functional.relu(self.norm(hidden[:, 0]))), tuple(states), tuple(maps))
+        return classified(hidden, self.blocks, self.norm, self.head)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """float32 ``(batch, columns)``, NaN where not known -> logits ``(batch, labels)``."""
         return self.features(inputs).logits
+
+
+def classified(hidden: Tensor, blocks: Iterable[nn.Module], norm: nn.Module, head: nn.Module) -> Features:
+    """Tokens ``(batch, tokens, width)`` through the blocks, and the first of them, a class token, through ``norm`` and ``head``.
+
+    Hidden states are what goes into the first block and what each gives, attentions one a block.
+    """
+    states, maps = [hidden], []
+    for block in blocks:
+        hidden, attention = block(hidden)
+        states.append(hidden)
+        maps.append(attention)
+    return Features(head(functional.relu(norm(hidden[:, 0]))), tuple(states), tuple(maps))
 
 
 class Block(nn.Module):

@@ -6,13 +6,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from shared.errors import ConfigError
 from shared.models.features import Features
 from shared.models.layers import Dropout, Linear
 from shared.models.network import Network
-from shared.models.transformer import Block
+from shared.models.transformer import Block, classified
 from shared.settings import NetworkSettings
 from shared.task import ImageTask
 from shared.work import Normalisation
@@ -51,12 +50,7 @@ class VisionTransformer(Network):
         """Tokens are the class token, then the patches row by row."""
         tokens = self.project(self._patches(inputs))
         hidden = self.dropout(torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1) + self.positions)
-        states, maps = [hidden], []
-        for block in self.blocks:
-            hidden, attention = block(hidden)
-            states.append(hidden)
-            maps.append(attention)
-        return Features(self.head(functional.relu(self.norm(hidden[:, 0]))), tuple(states), tuple(maps))
+        return classified(hidden, self.blocks, self.norm, self.head)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """uint8 ``(batch, height, width, channels)`` -> logits ``(batch, labels)``."""

@@ -18,7 +18,7 @@ from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.models.features import Features
 from shared.models.seeds import derive
 from shared.task import TabularTask, Task
-from shared.teachers.showing import digest_of, log_probabilities, telling_file
+from shared.teachers.showing import digest_of, labels_of, log_probabilities, telling_file
 from shared.teachers.tuning import labelled
 
 MODEL_FILE = "model.txt"
@@ -97,7 +97,7 @@ class BoostedTeacher:
         if labels != len(task.labels) or self._booster.num_feature() != len(task.columns):
             raise CheckpointError(
                 f"the trees in {file} read {self._booster.num_feature()} columns and know {labels} labels, but the task has "
-                f"{len(task.columns)} and {len(task.labels)}; fit them on the task's columns, in its order"
+                f"{len(task.columns)} and {labels_of(task)}; fit them on the task's columns, in its order"
             )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.data.records import Records
+from shared.distill.resume import Resume
 from shared.errors import CheckpointError, ConfigError
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
@@ -81,8 +82,10 @@ def fit_efficientnet(
     variant: Variant = "efficientnet-lite0",
     size: int = 128,
     on_step: Progress = lambda done, total: None,
+    resume: Resume | None = None,
 ) -> None:
     """Fine-tunes a pretrained net on an institution's own images, at ``size`` pixels a side, and writes it to ``folder``.
+    With ``resume`` a fit that was killed goes on, bit for bit.
 
     Raises :class:`EmptyInstitutionError`, :class:`ConfigError` for other tasks or without the package, :class:`NotFiniteError`.
     """
@@ -97,7 +100,7 @@ def fit_efficientnet(
         logits = net(pixels(torch.from_numpy(records.inputs[rows.numpy()])))
         return functional.cross_entropy(logits, labels.index_select(0, rows), label_smoothing=SMOOTHING)
 
-    fine_tune(net, net._fc, loss, len(records), training, seed=seed, on_step=on_step)
+    fine_tune(net, net._fc, loss, len(records), training, seed=seed, on_step=on_step, resume=resume)
     content: bytes = save({name: tensor.detach().contiguous() for name, tensor in net.state_dict().items()})
     card = EfficientNetCard(variant=variant, labels=task.labels, size=size, model_sha256=hashlib.sha256(content).hexdigest())
     write_atomic(folder / MODEL_FILE, content, mode=PRIVATE_MODE)

@@ -18,7 +18,7 @@ from shared.models.features import Features
 from shared.task import ImageTask, Task
 from shared.teachers.archive import UnsafeArchiveError, checked_archive
 from shared.teachers.pixels import Pixels
-from shared.teachers.showing import damaged, digest_of, telling_file
+from shared.teachers.showing import damaged, digest_of, labels_of, telling_file
 
 
 def open_exported(path: Path, task: Task) -> ExportedTeacher:
@@ -77,7 +77,7 @@ class ExportedTeacher:
 
     def _misfit(self) -> CheckpointError:
         return CheckpointError(
-            f"the graph in {self._file} does not take this task's records or does not give {len(self._task.labels)} labels; "
+            f"the graph in {self._file} does not take this task's records or does not give {labels_of(self._task)}; "
             f"export one that does, with a batch of any size"
         )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shared.data.records import Records
+from shared.distill.resume import Resume
 from shared.errors import CheckpointError, ConfigError
 from shared.settings import TrainingSettings
 from shared.task import Task, TextTask
@@ -35,10 +36,12 @@ def fit_pretrained(
     *,
     seed: int,
     on_step: Progress = lambda done, total: None,
+    resume: Resume | None = None,
 ) -> None:
     """Fine-tunes the encoder in ``base`` (a Hugging Face folder) and writes a classifier to ``folder``, a Hugging Face folder too.
 
     The head is the one that the library has for this encoder; it and the batches are functions of ``seed``.
+    With ``resume`` a fit that was killed goes on, bit for bit.
     Raises :class:`EmptyInstitutionError` without labelled records, :class:`DataError` without texts that the encoder needs,
     :class:`CheckpointError` where the base cannot be loaded, :class:`ConfigError` for other tasks than texts, and
     :class:`NotFiniteError` where the fit diverges.
@@ -56,7 +59,7 @@ def fit_pretrained(
         return functional.cross_entropy(logits, labels.index_select(0, rows), label_smoothing=SMOOTHING)
 
     lengths = torch.tensor([len(one) for one in tokens])
-    fine_tune(model, _Part(model, names), loss, len(records), training, seed=seed, on_step=on_step, lengths=lengths)
+    fine_tune(model, _Part(model, names), loss, len(records), training, seed=seed, on_step=on_step, lengths=lengths, resume=resume)
     with whole_folder(folder) as beside, quiet():
         model.save_pretrained(beside)
         (reader.tokenizer or load_tokenizer(base)).save_pretrained(beside)

@@ -17,7 +17,7 @@ from shared.files import read_bytes
 from shared.models.features import Features
 from shared.task import ImageTask, TabularTask, Task, TextTask
 from shared.teachers.pixels import Pixels
-from shared.teachers.showing import damaged, digest_of, log_probabilities, telling_file
+from shared.teachers.showing import damaged, digest_of, labels_of, log_probabilities, telling_file
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -111,7 +111,7 @@ class OnnxTeacher:
     def _misfit(self) -> CheckpointError:
         wants = ", ".join(f"{port.name} {'x'.join(str(side or 'n') for side in port.shape)}" for port in self._inputs)
         return CheckpointError(
-            f"the graph in {self._file} does not take this task's records or does not give {len(self._task.labels)} labels "
+            f"the graph in {self._file} does not take this task's records or does not give {labels_of(self._task)} "
             f"(its inputs: {wants}); export one that does"
         )
 

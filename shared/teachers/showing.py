@@ -43,7 +43,7 @@ def label_order(names: Sequence[str], task: Task, *, where: Path) -> tuple[int, 
     theirs, ours = [name.strip().casefold() for name in names], [label.strip().casefold() for label in task.labels]
     if len(theirs) != len(ours):
         raise CheckpointError(
-            f"the teacher in {where} knows {len(theirs)} labels, but the task has {len(ours)}; choose a teacher of the task's labels"
+            f"the teacher in {where} knows {len(theirs)} labels, but the task has {labels_of(task)}; choose a teacher of the task's labels"
         )
     if set(theirs) == set(ours) and len(set(ours)) == len(ours):
         return tuple(theirs.index(name) for name in ours)
@@ -53,6 +53,12 @@ def label_order(names: Sequence[str], task: Task, *, where: Path) -> tuple[int, 
             f"give its labels the task's names"
         )
     return tuple(range(len(ours)))
+
+
+def labels_of(task: Task) -> str:
+    """How many labels a teacher of the task must answer, in words; of a task with heads those of all, whoever has records of one alone."""
+    count = f"{len(task.labels)} labels"
+    return f"{count} (of all {len(task.heads)} heads, one head's after the other's)" if task.heads else count
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shared.data.records import Records
 from shared.distill.loop import batches
+from shared.distill.resume import Resume
 from shared.errors import EmptyInstitutionError, NotFiniteError
 from shared.models.seeds import generator
 from shared.settings import TrainingSettings
@@ -37,9 +38,11 @@ def fine_tune(
     seed: int,
     on_step: Progress = lambda done, total: None,
     lengths: Tensor | None = None,
+    resume: Resume | None = None,
 ) -> None:
     """Trains ``model`` in place with AdamW (Loshchilov & Hutter 2019); ``loss(rows)`` is the mean over int64 ``(batch,)`` records.
-    With ``lengths`` int64 ``(records,)`` those of one length come together (:func:`shared.distill.loop.batches`).
+    With ``lengths`` int64 ``(records,)`` those of one length come together (:func:`shared.distill.loop.batches`). With ``resume``
+    the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed.
 
     The model stays out of training mode: dropout would draw from torch's own generator, and the statistics of batch
     normalisation, made on millions of images, would be replaced by those of a few records. ``head`` is the fresh part.
@@ -50,15 +53,62 @@ def fine_tune(
     groups = [{"params": body, "factor": 1.0}, {"params": list(head.parameters()), "factor": HEAD_FACTOR}]
     optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
     order, count = generator(seed, "fine-tuning", "batches"), math.ceil(records / training.batch_size)
-    total, done = training.epochs * count, 0
+    total, kept = training.epochs * count, _Kept(model, optimizer, order, resume)
+    done = kept.load()
     model.eval()
-    for _ in range(training.epochs):
-        for rows in batches(records, count, order, lengths):
+    while done < total:
+        # Kept is the state before the shuffle: a fit that goes on draws the same order again and skips what is done.
+        kept.begin_epoch()
+        for rows in batches(records, count, order, lengths)[done % count :]:
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * group["factor"] * rate_at(done, total)
             _step(optimizer, loss(rows), model)
             done += 1
             on_step(done, total)
+            if done % count:
+                kept.save_if_due(done)
+
+
+class _Kept:
+    """The state of a fine-tuning between two steps of an epoch: parameters, AdamW's moments, and the generator of the batches."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, order: torch.Generator, resume: Resume | None) -> None:
+        self._model, self._optimizer, self._order, self._resume = model, optimizer, order, resume
+        self._shuffle = order.get_state()
+
+    def begin_epoch(self) -> None:
+        self._shuffle = self._order.get_state()
+
+    def save_if_due(self, done: int) -> None:
+        if self._resume is not None and self._resume.due():
+            moments = {
+                f"moment.{place}.{name}": value
+                for place, values in self._optimizer.state_dict()["state"].items()
+                for name, value in values.items()
+            }
+            self._resume.save({"done": torch.tensor(done), "order": self._shuffle, **self._parameters(), **moments})
+
+    def load(self) -> int:
+        """Puts back what was kept, and gives the steps that are done; 0 where nothing of this model was."""
+        found = self._resume.load() if self._resume is not None else None
+        ours = self._parameters()
+        if found is None or any(name not in found or found[name].shape != tensor.shape for name, tensor in ours.items()):
+            return 0
+        with torch.no_grad():
+            for name, tensor in ours.items():
+                tensor.copy_(found[name])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in found.items():
+            kind, _, rest = name.partition(".")
+            if kind == "moment":
+                place, _, what = rest.partition(".")
+                moments.setdefault(int(place), {})[what] = tensor
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+        self._order.set_state(found["order"])
+        return int(found["done"])
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {f"parameter.{name}": parameter.detach() for name, parameter in self._model.named_parameters()}
 
 
 def labelled(records: Records) -> Records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -25,12 +26,14 @@ from server.locking import run_lock
 from shared.compress import runtime
 from shared.config import CsvData, FederationConfig
 from shared.data import load_pool
+from shared.distill.resume import Resume
 from shared.distill.teacher import fit_teacher, save_teacher
 from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError, LabelError, RunError
 from shared.models import load_model
 from shared.models.network import predict_logits
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
+from tests.support.teachers import make_reader
 from tests.support.texts import write_messages, write_tokenizer
 
 TASK = TabularTask(
@@ -216,6 +219,67 @@ def test_a_teacher_that_is_damaged_is_said(done: tuple[DistilPlan, DistilSummary
     distilled(plan)
 
 
+# Teachers of other kinds
+
+
+def test_trees_are_grown_once_and_teach(tmp_path: Path) -> None:
+    plan = plan_distillation(config(tmp_path), teacher_kind="boosting", epochs=1, out=tmp_path / "out")
+    with dying(6), contextlib.suppress(Killed):
+        distilled(plan)
+    assert (plan.folder / "teacher" / "model.txt").exists()
+    with patch("shared.teachers.boosting.fit_boosting", side_effect=AssertionError("they were grown already")):
+        summary = distilled(plan_distillation(config(tmp_path), teacher_kind="boosting", epochs=1, out=tmp_path / "out"))
+    assert summary.teacher is not None
+    assert summary.teacher.accuracy > 0.8
+    assert summary.targets_mb > 0
+
+
+def test_a_pretrained_encoder_is_tuned_in_the_folder_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    base = make_reader(tmp_path / "base")
+    messages = write_messages(tmp_path / "messages.csv", 90)
+    federation = infer_federation(messages, Hints(label="intent", text="message", tokenizer=write_tokenizer(tmp_path)))
+    federation = federation.model_copy(
+        update={"student": CONFIG.student, "distillation": DistillationSettings(hidden_weight=0.0, attention_weight=0.0)}
+    )
+    plans = [
+        plan_distillation(federation, teacher_kind="pretrained", base=str(base), epochs=1, out=tmp_path / name) for name in ("one", "cut")
+    ]
+    summary = distilled(plans[0])
+    real, calls = Resume.save, []
+
+    def save_and_die(self: Resume, tensors: Any) -> None:
+        real(self, tensors)
+        calls.append(len(tensors))
+        if len(calls) == 2:
+            raise Killed
+
+    with patch.object(Resume, "due", lambda self: True), patch.object(Resume, "save", save_and_die), pytest.raises(Killed):
+        distilled(plans[1])
+    assert (plans[1].folder / "teacher-fit.safetensors").exists()
+    assert not (plans[1].folder / "teacher").exists()
+    assert figures(distilled(plans[1])) == figures(summary)
+    assert files_of(plans[1].folder) == files_of(plans[0].folder)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give one or the other"):
+        plan_distillation(config(tmp_path), teacher=tmp_path, teacher_kind="boosting", out=tmp_path / "out")
+    mutual = config(tmp_path, distillation=DistillationSettings(teacher="mutual"))
+    with pytest.raises(ConfigError, match="cannot learn along"):
+        plan_distillation(mutual, teacher_kind="boosting", out=tmp_path / "out")
+    none = config(tmp_path, distillation=DistillationSettings(teacher="none"))
+    with pytest.raises(ConfigError, match=r"^--teacher-kind: .* is 'none'"):
+        plan_distillation(none, teacher_kind="boosting", out=tmp_path / "out")
+
+
+def test_above_the_limit_the_option_that_sets_it_is_named(tmp_path: Path) -> None:
+    text = io.StringIO()
+    plan = plan_distillation(config(tmp_path), epochs=1, cache_limit_mb=0, out=tmp_path / "out")
+    assert run_distillation(plan, Console(file=text, width=400)).targets_mb == 0.0
+    assert "more than --cache-limit-mb 0 allows" in text.getvalue()
+    assert "cache_limit_mb" not in text.getvalue()
+
+
 def test_other_records_start_the_fit_anew(tmp_path: Path) -> None:
     plan = plan_in(tmp_path)
     distilled(plan)
@@ -241,7 +305,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_plan_and_a_damaged_one_are_refused(done: tuple[DistilPlan, DistilSummary]) -> None:
     plan, _ = done
-    for other in ({"epochs": 4}, {"seed": 9}, {"threads": 2}, {"teacher": plan.folder / "teacher"}):
+    for other in ({"epochs": 4}, {"seed": 9}, {"threads": 2}, {"teacher": plan.folder / "teacher"}, {"teacher_kind": "boosting"}):
         with pytest.raises(RunError, match="holds another distillation"):
             plan_distillation(plan.federation, out=plan.folder, **other)  # type: ignore[arg-type]
     (plan.folder / "distill.json").write_bytes(b"\xff{")

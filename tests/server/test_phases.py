@@ -16,6 +16,7 @@ from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, fir
 from server.state import RunState
 from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
+from shared.errors import ConfigError
 from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
 
@@ -228,7 +229,7 @@ def test_rounds_share_one_falling_rate_unless_each_has_its_own() -> None:
 
 def test_accuracy_is_told_by_head_too() -> None:
     heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
-    used = kit(task=IMAGES | {"labels": list("abcdef"), "heads": heads})
+    used = kit(task=IMAGES | {"labels": list("abcdef"), "heads": heads}, aggregation={"lone_heads": True})
     state = first_state(used.config)
     state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
     sums = sums_for(state, used)
@@ -243,7 +244,7 @@ def test_a_head_s_outputs_are_averaged_over_those_who_have_it() -> None:
     heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
     used = kit(
         task=IMAGES | {"labels": list("abcdef"), "heads": heads},
-        aggregation={"downlink": "full"},
+        aggregation={"downlink": "full", "lone_heads": True},
         optimizer={"name": "fedavg", "learning_rate": 1.0},
     )
     state = first_state(used.config)
@@ -252,3 +253,17 @@ def test_a_head_s_outputs_are_averaged_over_those_who_have_it() -> None:
     counters = {**sums.counters, "head_weights": np.array([90, 30, 0])}
     moved = PHASES["train"].apply(state, replace(sums, counters=counters), used).vector - state.vector
     assert moved[:7].tolist() == pytest.approx([0.5, 0.5, 1.5, 1.5, 0.5, 0.5, 0.5])
+
+
+def test_owners_of_heads_are_asked_for_before_anyone_is_and_travel_in_the_plan() -> None:
+    heads = [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}, {"name": "three", "labels": ["e", "f"]}]
+    task = IMAGES | {"labels": list("abcdef"), "heads": heads}
+    with pytest.raises(ConfigError, match="head_owners does not say"):
+        first_state(kit(task=task).config)
+    owners = {"one": ("ash", "birch", "elm"), "two": ("ash", "birch", "elm"), "three": ("birch", "elm", "fir")}
+    used = kit(task=task, head_owners=owners)
+    state = first_state(used.config)
+    state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+    work = PHASES["train"].ask(state, used).work
+    assert isinstance(work, TrainWork)
+    assert work.head_owners == owners

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 
-from shared.config import AggregationSettings, ConfigError, FederationConfig, InstitutionConfig, load_config
+from shared.config import AggregationSettings, ConfigError, FederationConfig, InstitutionConfig, check_config, load_config
 
 TABLE = {
     "name": "trial",
@@ -91,3 +92,29 @@ def test_an_institution_names_a_head_that_there_is(tmp_path: Path) -> None:
 def test_heads_need_all_of_a_teacher_s_logits(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="top_k at 0"):
         load_config(FederationConfig, write(tmp_path, {"name": "trial", "task": HEADED, "distillation": {"top_k": 3}}))
+
+
+HEADS = {"labels": ["a", "b", "c", "d"], "heads": [{"name": "one", "labels": ["a", "b"]}, {"name": "two", "labels": ["c", "d"]}]}
+OWNERS = {"one": ["ash", "birch", "elm"], "two": ["birch", "elm", "fir"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"head_owners": OWNERS, "fragments": {"ash": ["blocks.0.*"]}}, "leave out either"),
+        ({"head_owners": OWNERS | {"three": ["ash"]}}, "names 'three', which is no head of the task; its heads are: one, two"),
+        ({"head_owners": OWNERS | {"two": ["fir", "fir", "elm"]}}, "head 'two' has 2 of at least 3 institutions"),
+        ({"head_owners": {"one": OWNERS["one"]}}, "head 'two' has 0 of at least 3"),
+    ],
+)
+def test_heads_need_enough_owners_and_no_fragments(changed: dict[str, Any], said: str) -> None:
+    table = {"name": "plants", "task": {"family": "image", "size": 8, **HEADS}, "head_owners": OWNERS}
+    check_config(FederationConfig, table, where="federation.toml")
+    with pytest.raises(ConfigError, match=said):
+        check_config(FederationConfig, table | changed, where="federation.toml")
+
+
+def test_lone_heads_may_have_any_owners() -> None:
+    table = {"name": "plants", "task": {"family": "image", "size": 8, **HEADS}, "aggregation": {"lone_heads": True}}
+    for owners in ({}, {"one": ["ash"]}, OWNERS):
+        check_config(FederationConfig, table | {"head_owners": owners}, where="federation.toml")

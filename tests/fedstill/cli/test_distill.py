@@ -101,6 +101,17 @@ def test_texts_and_a_hugging_face_teacher_whose_tokeniser_is_the_students(tmp_pa
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (teacher / "tokenizer.json").read_bytes()
 
 
+def test_a_pretrained_encoder_is_tuned_and_gives_the_student_its_tokeniser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = write_teacher(tmp_path / "encoder")
+    messages = str(write_messages(tmp_path / "messages.csv", 60))
+    given = [messages, "--text", "message", "--label", "intent", "--teacher-kind", "pretrained", "--base", str(encoder), "--epochs", "1"]
+    code, out, _ = run([*given, "--out", str(tmp_path / "out"), "--json"], capsys)
+    assert code == 0
+    assert json.loads(out)["teacher"]["parameters"] > 0
+    assert (tmp_path / "out" / "teacher" / "config.json").exists()
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (encoder / "tokenizer.json").read_bytes()
+
+
 def test_rows_without_a_label_are_allowed_where_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = write_rows(tmp_path).read_text().splitlines()
     half = [line if place % 3 else line.rpartition(",")[0] + "," for place, line in enumerate(rows[1:])]
@@ -122,6 +133,10 @@ def test_rows_without_a_label_are_allowed_where_that_is_said(tmp_path: Path, cap
         (["--unlabelled"], 10, "say it themselves"),
         (["patients.csv", "--label", "outcome", "--text", "age"], 10, "belong together"),
         (["patients.csv", "--label", "outcome", "--teacher", "gone"], 30, "there is no teacher in"),
+        (["patients.csv", "--label", "outcome", "--teacher-kind", "pretrained"], 10, "no pretrained teacher of tables"),
+        (["patients.csv", "--label", "outcome", "--base", "bert"], 10, "choose 'pretrained'"),
+        (["patients.csv", "--label", "outcome", "--teacher", "trees.txt", "--teacher-kind", "boosting"], 10, "give one or the other"),
+        (["patients.csv", "--label", "outcome", "--cache-limit-mb", "-1"], 2, "--cache-limit-mb"),
         (["patients.csv", "--label", "outcome", "--seed", "-1"], 10, "--seed"),
         (["patients.csv", "--label", "outcome", "--epochs", "0"], 2, "--epochs"),
         (["patients.csv", "--label", "outcome", "--out", "."], 60, "holds something else"),

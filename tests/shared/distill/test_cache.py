@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from shared.distill import stored
 from shared.distill.cache import cached_targets, size_of
 from shared.distill.targets import LiveTargets, Order, Targets, live_targets
 from shared.distill.views import Views
-from shared.errors import CheckpointError, EmptyInstitutionError
+from shared.errors import EmptyInstitutionError
 from shared.models.features import Features
 from shared.task import Task, TextTask
 from shared.teachers.own import OwnTeacher
@@ -208,19 +208,67 @@ def test_a_process_that_is_killed_goes_on_in_the_next(tmp_path: Path) -> None:
     assert [child(tmp_path / "broken", stop) for stop in (2, 4, 7)] == [-signal.SIGKILL, -signal.SIGKILL, 0]
     assert child(tmp_path / "whole", 7) == 0
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
-    assert len(content(tmp_path / "whole")) == 7
+    assert len(content(tmp_path / "whole")) == 8
 
 
-@pytest.mark.parametrize("name", ["logits.bin", "hidden-000.bin", "card.json", "progress.json"])
+@pytest.mark.parametrize("name", ["logits.bin", "hidden-000.bin", "card.json", "checksums.crc"])
 @pytest.mark.parametrize("change", [lambda old: old[:-1], lambda old: old + b"x", lambda old: b""])
-def test_damaged_files_are_named_and_never_used(tmp_path: Path, name: str, change: object) -> None:
+def test_damaged_files_are_made_again_and_said_once(tmp_path: Path, name: str, change: object) -> None:
     assert callable(change)
-    teacher, examples = OwnTeacher(network(TABLE, LARGE)), records(TABLE, 9)
+    teacher, examples, lines = OwnTeacher(network(TABLE, LARGE)), records(TABLE, 9), list[str]()
     kept(tmp_path, teacher, examples)
+    whole = content(tmp_path)
     (home,) = tmp_path.iterdir()
     (home / name).write_bytes(change((home / name).read_bytes()))
-    with pytest.raises(CheckpointError, match=f"{home.name} are damaged; remove the folder"):
-        kept(tmp_path, teacher, examples)
+    cached_targets(tmp_path, teacher, examples, Views(TABLE, 1, 0), ORDER, limit_mb=10, say=lines.append)
+    assert lines == [f"the teacher's targets in {home} are damaged; they are made again"]
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("marker", [b"", b"{", b'{"chunks":8}', b'{"chunks":-1}'])
+def test_a_damaged_marker_starts_them_anew(tmp_path: Path, marker: bytes) -> None:
+    teacher, examples, lines = OwnTeacher(network(TABLE, LARGE)), records(TABLE, 9), list[str]()
+    kept(tmp_path, teacher, examples)
+    whole = content(tmp_path)
+    (home,) = tmp_path.iterdir()
+    (home / "progress.json").write_bytes(marker)
+    cached_targets(tmp_path, teacher, examples, Views(TABLE, 1, 0), ORDER, limit_mb=10, say=lines.append)
+    assert len(lines) == 1
+    assert content(tmp_path) == whole
+
+
+@given(st.data())
+def test_a_flipped_bit_costs_its_chunk_and_one_line(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder, lines, asked = tmp_path_factory.mktemp("flipped"), list[str](), list[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "CHUNK", 16)
+        live = live_targets(OwnTeacher(network(TABLE, LARGE)), records(TABLE, 37), Views(TABLE, 2, seed=2), ORDER)
+        module.stored_targets(folder, live)
+        whole = content(folder)
+        name = data.draw(st.sampled_from([name for name in whole if name.endswith((".bin", ".crc"))]))
+        changed = bytearray(whole[name])
+        place = data.draw(st.integers(0, 8 * len(changed) - 1))
+        changed[place // 8] ^= 1 << place % 8
+        (folder / name).write_bytes(changed)
+        stop = data.draw(st.booleans())
+        try:
+            # Killed before the chunk is made, it is found again.
+            module.stored_targets(folder, live, on_chunk=_stopping(stop))
+        except Killed:
+            assert content(folder)[name] == bytes(changed)
+        module.stored_targets(folder, live, say=lines.append, on_chunk=lambda done, total: asked.append(done))
+        assert content(folder) == whole
+        assert asked == ([5, 6] if stop else [6])
+        assert len(lines) == stop
+        assert all("1 of 6 parts" in line for line in lines)
+
+
+def _stopping(stop: bool) -> Callable[[int, int], None]:
+    def at_chunk(done: int, total: int) -> None:
+        if stop:
+            raise Killed
+
+    return at_chunk
 
 
 def test_targets_that_would_not_fit_are_asked_for_each_time_and_said(tmp_path: Path) -> None:

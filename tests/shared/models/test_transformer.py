@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shared.models.transformer import Block
+from shared.models.transformer import Block, classified
 from shared.settings import NetworkSettings
 from tests.support.networks import LARGE, TABLE, inputs, network
 
@@ -44,3 +44,18 @@ def test_a_block_is_torchs_pre_norm_attention() -> None:
     expected = middle + block.narrow(torch.relu(block.widen(block.feed_norm(middle))))
     torch.testing.assert_close(attention, expected_attention)
     torch.testing.assert_close(found, expected)
+
+
+def test_what_is_classified_is_the_first_token_after_all_blocks() -> None:
+    blocks = [Block(NetworkSettings(width=8, depth=1, heads=2)) for _ in range(3)]
+    for block in blocks:
+        for parameter in block.parameters():
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    hidden, norm, head = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(1)), torch.nn.LayerNorm(8), torch.nn.Linear(8, 2)
+    found = classified(hidden, blocks, norm, head)
+    assert torch.equal(found.hidden_states[0], hidden)
+    for before, after, attention, block in zip(found.hidden_states, found.hidden_states[1:], found.attentions, blocks, strict=False):
+        expected, maps = block(before)
+        assert torch.equal(after, expected)
+        assert torch.equal(attention, maps)
+    assert torch.equal(found.logits, head(torch.relu(norm(found.hidden_states[3][:, 0]))))

@@ -11,9 +11,11 @@ import torch
 
 from shared.data.records import Records
 from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError
+from shared.heads import answers
 from shared.task import NumericColumn, TabularTask
 from shared.teachers import kind_of, open_teacher
 from shared.teachers.boosting import MODEL_FILE, fit_boosting, save_boosting
+from tests.support import heads as headed
 from tests.support.networks import IMAGES, TABLE, records
 
 THREE = TabularTask(
@@ -62,7 +64,7 @@ def test_few_records_are_all_learnt_from_and_none_or_images_refused() -> None:
 
 def test_trees_of_another_task_or_kind_are_refused(tmp_path: Path) -> None:
     save_boosting(tmp_path, fit_boosting(three(), THREE, seed=1))
-    with pytest.raises(CheckpointError, match="read 3 columns and know 3 labels, but the task has 4 and 2"):
+    with pytest.raises(CheckpointError, match="read 3 columns and know 3 labels, but the task has 4 and 2 labels;"):
         open_teacher(tmp_path, TABLE)
     with pytest.raises(CheckpointError, match="not images"):
         open_teacher(tmp_path, IMAGES)
@@ -70,3 +72,21 @@ def test_trees_of_another_task_or_kind_are_refused(tmp_path: Path) -> None:
     save_boosting(tmp_path, lightgbm.train({"objective": "regression", "verbosity": -1, "num_threads": 1}, data, 3).model_to_string())
     with pytest.raises(CheckpointError, match="no classifier"):
         open_teacher(tmp_path, THREE)
+
+
+@pytest.mark.parametrize("only", [None, 0, 1, 2])
+def test_trees_of_one_head_s_records_answer_the_labels_of_all(tmp_path: Path, only: int | None) -> None:
+    task, held = headed.TABLES, headed.records(headed.TABLES, only, 40, seed=2)
+    save_boosting(tmp_path, fit_boosting(headed.records(task, only, 120), task, seed=1))
+    found = open_teacher(tmp_path, task).show(held).logits.numpy()
+    assert found.shape == (40, 8)
+    assert np.isfinite(found).all()
+    assert (answers(found, held.labels, task.heads) == held.labels).mean() > 0.9
+
+
+def test_trees_that_know_one_head_s_labels_alone_are_refused(tmp_path: Path) -> None:
+    task = headed.TABLES
+    own = task.model_copy(update={"labels": headed.LABELS[:3], "heads": ()})
+    save_boosting(tmp_path, fit_boosting(headed.records(task, 0, 120), own, seed=1))
+    with pytest.raises(CheckpointError, match=r"know 3 labels, but the task has 4 and 8 labels \(of all 3 heads"):
+        open_teacher(tmp_path, task)

@@ -11,6 +11,7 @@ import torch
 from shared.errors import CheckpointError
 from shared.teachers import kind_of, open_teacher
 from tests.support.graphs import EXAMPLES, make_exported
+from tests.support.heads import TABLES
 from tests.support.networks import TABLE, records
 from tests.support.teachers import IMAGE, images
 
@@ -39,3 +40,5 @@ def test_a_graph_of_other_inputs_or_labels_is_refused(tmp_path: Path) -> None:
         open_teacher(tmp_path, IMAGE).show(images())
     with pytest.raises(CheckpointError, match="does not give 3 labels"):
         open_teacher(tmp_path, TABLE.model_copy(update={"labels": ("a", "b", "c")})).show(records(TABLE, 3))
+    with pytest.raises(CheckpointError, match=r"does not give 8 labels \(of all 3 heads"):
+        open_teacher(tmp_path, TABLES).show(records(TABLE, 3))

@@ -11,8 +11,9 @@ import torch
 from onnx import TensorProto
 
 from shared.errors import CheckpointError
-from shared.task import Task
+from shared.task import Head, Task
 from shared.teachers import kind_of, open_teacher
+from tests.support import heads as headed
 from tests.support.graphs import WEIGHT, make_graph
 from tests.support.networks import TABLE, records
 from tests.support.teachers import IMAGE, TEXT, images, texts
@@ -68,4 +69,15 @@ def test_tokens_come_with_their_mask(tmp_path: Path) -> None:
 def test_shapes_that_do_not_fit_are_refused_when_opened(tmp_path: Path, task: Task, shape: list[Any], labels: int, kind: int) -> None:
     make_graph(tmp_path / "model.onnx", shape, labels, kind=kind)
     with pytest.raises(CheckpointError, match="does not take this task's records"):
+        open_teacher(tmp_path, task)
+
+
+def test_a_graph_answers_the_labels_of_all_heads(tmp_path: Path) -> None:
+    task = headed.TABLES.model_copy(
+        update={"labels": headed.LABELS[:4], "heads": (Head(name="one", labels=("a", "b")), Head(name="two", labels=("c", "x")))}
+    )
+    make_graph(tmp_path / "model.onnx", ["n", 4], 4)
+    assert open_teacher(tmp_path, task).show(records(TABLE, 3)).logits.shape == (3, 4)
+    make_graph(tmp_path / "model.onnx", ["n", 4], 2)
+    with pytest.raises(CheckpointError, match=r"does not give 4 labels \(of all 2 heads, one head's after the other's\)"):
         open_teacher(tmp_path, task)
