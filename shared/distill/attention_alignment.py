@@ -7,7 +7,7 @@ from torch import Tensor
 
 from shared.distill.depth import Wanted, attention_weight, everything, pairing
 from shared.distill.divergence import divergence
-from shared.distill.masks import common_mask, token_mean
+from shared.distill.masks import common_mask, same_tokens, token_mean
 from shared.distill.term import Term, known
 from shared.models.features import Features
 from shared.settings import HiddenMap
@@ -45,6 +45,8 @@ class AttentionAlignment(Term):
         total = student.logits.new_zeros(len(student.logits))
         for layer, other, weight in self.terms:
             found, wanted = student.attentions[layer], known(teacher).attentions[other]
+            if found.dim() == 4:
+                same_tokens(found, wanted)
             total = total + weight * distance(found, wanted, common_mask(student, known(teacher), found.shape[-1]))
         return total
 

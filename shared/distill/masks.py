@@ -5,12 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from shared.errors import ConfigError
 from shared.models.features import Features
 
 
 def mask_of(shown: Features, tokens: int) -> Tensor | None:
     """Bool ``(batch, tokens)``, or ``None`` where all of a state's ``tokens`` are real."""
     return None if shown.mask is None or shown.mask.shape[1] != tokens else shown.mask
+
+
+def same_tokens(found: Tensor, wanted: Tensor) -> None:
+    """Raises :class:`ConfigError` where two states or maps of a batch are over other tokens (the last but one dimension).
+
+    Records that a first look found equally long need not all be: a teacher with another tokeniser splits texts otherwise.
+    """
+    if found.shape[-2:-1] != wanted.shape[-2:-1]:
+        raise ConfigError(
+            f"the teacher sees {wanted.shape[-2]} tokens where the student sees {found.shape[-2]}: they split texts differently; "
+            "set distillation.attention_weight to 0, or give both the same tokeniser"
+        )
 
 
 def common_mask(student: Features, teacher: Features, tokens: int) -> Tensor | None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from shared.distill.depth import Wanted, attention_weight, everything, pairing
 from shared.distill.divergence import divergence
-from shared.distill.masks import common_mask, token_mean
+from shared.distill.masks import common_mask, same_tokens, token_mean
 from shared.distill.term import Term, known
 from shared.models.features import Features
 from shared.settings import HiddenMap
@@ -46,6 +46,7 @@ class RelationAlignment(Term):
         total = student.logits.new_zeros(len(student.logits))
         for layer, other, weight in self.terms:
             state, target = student.hidden_states[layer], known(teacher).hidden_states[other]
+            same_tokens(state, target)
             mask, heads = common_mask(student, known(teacher), state.shape[1]), relation_heads(state.shape[-1], target.shape[-1])
             rows = divergence(relations(state, heads, mask), relations(target, heads, mask)).mean(dim=1)
             total = total + weight * token_mean(rows, mask)

@@ -15,6 +15,7 @@ from fedstill.cli.check import read_config
 from shared.config import FederationConfig, InstitutionConfig
 from shared.data import Records, Split, save_arrays
 from shared.errors import ConfigError, MissingFileError
+from tests.support.headed import TASK
 from tests.support.small import federation_table
 
 
@@ -76,3 +77,9 @@ def test_the_promise_of_privacy_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     code, out, _ = run([str(path)], capsys)
     assert code == 0
     assert "the updates of 2 rounds cost each institution at most ε = 8 at δ = 1e-05" in out
+
+
+def test_heads_without_owners_are_told_before_a_run_is_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, said = run([str(written(tmp_path / "federation.toml", federation_table(2, task=TASK)))], capsys)
+    assert code != 0
+    assert "head_owners does not say" in said

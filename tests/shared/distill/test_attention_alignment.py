@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.distill.attention_alignment import AttentionAlignment, distance
 from shared.distill.depth import wanted
+from shared.errors import ConfigError
 from shared.models.features import Features
 from shared.settings import DistillationSettings, HiddenMap
 from tests.support.shown import LABELS, padded, reordered, shown, some
@@ -52,3 +53,11 @@ def test_a_student_that_is_its_teacher_costs_nothing_in_any_order() -> None:
     term = AttentionAlignment(TEACHER, TEACHER, 0.5)
     assert term(TEACHER, TEACHER, LABELS).abs().max().item() == pytest.approx(0.0, abs=1e-12)
     reordered(AttentionAlignment(STUDENT, TEACHER, 0.5), STUDENT, TEACHER, LABELS)
+
+
+def test_a_batch_over_other_tokens_is_refused_in_a_sentence() -> None:
+    student, teacher = shown(layers=2, width=4), shown(layers=4, width=8, heads=3, seed=20)
+    term = AttentionAlignment(student, teacher, 0.5)
+    other = Features(teacher.logits, teacher.hidden_states, tuple(maps[:, :, :-1, :-1] for maps in teacher.attentions))
+    with pytest.raises(ConfigError, match="split texts differently"):
+        term(student, other, LABELS)

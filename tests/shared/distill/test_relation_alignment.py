@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.distill.depth import Wanted
 from shared.distill.relation_alignment import RELATION_HEADS, RelationAlignment, relation_heads, relations
+from shared.errors import ConfigError
 from shared.models.features import Features
 from tests.support.shown import LABELS, gradients, padded, reordered, shown, some
 
@@ -86,3 +87,10 @@ def test_gradients_and_order() -> None:
     term = RelationAlignment(STUDENT, TEACHER, 0.5)
     gradients(term, padded(STUDENT, 2, seed=1), padded(TEACHER, 2, seed=2), LABELS)
     reordered(term, STUDENT, TEACHER, LABELS)
+
+
+def test_a_batch_over_other_tokens_is_refused_in_a_sentence() -> None:
+    term = RelationAlignment(STUDENT, TEACHER, 0.5)
+    other = Features(TEACHER.logits, tuple(state[:, :-1] for state in TEACHER.hidden_states), TEACHER.attentions)
+    with pytest.raises(ConfigError, match="split texts differently"):
+        term(STUDENT, other, LABELS)
