@@ -17,7 +17,9 @@ from shared.settings import TrainingSettings
 LAST_RATE = 0.1
 """Share of the learning rate that is left at the end."""
 WINDOW = 50
-"""Batches among which records change places so that those of equal length come together."""
+"""Batches, at most, among which records change places so that those of equal length come together."""
+WINDOWS = 4
+"""Windows that an epoch has at least: were it all one, the same long records would meet in every epoch."""
 
 
 class Fit:
@@ -112,17 +114,23 @@ class Fit:
 def batches(records: int, count: int, generator: torch.Generator, lengths: Tensor | None = None) -> list[Tensor]:
     """``count`` batches of row numbers, int64, that differ by at most one in size, each record in one of them.
 
-    The order is drawn anew at every call. With ``lengths``, each :data:`WINDOW` batches of that order are sorted by length before
+    The order is drawn anew at every call. With ``lengths``, each :func:`window` batches of that order are sorted by length before
     they are cut, and all batches are then shuffled: what is in a batch is still drawn by chance, though not independently.
     """
     rows = torch.randperm(records, generator=generator)
     parts = list(rows.tensor_split(count))
     if lengths is None:
         return parts
-    windows = [torch.cat(parts[start : start + WINDOW]) for start in range(0, count, WINDOW)]
+    wide = window(count)
+    windows = [torch.cat(parts[start : start + wide]) for start in range(0, count, wide)]
     sizes = [len(part) for part in parts]
-    ordered = torch.cat([window[torch.argsort(lengths[window], stable=True)] for window in windows]).split(sizes)  # type: ignore[no-untyped-call]
+    ordered = torch.cat([own[torch.argsort(lengths[own], stable=True)] for own in windows]).split(sizes)  # type: ignore[no-untyped-call]
     return [ordered[place] for place in torch.randperm(count, generator=generator)]
+
+
+def window(count: int) -> int:
+    """Batches that are sorted by length together: a quarter of an epoch's ``count``, from 1 to :data:`WINDOW`."""
+    return min(WINDOW, max(count // WINDOWS, 1))
 
 
 def rate_at(done: float) -> float:
