@@ -90,7 +90,8 @@ def cache_institution(
     from shared.distill.targets import live_targets
     from shared.teachers import open_teacher
 
-    teacher, records, wishes = open_teacher(teacher_path(config, folder), config.task), load_site(config).train, federation.distillation
+    teacher = open_teacher(teacher_path(config, folder), config.task, device=config.teacher_device, precision=config.teacher_precision)
+    records, wishes = load_site(config).train, federation.distillation
     views = institution_views(config.task, wishes.views, config.seed, config.name)
     order = order_of(config.student, config.task, wishes, teacher)
     size = size_of(teacher, records, views, order)
@@ -135,8 +136,12 @@ def _fit(
         raise ConfigError(f"teacher_path is the file {home}, which cannot be fitted; name a folder in institution.toml")
     if kind == "network":
         from shared.distill.teacher import fit_teacher, save_teacher
+        from shared.models.device import chosen_device
 
-        save_teacher(home, fit_teacher(records, config.task, federation.teacher, federation.teacher_training, seed=config.seed))
+        device = chosen_device(config.device)
+        save_teacher(
+            home, fit_teacher(records, config.task, federation.teacher, federation.teacher_training, seed=config.seed, device=device)
+        )
         forget_others(home, "network")
     elif kind == "boosting":
         from shared.teachers.boosting import fit_boosting, save_boosting

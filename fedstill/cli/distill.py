@@ -38,6 +38,8 @@ def distill(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads; another number gives other last bits.")] = 1,
+    device: Annotated[str, typer.Option(help="Where to compute: auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:N or mps.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes, or CUDA GPUs, that share each batch of the fit.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Where student, targets and summary go; default: runs/distill-NAME-TIME.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -55,7 +57,9 @@ def distill(
 
     console = make_console()
     federation = _federation(source, data, label, text, tokenizer, unlabelled, teacher)
-    plan = plan_distillation(federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads)
+    plan = plan_distillation(
+        federation, teacher=teacher, epochs=epochs, seed=seed, out=out, threads=threads, device=device, processes=processes
+    )
     try:
         summary = run_distillation(plan, console)
     except KeyboardInterrupt:

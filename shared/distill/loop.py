@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shared.distill.adamw import FlatAdamW
 from shared.distill.resume import Carried, Resume
+from shared.distill.share import ALONE, Share
 from shared.errors import NotFiniteError
 from shared.settings import TrainingSettings
 
@@ -33,7 +34,9 @@ class Fit:
     With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
     that were done then are not given again. ``carried`` names whatever else changes on the way (generators of dropout,
     running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`),
-    which saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
+    which saves padding.
+    With a ``share`` of several processes each computes its part of every batch: the same step up to rounding, if the loss is a mean over
+    records. Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class Fit:
         resume: Resume | None = None,
         carried: Mapping[str, Carried] | None = None,
         lengths: Tensor | None = None,
+        share: Share = ALONE,
     ) -> None:
+        self._share = share
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
         self._generator, self._resume, self._carried, self._lengths = generator, resume, dict(carried or {}), lengths
@@ -77,19 +82,20 @@ class Fit:
             self._step += 1
             if self._resume is not None and self._step % self._batches and self._resume.due():
                 self._resume.save(self._state())
-        self.last, self._total = self._total / self._records, 0.0
+        self.last, self._total = self._share.total(self._total, self._optimizer.values.device) / self._records, 0.0
         if not math.isfinite(self.last):
             raise NotFiniteError("training left the finite numbers; lower training.learning_rate")
         self._order = self._generator.get_state()
         return self.last
 
     def _learn(self, rows: Tensor) -> None:
-        parts = rows.tensor_split(min(self._training.accumulation, len(rows)))
-        for part in parts:
+        own = self._share.part(rows)
+        for part in own.tensor_split(min(self._training.accumulation, max(len(own), 1))) if len(own) else ():
             with self._precision():
                 value = self._loss(part)
-            (value * (len(part) / len(rows)) if len(parts) > 1 else value).backward()  # type: ignore[no-untyped-call]
+            (value * (len(part) / len(rows)) if len(part) < len(rows) else value).backward()  # type: ignore[no-untyped-call]
             self._total += float(value.detach()) * len(part)
+        self._share.add_up(self._optimizer.gradients)
         self._optimizer.step(self._training.learning_rate * rate_at(self._step / (self._training.epochs * self._batches)))
 
     def _precision(self) -> AbstractContextManager[object]:
