@@ -32,6 +32,7 @@ from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
+from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
 from shared.models.outputs import output_ranges
 from shared.models.seeds import derive
@@ -116,7 +117,9 @@ class Workbench:
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
-        resume = Resume(self._folder / "state" / "fit.safetensors", _fit_key(work, vector, seed, alignment, self._records_digest))
+        device = chosen_device(self._config.device)
+        key = _fit_key(work, vector, seed, alignment, f"{self._records_digest} {device}")
+        resume = Resume(self._folder / "state" / "fit.safetensors", key)
         with only_fragment(student, work.fragments.get(self._config.name)):
             outcome = distil(
                 student,
@@ -133,6 +136,7 @@ class Workbench:
                 head=self._config.head,
                 mentor=self._mentor(work.distillation),
                 span=work.span,
+                device=device,
             )
         self._alignment.save(work.version, outcome.alignment)
         resume.done()
@@ -148,7 +152,12 @@ class Workbench:
         if distillation.teacher != "own":
             return None, None
         if distillation not in self._targets:
-            teacher = open_teacher(self._config.teacher_path or self._folder / "teacher", self._config.task)
+            teacher = open_teacher(
+                self._config.teacher_path or self._folder / "teacher",
+                self._config.task,
+                device=self._config.teacher_device,
+                precision=self._config.teacher_precision,
+            )
             order = order_of(self._config.student, self._config.task, distillation, teacher)
             targets = cached_targets(
                 self._folder / "state",
@@ -207,7 +216,7 @@ class Workbench:
 
 
 def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str) -> str:
-    """Names exactly one fit: another round, another student, another plan or other records start anew."""
+    """Names exactly one fit: another round, another student, another plan, other ``records`` or another device start anew."""
     digest = hashlib.sha256(work.canonical() + f"{seed} {records}".encode() + vector.tobytes())
     for name, tensor in sorted(alignment.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())

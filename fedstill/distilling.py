@@ -22,9 +22,14 @@ from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.data import Records, Split
     from shared.distill.depth import Wanted
+    from shared.distill.resume import Resume
+    from shared.distill.share import Share
     from shared.distill.targets import Targets
+    from shared.distill.trainer import Outcome
     from shared.models import Network
     from shared.teachers import Teacher
 
@@ -54,6 +59,8 @@ class DistilPlan(Frozen):
     teacher_kind: Kind = "network"
     base: str | None = None
     cache_limit_mb: int = LARGEST_CACHE_MB
+    device: str = "auto"
+    processes: int = 1
 
 
 class Fitted(Frozen):
@@ -76,6 +83,8 @@ def plan_distillation(
     teacher_kind: Kind | None = None,
     base: str | None = None,
     cache_limit_mb: int = LARGEST_CACHE_MB,
+    device: str = "auto",
+    processes: int = 1,
 ) -> DistilPlan:
     """Settles a distillation; a folder that holds the same one is gone on with. Writes nothing.
 
@@ -94,6 +103,8 @@ def plan_distillation(
         teacher_kind=teacher_kind or "network",
         base=str(Path(base).absolute()) if base is not None and federation.task.family == "text" else base,
         cache_limit_mb=cache_limit_mb,
+        device=device,
+        processes=processes,
     )
     _check_folder(plan)
     return plan
@@ -104,6 +115,7 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     fails on its records or on the teacher that was given."""
     import torch
 
+    from fedstill.sharing import device_of_rank
     from shared.data import load_pool
     from shared.models import load_model
     from shared.teachers import open_teacher
@@ -111,6 +123,7 @@ def run_distillation(plan: DistilPlan, console: Console) -> DistilSummary:
     if (known := _known_summary(plan, console)) is not None:
         return known
     torch.set_num_threads(plan.threads)
+    device_of_rank(plan.device, plan.processes - 1, plan.processes)
     watch, task = Stopwatch(), plan.federation.task
     with watch.part("records"):
         split = load_pool(plan.federation)
@@ -154,14 +167,15 @@ def _check_teacher(federation: FederationConfig, teacher: Path | None, kind: Kin
 def _check_folder(plan: DistilPlan) -> None:
     folder = plan.folder
     if (folder / PLAN_FILE).exists():
-        if _read_plan(folder) != plan:
+        if read_plan(folder) != plan:
             raise RunError(f"{folder} holds another distillation; give another --out, or the options that it was started with")
     elif folder.is_dir() and any(entry.name != "lock" and not entry.name.startswith(".") for entry in folder.iterdir()):
         # A teacher or targets that lie there by chance would be taken for this distillation's.
         raise RunError(f"{folder} holds something else than a distillation; give an --out that is empty or new")
 
 
-def _read_plan(folder: Path) -> DistilPlan:
+def read_plan(folder: Path) -> DistilPlan:
+    """The plan in a folder. Raises :class:`RunError` where it is damaged."""
     try:
         plan = DistilPlan.model_validate_json(read_bytes(folder / PLAN_FILE, what="plan"))
     except ValidationError as error:
@@ -190,7 +204,7 @@ def _own_teacher(plan: DistilPlan, records: Records, console: Console) -> Teache
         return None
     if not lies_at(home):
         resume = Resume(plan.folder / TEACHER_FIT_FILE, _fit_key(plan, None, records))
-        wish = Fitting(plan.teacher_kind, config.task, config.teacher, config.teacher_training, config.seed, plan.base)
+        wish = Fitting(plan.teacher_kind, config.task, config.teacher, config.teacher_training, config.seed, plan.base, plan.device)
         with counted(console, "fitting the teacher") as on_step:
             fit_at(home, records, wish, resume=resume, on_step=on_step)
     try:
@@ -244,27 +258,15 @@ def _fitted(plan: DistilPlan, teacher: Teacher | None, asked: tuple[Targets, Wan
 
 
 def _train(plan: DistilPlan, key: str, asked: tuple[Targets, Wanted] | None, records: Records, console: Console) -> Fitted:
-    from shared.distill.alone import distil_alone
-    from shared.distill.cache import institution_views
+    from fedstill.sharing import shared_fit
     from shared.distill.resume import Resume
-    from shared.distill.teacher import load_teacher
     from shared.models import save_model
 
-    config = plan.federation
-    targets, wanted = asked if asked is not None else (None, None)
-    views = institution_views(config.task, config.distillation.views, config.seed, config.name) if config.distillation.views > 1 else None
-    with progress_bar(console, plan.epochs) as bar:
-        student, outcome = distil_alone(
-            records,
-            config,
-            targets,
-            epochs=plan.epochs,
-            seed=config.seed,
-            wanted=wanted,
-            views=views,
-            resume=Resume(plan.folder / FIT_FILE, key),
-            on_epoch=lambda loss: bar.advance(f"distilling, loss {loss:.4f}"),
-            mentor=load_teacher(plan.teacher or plan.folder / "teacher", config.task) if config.distillation.teacher == "mutual" else None,
+    # Several processes would have to keep themselves at one moment: a fit that is shared starts anew instead.
+    resume = Resume(plan.folder / FIT_FILE, key) if plan.processes == 1 else None
+    with shared_fit(plan) as share, progress_bar(console, plan.epochs) as bar:
+        student, outcome = learn(
+            plan, asked, records, share=share, resume=resume, on_epoch=lambda loss: bar.advance(f"distilling, loss {loss:.4f}")
         )
     save_model(plan.folder / STUDENT_FILE, student)
     digest = _sha256(read_bytes(plan.folder / STUDENT_FILE, what="student"))
@@ -273,12 +275,57 @@ def _train(plan: DistilPlan, key: str, asked: tuple[Targets, Wanted] | None, rec
     return fitted
 
 
+def learn(
+    plan: DistilPlan,
+    asked: tuple[Targets, Wanted] | None,
+    records: Records,
+    *,
+    share: Share,
+    resume: Resume | None = None,
+    on_epoch: Callable[[float], object] = lambda loss: None,
+) -> tuple[Network, Outcome]:
+    """The fit of a plan, as each of its processes does it; writes nothing but what ``resume`` keeps."""
+    from fedstill.sharing import device_of_rank
+    from shared.distill.alone import distil_alone
+    from shared.distill.cache import institution_views
+    from shared.distill.teacher import load_teacher
+
+    config = plan.federation
+    targets, wanted = asked if asked is not None else (None, None)
+    return distil_alone(
+        records,
+        config,
+        targets,
+        epochs=plan.epochs,
+        seed=config.seed,
+        wanted=wanted,
+        views=institution_views(config.task, config.distillation.views, config.seed, config.name)
+        if config.distillation.views > 1
+        else None,
+        resume=resume,
+        on_epoch=on_epoch,
+        mentor=load_teacher(plan.teacher or plan.folder / "teacher", config.task) if config.distillation.teacher == "mutual" else None,
+        device=device_of_rank(plan.device, share.rank, plan.processes),
+        share=share,
+    )
+
+
+def taught_by(plan: DistilPlan, records: Records, console: Console) -> tuple[Targets, Wanted] | None:
+    """The targets that a plan's first process has made, with the teacher that it has fitted or was given; ``None`` where none are kept."""
+    from shared.teachers import open_teacher
+
+    if plan.federation.distillation.teacher != "own":
+        return None
+    return _targets(plan, open_teacher(plan.teacher or plan.folder / "teacher", plan.federation.task), records, console)
+
+
 def _fit_key(plan: DistilPlan, teacher: Teacher | None, records: Records) -> str:
-    """Names the fit by all that it learns from, wherever the folder lies: other records or another teacher start anew."""
+    """Names the fit by all that it learns from, and the device: other records or another teacher start anew, wherever the folder lies."""
     from shared.data.records import digest_of
+    from shared.models.device import chosen_device
 
     taught_by = teacher.digest if teacher is not None else "nobody"
-    return _sha256(f"{plan.model_dump_json(exclude={'folder'})} {taught_by} {digest_of(records)}".encode())
+    return _sha256(f"{plan.model_dump_json(exclude={'folder'})} {taught_by} {digest_of(records)} {chosen_device(plan.device)}".encode())
 
 
 def _sha256(content: bytes) -> str:

@@ -25,6 +25,7 @@ class Fitting:
     """What is fitted beside its records: a ``network`` (of its size, by its ``training``), boosted trees, or the ``pretrained`` ``base``.
 
     ``base`` is an encoder's folder (texts) or the name of a net (images); ``None`` is the one of ``fedstill[pretrained]``.
+    A ``network`` is fitted on ``device``.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class Fitting:
     training: TrainingSettings
     seed: int
     base: str | None = None
+    device: str = "auto"
 
 
 def check_kind(kind: Kind, base: str | None, task: Task) -> None:
@@ -66,8 +68,10 @@ def fit_at(
 
     if wish.kind == "network":
         from shared.distill.teacher import fit_teacher, save_teacher
+        from shared.models.device import chosen_device
 
-        save_teacher(home, fit_teacher(records, wish.task, wish.network, wish.training, seed=wish.seed, resume=resume))
+        device = chosen_device(wish.device)
+        save_teacher(home, fit_teacher(records, wish.task, wish.network, wish.training, seed=wish.seed, resume=resume, device=device))
         forget_others(home, "network")
     elif wish.kind == "boosting":
         from shared.teachers.boosting import fit_boosting, save_boosting

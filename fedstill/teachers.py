@@ -67,7 +67,7 @@ def fit_institution(
     if force or not lies_at(home):
         if home.is_file():
             raise ConfigError(f"teacher_path is the file {home}, which cannot be fitted; name a folder in institution.toml")
-        wish = Fitting(kind, config.task, federation.teacher, federation.teacher_training, config.seed, base)
+        wish = Fitting(kind, config.task, federation.teacher, federation.teacher_training, config.seed, base, config.device)
         fit_at(home, split.train, wish, on_step=on_step)
     teacher = open_teacher(home, config.task)
     return TeacherScores(parameters=teacher.parameters, accuracy=_accuracy(teacher, split.test, config.task))
@@ -92,7 +92,8 @@ def cache_institution(
     from shared.distill.targets import live_targets
     from shared.teachers import open_teacher
 
-    teacher, records, wishes = open_teacher(teacher_path(config, folder), config.task), load_site(config).train, federation.distillation
+    teacher = open_teacher(teacher_path(config, folder), config.task, device=config.teacher_device, precision=config.teacher_precision)
+    records, wishes = load_site(config).train, federation.distillation
     views = institution_views(config.task, wishes.views, config.seed, config.name)
     order = order_of(config.student, config.task, wishes, teacher)
     size = size_of(teacher, records, views, order)

@@ -12,7 +12,7 @@ from rapidfuzz import process
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.frozen import Frozen
-from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.settings import DeviceName, DistillationSettings, NetworkSettings, TrainingSettings
 from shared.task import Task
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -245,6 +245,9 @@ class InstitutionConfig(Frozen):
     are not all of one head.
     ``cache_limit_mb`` is the most that the teacher's kept answers may take on disk (0: none are kept); where they would take
     more, the teacher is asked anew for every batch.
+    ``device`` is where the student learns: ``auto`` (the first CUDA GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    ``teacher_device`` and ``teacher_precision`` are for a teacher from a Hugging Face folder: ``spread`` shares it among all devices,
+    and ``auto`` is float32 on the CPU, or bfloat16 spread where there is a CUDA GPU or it is larger than 4 GiB.
     """
 
     name: Name
@@ -259,6 +262,9 @@ class InstitutionConfig(Frozen):
     tokenizer_path: Path | None = None
     cache_limit_mb: int = Field(default=4096, ge=0, le=100_000_000)
     threads: int = Field(default=1, ge=1, le=256)
+    device: DeviceName = "auto"
+    teacher_device: Literal["auto", "cpu", "cuda", "spread"] = "auto"
+    teacher_precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _head_is_the_task_s(self) -> InstitutionConfig:

@@ -50,6 +50,8 @@ def distill(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: rounds × training.epochs of the configuration.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Processor threads; another number gives other last bits.")] = 1,
+    device: Annotated[str, typer.Option(help="Where to compute: auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:N or mps.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes, or CUDA GPUs, that share each batch of the fit.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Where student, targets and summary go; default: runs/distill-NAME-TIME.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -79,6 +81,8 @@ def distill(
         teacher_kind=teacher_kind.value if teacher_kind is not None else None,
         base=base,
         cache_limit_mb=cache_limit_mb,
+        device=device,
+        processes=processes,
     )
     try:
         summary = run_distillation(plan, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from shared.config import FederationConfig
@@ -12,11 +13,13 @@ from shared.data.records import Records
 from shared.distill.depth import Wanted
 from shared.distill.objective import needs_inside
 from shared.distill.resume import Resume
+from shared.distill.share import ALONE, Share
 from shared.distill.targets import Targets, targets_of
 from shared.distill.teacher import own_normalisation
 from shared.distill.trainer import Outcome, distil
 from shared.distill.views import Views
 from shared.models.derive import first_student
+from shared.models.device import CPU
 from shared.models.network import Network
 from shared.models.seeds import derive
 
@@ -33,6 +36,8 @@ def distil_alone(
     resume: Resume | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
     mentor: nn.Module | None = None,
+    device: torch.device = CPU,
+    share: Share = ALONE,
 ) -> tuple[Network, Outcome]:
     """The federation's first student, distilled on these records by one fit of ``epochs``; the rest as of
     :func:`shared.distill.trainer.distil`, whose errors it raises.
@@ -51,6 +56,8 @@ def distil_alone(
         resume=resume,
         on_epoch=on_epoch,
         mentor=mentor,
+        device=device,
+        share=share,
     )
     return student, outcome
 

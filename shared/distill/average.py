@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from shared.models.device import device_of
 from shared.models.features import Features, features
 from shared.models.layers import use_dropout
 from shared.models.network import trimmed_for
@@ -39,4 +40,4 @@ class AverageTeacher:
     def take(self, rows: Tensor, view: int = 0) -> Features:
         """The average's features of the records at ``rows``, int64 ``(batch,)``, as they are in every ``view``."""
         with torch.no_grad():
-            return features(self._model, trimmed_for(self._model, self._inputs.index_select(0, rows)))
+            return features(self._model, trimmed_for(self._model, self._inputs.index_select(0, rows)).to(device_of(self._model)))

@@ -34,7 +34,7 @@ class DecoupledTargets(Term):
     def _parts(self, logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         whole = softened(logits, self.temperature)
         count = logits.shape[-1]
-        places = torch.arange(count - 1).expand(len(logits), -1)
+        places = torch.arange(count - 1, device=logits.device).expand(len(logits), -1)
         others = whole.gather(1, places + (places >= chosen.unsqueeze(1)))
         rest = torch.logsumexp(others, dim=1, keepdim=True)
         # Where a teacher rules all others out, each stays ruled out: minus infinity less itself is no number.

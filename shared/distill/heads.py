@@ -45,19 +45,19 @@ class Heads:
 
     def of(self, labels: Tensor) -> Tensor:
         """Each record's head, int64 ``(batch,)``, :data:`shared.heads.NONE` where none is known; ``labels`` int64 ``(batch,)``."""
-        found = self._own[labels.clamp_min(0)]
+        found = self._own.to(labels.device)[labels.clamp_min(0)]
         return torch.where(labels == UNLABELLED, torch.full_like(found, self.default), found)
 
     def confined(self, found: Features, labels: Tensor) -> Features:
         """The features with :data:`OUTSIDE` for each logit ``(batch, labels)`` that is not of its record's head."""
         heads = self.of(labels).unsqueeze(1)
-        return replace(found, logits=found.logits.masked_fill((heads != self._own) & (heads != NONE), OUTSIDE))
+        return replace(found, logits=found.logits.masked_fill((heads != self._own.to(labels.device)) & (heads != NONE), OUTSIDE))
 
     def groups(self, labels: Tensor) -> list[tuple[Tensor, slice]]:
         """The batch by head: rows int64 ``(records,)``, and where the labels of their head lie; all labels where none is known."""
         heads = self.of(labels)
         spans = {NONE: slice(0, len(self._own)), **dict(enumerate(self.spans))}
-        return [(torch.nonzero(heads == head).flatten(), spans[head]) for head in sorted(set(heads.tolist()))]
+        return [(torch.nonzero(heads == head).flatten(), spans[head]) for head in sorted(set(heads.cpu().tolist()))]
 
 
 def site_heads(student: nn.Module, labels: NDArray[np.int64], named: str | None = None) -> Heads | None:
@@ -107,7 +107,8 @@ class ConfinedTargets:
 
     def take(self, rows: Tensor, view: int = 0) -> Features:
         """As :meth:`Targets.take`."""
-        return self._heads.confined(self._targets.take(rows, view), self._labels.index_select(0, rows))
+        found = self._targets.take(rows, view)
+        return self._heads.confined(found, self._labels.index_select(0, rows).to(found.logits.device))
 
 
 def _cut(found: Features, rows: Tensor, span: slice) -> Features:

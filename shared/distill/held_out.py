@@ -60,7 +60,7 @@ class HeldOut:
         self._least, self._waited, self._best = float(state[0]), int(state[1]), state[2:].to(self._best.dtype)
 
     def _weights(self) -> Tensor:
-        return torch.cat([parameter.detach().reshape(-1) for parameter in parameters_in_order(self._model)])
+        return torch.cat([parameter.detach().reshape(-1) for parameter in parameters_in_order(self._model)]).cpu()
 
 
 def _fill(parameters: list[nn.Parameter], values: Tensor) -> None:

@@ -51,4 +51,4 @@ def _label_shares(labels: Tensor, count: int) -> Tensor:
 
 def shifted(found: Features, offset: Tensor | None) -> Features:
     """The features with ``offset`` added to their logits ``(batch, labels)``."""
-    return found if offset is None else replace(found, logits=found.logits + offset)
+    return found if offset is None else replace(found, logits=found.logits + offset.to(found.logits.device))

@@ -20,6 +20,7 @@ from shared.distill.proximal import Anchor
 from shared.distill.resume import Buffers, Carried
 from shared.distill.targets import Targets
 from shared.distill.views import Views
+from shared.models.device import CPU
 from shared.models.features import Features, features
 from shared.models.network import BATCH, Network, trimmed_for
 from shared.models.seeds import generator
@@ -43,8 +44,13 @@ class Lesson:
         views: Views | None = None,
         head: str | None = None,
         mentor: nn.Module | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        """Arguments as of :func:`shared.distill.trainer.distil`."""
+        """Arguments as of :func:`shared.distill.trainer.distil`; student and mentor are on ``device`` already.
+
+        Records, labels and what is kept of a teacher stay on the CPU, and go to ``device`` batch by batch.
+        """
+        self.device = device
         if settings.teacher == "mutual" and mentor is None:
             raise ValueError("distillation.teacher 'mutual' needs the network that learns along: pass it as mentor")
         self._heads = site_heads(student, records.labels, head)
@@ -55,7 +61,7 @@ class Lesson:
         averaged = settings.teacher in ("average", "pseudo")
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
         self._teacher = self._asked(targets)
-        self.objective = self._objective(seed, None if averaged else wanted)
+        self.objective = self._objective(seed, None if averaged else wanted).to(device)
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
 
@@ -74,7 +80,7 @@ class Lesson:
 
     def kept(self) -> dict[str, Tensor]:
         """What the next round starts from, by name."""
-        own = {name: tensor.detach().clone() for name, tensor in self.objective.state_dict().items()}
+        own = {name: tensor.detach().cpu().clone() for name, tensor in self.objective.state_dict().items()}
         return own if self.mutual is None else {**own, **self.mutual.kept()}
 
     def loss(self, rows: Tensor, epoch: int) -> Tensor:
@@ -82,12 +88,12 @@ class Lesson:
         if self._average is not None:
             self._average.follow()
         view = self._views.of(epoch) if self._views is not None else 0
-        found = shifted(features(self._student, trimmed_for(self._student, self._batch(rows, view))), self._offset)
-        labels = self._labels.index_select(0, rows)
+        found = shifted(features(self._student, self._batch(rows, view)), self._offset)
+        labels = self._labels.index_select(0, rows).to(self.device)
         found = self._confined(found, labels)
         if self.mutual is not None:
             return self._alongside(self.mutual, found, rows, view, labels)
-        taught = cut(self._teacher.take(rows, view), found) if self._teacher is not None else None
+        taught = cut(self._teacher.take(rows, view), found).to(self.device) if self._teacher is not None else None
         value: Tensor = self.objective(found, taught, labels)
         return value + self._held_back(found, rows, labels)
 
@@ -109,8 +115,12 @@ class Lesson:
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:
         if self._views is None:
-            return self._inputs.index_select(0, rows)
-        return torch.from_numpy(self._views.inputs(self._records.inputs, rows.numpy(), view))
+            return self._placed(self._inputs.index_select(0, rows))
+        return self._placed(torch.from_numpy(self._views.inputs(self._records.inputs, rows.numpy(), view)))
+
+    def _placed(self, inputs: Tensor) -> Tensor:
+        # Padding is left out before it travels, and looked for where that costs no wait for a GPU.
+        return trimmed_for(self._student, inputs).to(self.device)
 
     def _asked(self, targets: Targets | None) -> Targets | None:
         if self._settings.teacher == "virtual":
@@ -129,11 +139,11 @@ class Lesson:
     def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
         first = torch.zeros(1, dtype=torch.int64)
         with torch.no_grad():
-            shape = features(self._student, trimmed_for(self._student, self._inputs[:1]))
+            shape = features(self._student, self._placed(self._inputs[:1]))
         shown = self._teacher.take(first) if self._teacher is not None else None
         if self.mutual is not None:
             with torch.no_grad():
-                shown = self.mutual(self._inputs[:1])
+                shown = self.mutual(self._placed(self._inputs[:1]))
         grid = isinstance(self._student, Network) and self._student.task.family == "image"
         return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
 

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from shared.distill.adamw import FlatAdamW
 from shared.distill.resume import Carried, Resume
+from shared.distill.share import ALONE, Share
 from shared.errors import NotFiniteError
 from shared.settings import TrainingSettings
 
 LAST_RATE = 0.1
 """Share of the learning rate that is left at the end."""
 WINDOW = 50
-"""Batches among which records change places so that those of equal length come together."""
+"""Batches, at most, among which records change places so that those of equal length come together."""
+WINDOWS = 4
+"""Windows that an epoch has at least: were it all one, the same long records would meet in every epoch."""
 
 
 class Fit:
@@ -32,7 +35,9 @@ class Fit:
     With ``resume`` the fit is kept from time to time and goes on, bit for bit, where an earlier process was killed; epochs
     that were done then are not given again. ``carried`` names whatever else changes on the way (generators of dropout,
     running means). With ``lengths`` int64 ``(records,)`` each batch is of records of nearly one length (:func:`batches`),
-    which saves padding. Raises :class:`NotFiniteError` where the loss leaves the numbers.
+    which saves padding.
+    With a ``share`` of several processes each computes its part of every batch: the same step up to rounding, if the loss is a mean over
+    records. Raises :class:`NotFiniteError` where the loss leaves the numbers.
     """
 
     def __init__(
@@ -47,8 +52,9 @@ class Fit:
         carried: Mapping[str, Carried] | None = None,
         lengths: Tensor | None = None,
         span: tuple[float, float] = (0.0, 1.0),
+        share: Share = ALONE,
     ) -> None:
-        self._span = span
+        self._span, self._share = span, share
         self._optimizer = FlatAdamW(parameters, training.weight_decay)
         self._loss, self._records, self._training = loss, records, training
         self._generator, self._resume, self._carried, self._lengths = generator, resume, dict(carried or {}), lengths
@@ -78,19 +84,20 @@ class Fit:
             self._step += 1
             if self._resume is not None and self._step % self._batches and self._resume.due():
                 self._resume.save(self._state())
-        self.last, self._total = self._total / self._records, 0.0
+        self.last, self._total = self._share.total(self._total, self._optimizer.values.device) / self._records, 0.0
         if not math.isfinite(self.last):
             raise NotFiniteError("training left the finite numbers; lower training.learning_rate")
         self._order = self._generator.get_state()
         return self.last
 
     def _learn(self, rows: Tensor) -> None:
-        parts = rows.tensor_split(min(self._training.accumulation, len(rows)))
-        for part in parts:
+        own = self._share.part(rows)
+        for part in own.tensor_split(min(self._training.accumulation, max(len(own), 1))) if len(own) else ():
             with self._precision():
                 value = self._loss(part)
-            (value * (len(part) / len(rows)) if len(parts) > 1 else value).backward()  # type: ignore[no-untyped-call]
+            (value * (len(part) / len(rows)) if len(part) < len(rows) else value).backward()  # type: ignore[no-untyped-call]
             self._total += float(value.detach()) * len(part)
+        self._share.add_up(self._optimizer.gradients)
         done, (start, stop) = self._step / (self._training.epochs * self._batches), self._span
         self._optimizer.step(self._training.learning_rate * rate_at(start + (stop - start) * done))
 
@@ -116,17 +123,23 @@ class Fit:
 def batches(records: int, count: int, generator: torch.Generator, lengths: Tensor | None = None) -> list[Tensor]:
     """``count`` batches of row numbers, int64, that differ by at most one in size, each record in one of them.
 
-    The order is drawn anew at every call. With ``lengths``, each :data:`WINDOW` batches of that order are sorted by length before
+    The order is drawn anew at every call. With ``lengths``, each :func:`window` batches of that order are sorted by length before
     they are cut, and all batches are then shuffled: what is in a batch is still drawn by chance, though not independently.
     """
     rows = torch.randperm(records, generator=generator)
     parts = list(rows.tensor_split(count))
     if lengths is None:
         return parts
-    windows = [torch.cat(parts[start : start + WINDOW]) for start in range(0, count, WINDOW)]
+    wide = window(count)
+    windows = [torch.cat(parts[start : start + wide]) for start in range(0, count, wide)]
     sizes = [len(part) for part in parts]
-    ordered = torch.cat([window[torch.argsort(lengths[window], stable=True)] for window in windows]).split(sizes)  # type: ignore[no-untyped-call]
+    ordered = torch.cat([own[torch.argsort(lengths[own], stable=True)] for own in windows]).split(sizes)  # type: ignore[no-untyped-call]
     return [ordered[place] for place in torch.randperm(count, generator=generator)]
+
+
+def window(count: int) -> int:
+    """Batches that are sorted by length together: a quarter of an epoch's ``count``, from 1 to :data:`WINDOW`."""
+    return min(WINDOW, max(count // WINDOWS, 1))
 
 
 def rate_at(done: float) -> float:

@@ -50,7 +50,7 @@ class MutualTeacher(nn.Module):
 
     def kept(self) -> dict[str, Tensor]:
         """The weights, under names that no term of the objective has."""
-        return {PREFIX + name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return {PREFIX + name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
 
     def go_on(self, alignment: Mapping[str, Tensor]) -> None:
         """Takes over what an earlier round left, if it left any. Raises :class:`CheckpointError` for weights of another shape."""

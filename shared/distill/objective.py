@@ -60,7 +60,7 @@ class Objective(nn.Module):
         """A scalar; ``labels`` int64 ``(batch,)``, -1 where there is none. What the teacher teaches is divided by ``distrust``."""
         records = self._records(student, teacher, labels)
         tasks = self.tasks(labels) if self.tasks is not None else None
-        total, by_record = student.logits.new_zeros(()), torch.zeros(len(labels))
+        total, by_record = student.logits.new_zeros(()), torch.zeros(len(labels), device=labels.device)
         for name, term in self.terms.items():
             losses = term(student, teacher, labels)
             by_record = by_record + self.weights[name] * losses.detach()

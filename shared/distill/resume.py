@@ -39,7 +39,7 @@ class Buffers:
 
     def get_state(self) -> Tensor:
         """One vector, a copy."""
-        return torch.cat([torch.zeros(0), *(tensor.detach().reshape(-1) for tensor in self._tensors)])
+        return torch.cat([torch.zeros(0), *(tensor.detach().reshape(-1).cpu() for tensor in self._tensors)])
 
     def set_state(self, state: Tensor) -> None:
         """Sets them, in place."""

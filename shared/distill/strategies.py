@@ -83,9 +83,9 @@ class Distances:
         """``(batch,)``; ``labels`` int64 ``(batch,)``."""
         if self._heads is None or set(self._strategies) == {"classes"}:
             return state_distance(found, wanted, mask)
-        chosen = [self._strategy(head) for head in self._heads.of(labels).tolist()]
+        chosen = [self._strategy(head) for head in self._heads.of(labels).cpu().tolist()]
         kinds = sorted(set(chosen))
-        rows = [torch.tensor([row for row, one in enumerate(chosen) if one == kind]) for kind in kinds]
+        rows = [torch.tensor([row for row, one in enumerate(chosen) if one == kind]).to(found.device) for kind in kinds]
         masks = [None if mask is None else mask.index_select(0, part) for part in rows]
         states = [(found.index_select(0, part), wanted.index_select(0, part)) for part in rows]
         losses = [DISTANCES[kind](*pair, own) for kind, pair, own in zip(kinds, states, masks, strict=True)]

@@ -53,9 +53,9 @@ class TaskWeights(nn.Module):
             case "fixed":
                 return self._declared
             case "uncertainty":
-                return self._declared * torch.exp(-self.log_variances)
+                return self._declared.to(self.log_variances.device) * torch.exp(-self.log_variances)
             case "speed":
-                return self._declared * self._speeds()
+                return self._declared.to(self.slow.device) * self._speeds()
 
     def forward(self, labels: Tensor) -> Tensor:
         """Each record's factor ``(batch,)``."""
@@ -72,17 +72,17 @@ class TaskWeights(nn.Module):
         if self._kind != "speed" or not self.training:
             return
         found = self._heads.of(labels)
-        for head in sorted(set(found.tolist()) - {NONE}):
+        for head in sorted(set(found.cpu().tolist()) - {NONE}):
             now = losses.detach()[found == head].mean().to(self.fast.dtype)
             for means, keep in ((self.fast, FAST), (self.slow, SLOW)):
                 means[head] = now if not float(means[head]) else means[head].lerp(now, 1 - keep)
 
     def _speeds(self) -> Tensor:
-        present = torch.tensor(self._heads.present)
+        present = torch.tensor(self._heads.present).to(self.slow.device)
         # A head that was not seen yet neither rises nor falls.
         ratios = torch.where(self.slow > 0, self.fast / self.slow.clamp_min(SMALLEST), torch.ones_like(self.slow))[present]
         return torch.ones_like(self.slow).index_copy(0, present, len(present) * torch.softmax(ratios / TEMPERATURE, dim=0))
 
     def _by_record(self, values: Tensor, labels: Tensor, unknown: float) -> Tensor:
-        found = self._heads.of(labels)
+        found, values = self._heads.of(labels), values.to(labels.device)
         return torch.where(found == NONE, torch.full_like(values[:1], unknown), values[found.clamp_min(0)])

@@ -24,6 +24,7 @@ from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
 from shared.models.build import build
 from shared.models.checkpoint import load_model, model_bytes
+from shared.models.device import CPU, device_of, repeatable
 from shared.models.features import Features
 from shared.models.layers import use_dropout
 from shared.models.network import Network, count_parameters, trimmed_for
@@ -52,26 +53,35 @@ class TeacherCard(Frozen):
 
 
 def fit_teacher(
-    records: Records, task: Task, network: NetworkSettings, training: TrainingSettings, *, seed: int, resume: Resume | None = None
+    records: Records,
+    task: Task,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    *,
+    seed: int,
+    resume: Resume | None = None,
+    device: torch.device = CPU,
 ) -> Network:
     """Fits a model on training records that have a label; a seeded fifth of them decides when to stop, and the best epoch is kept.
 
-    Records without a label teach it nothing. With ``resume`` a fit that was killed goes on, bit for bit. Raises
+    Records without a label teach it nothing. With ``resume`` a fit that was killed goes on, bit for bit. It computes on
+    ``device``, and the teacher comes back to the CPU. Raises
     :class:`EmptyInstitutionError` without labelled records and :class:`NotFiniteError` where the fit diverges.
     """
     records = labelled(records)
     if not len(records):
         raise EmptyInstitutionError("there are no labelled training records to fit a teacher on; give the institution some")
-    teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher"))
+    teacher = build(network, task, own_normalisation(task, records), seed=derive(seed, "teacher")).to(device)
     learnt, validated = _parts(records, seed)
     held_out = HeldOut(teacher, validated, PATIENCE) if validated is not None else None
-    for _ in _fit(teacher, learnt, training, seed, held_out, resume):
-        if held_out is not None and held_out.is_enough():
-            break
+    with repeatable(device):
+        for _ in _fit(teacher, learnt, training, seed, held_out, resume):
+            if held_out is not None and held_out.is_enough():
+                break
     use_dropout(teacher, None)
     if held_out is not None:
         held_out.put_back()
-    return teacher.eval()
+    return teacher.to(CPU).eval()
 
 
 def own_normalisation(task: Task, records: Records) -> Normalisation:
@@ -111,13 +121,15 @@ def load_teacher(folder: Path, task: Task | None = None) -> Network:
 def _fit(
     teacher: nn.Module, records: Records, training: TrainingSettings, seed: int, held_out: HeldOut | None, resume: Resume | None
 ) -> Iterator[float]:
+    device = device_of(teacher)
     inputs, labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-    heads, dropout = site_heads(teacher, records.labels), generator(seed, "teacher", "dropout")
+    heads, dropout = site_heads(teacher, records.labels), generator(seed, "teacher", "dropout", device=device)
     term = HardLabels(SMOOTHING) if heads is None else WithinHeads(HardLabels(SMOOTHING), heads)
 
     def loss(rows: Tensor) -> Tensor:
         teacher.train()
-        value: Tensor = term(Features(teacher(trimmed_for(teacher, inputs.index_select(0, rows)))), None, labels.index_select(0, rows))
+        batch = trimmed_for(teacher, inputs.index_select(0, rows)).to(device)
+        value: Tensor = term(Features(teacher(batch)), None, labels.index_select(0, rows).to(device))
         return value.mean()
 
     use_dropout(teacher, dropout)

@@ -15,9 +15,11 @@ from shared.distill.lesson import Lesson
 from shared.distill.loop import Fit
 from shared.distill.mutual import without_teacher
 from shared.distill.resume import Carried, Resume
+from shared.distill.share import ALONE, Share
 from shared.distill.targets import Targets
 from shared.distill.views import Views
 from shared.errors import CheckpointError
+from shared.models.device import CPU, repeatable
 from shared.models.layers import use_dropout
 from shared.models.network import Network
 from shared.models.seeds import generator
@@ -56,6 +58,8 @@ def distil(
     on_epoch: Callable[[float], object] = lambda loss: None,
     mentor: nn.Module | None = None,
     span: tuple[float, float] = (0.0, 1.0),
+    device: torch.device = CPU,
+    share: Share = ALONE,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -67,19 +71,36 @@ def distil(
     weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
-    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part
-    of the falling rate that this fit does (:class:`shared.distill.loop.Fit`). With ``resume`` a fit that was killed
-    goes on. Equal arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training
-    diverges, :class:`CheckpointError` for an alignment of other shapes, or targets of other places, and ``ValueError`` for a mutual
-    teacher that is not given: a student would else learn from labels alone, and nobody would see it.
+    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part of the falling rate
+    that this fit does (:class:`shared.distill.loop.Fit`). With ``resume`` a fit that was killed goes on. The fit computes on
+    ``device``; student, mentor and all that is kept come back to the CPU. Equal arguments give bit-identical students, however often
+    it was, on the CPU; on a GPU as far as :func:`shared.models.device.repeatable` says.
+
+    With a ``share`` of several processes, each called with equal arguments and no ``resume``, all get one student, the same up to
+    rounding as from one process where every loss is a record's own and nothing is dropped out.
+
+    Raises :class:`NotFiniteError` where training diverges, :class:`CheckpointError` for an alignment of other shapes, or targets of
+    other places, and ``ValueError`` for a mutual teacher that is not given: a student would else learn from labels alone, and
+    nobody would see it.
     """
+    _to(device, student, mentor)
     lesson = Lesson(
-        student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head, mentor=mentor
+        student,
+        targets,
+        records,
+        distillation,
+        seed=seed,
+        label_shares=label_shares,
+        wanted=wanted,
+        views=views,
+        head=head,
+        mentor=mentor,
+        device=device,
     )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
     held_out = HeldOut(student, watched, training.patience) if watched is not None else None
-    dropout = generator(seed, "dropout")
+    dropout = generator(seed, "dropout", *([share.rank] if share.rank else []), device=device)
     carried: dict[str, Carried] = {"dropout": dropout, **lesson.carried, **({"held out": held_out} if held_out is not None else {})}
     use_dropout(student, dropout)
     fit = Fit(
@@ -92,17 +113,26 @@ def distil(
         carried=carried,
         lengths=_lengths(student, records, learnt),
         span=span,
+        share=share,
     )
     student.train()
-    for mean in fit:
-        on_epoch(mean)
-        if held_out is not None and held_out.is_enough():
-            break
+    with repeatable(device):
+        for mean in fit:
+            on_epoch(mean)
+            if held_out is not None and held_out.is_enough():
+                break
     if held_out is not None:
         held_out.put_back()
     student.eval()
     use_dropout(student, None)
+    _to(CPU, student, mentor)
     return Outcome(fit.last, lesson.kept(), fit.epoch)
+
+
+def _to(device: torch.device, *models: nn.Module | None) -> None:
+    for model in models:
+        if model is not None:
+            model.to(device)
 
 
 def _load(lesson: Lesson, alignment: AlignmentState | None) -> None:

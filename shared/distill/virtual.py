@@ -36,5 +36,5 @@ class VirtualTeacher(Term):
 
     def _logits(self, labels: Tensor, like: Tensor) -> Tensor:
         other = math.log((1 - self.correct_probability) / (like.shape[-1] - 1))
-        chosen = torch.arange(like.shape[-1]) == labels.unsqueeze(1)
+        chosen = torch.arange(like.shape[-1], device=labels.device) == labels.unsqueeze(1)
         return torch.full_like(like.detach(), other).masked_fill(chosen, math.log(self.correct_probability))

@@ -41,6 +41,10 @@ class Features:
             change(self.logits), tuple(change(state) for state in self.hidden_states), tuple(change(one) for one in self.attentions), mask
         )
 
+    def to(self, device: torch.device) -> Features:
+        """The same features on ``device``."""
+        return self.map(lambda tensor: tensor.to(device))
+
 
 class ModelOutput(Protocol):
     """What Hugging Face models return, by shape alone; ``hidden_states`` and ``attentions`` may be ``None``."""

@@ -39,7 +39,7 @@ class Dropout(nn.Module):
         """Zeroes each value with probability ``rate`` and scales the others by 1 / (1 - rate)."""
         if not self.training or self.generator is None or self.rate == 0.0:
             return values
-        kept = torch.rand(values.shape, generator=self.generator) >= self.rate
+        kept = torch.rand(values.shape, generator=self.generator, device=self.generator.device).to(values.device) >= self.rate
         return values * kept / (1 - self.rate)
 
 

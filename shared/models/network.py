@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shared.models.device import CPU, device_of
 from shared.models.features import Features
 from shared.settings import NetworkSettings
 from shared.task import Task, TextTask
@@ -49,9 +50,11 @@ def predict_logits(model: nn.Module, inputs: NDArray[Any]) -> NDArray[np.float32
     """Logits ``(n, labels)`` of raw records, in batches of :data:`BATCH`, outside training mode."""
     was_training = model.training
     model.eval()
+    device = device_of(model)
     with torch.no_grad():
         batches = [inputs[start : start + BATCH] for start in range(0, max(len(inputs), 1), BATCH)]
-        logits = [model(trimmed_for(model, torch.from_numpy(np.ascontiguousarray(batch)))).to(torch.float32) for batch in batches]
+        parts = [trimmed_for(model, torch.from_numpy(np.ascontiguousarray(batch))).to(device) for batch in batches]
+        logits = [model(part).to(CPU, torch.float32) for part in parts]
     model.train(was_training)
     joined: NDArray[np.float32] = torch.cat(logits).numpy()
     return joined

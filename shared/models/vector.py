@@ -17,7 +17,7 @@ def parameters_in_order(model: nn.Module) -> list[nn.Parameter]:
 
 def to_vector(model: nn.Module) -> NDArray[np.float32]:
     """float32 ``(d,)``, a copy."""
-    parts = [parameter.detach().reshape(-1).to(torch.float32) for parameter in parameters_in_order(model)]
+    parts = [parameter.detach().reshape(-1).to("cpu", torch.float32) for parameter in parameters_in_order(model)]
     vector: NDArray[np.float32] = torch.cat(parts).numpy()
     return vector
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from shared.errors import CheckpointError
 from shared.models.features import Features, from_output
 from shared.models.network import count_parameters
 from shared.task import ImageTask, TabularTask, Task, TextTask
-from shared.teachers.loading import load_classifier
+from shared.teachers.loading import load_classifier, placement
 from shared.teachers.pixels import Pixels, read_pixels
 from shared.teachers.reading import Reader
 from shared.teachers.showing import chosen, damaged, digest_of, label_order
@@ -25,13 +25,14 @@ _DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}
 """Files that can change what the teacher says."""
 
 
-def open_huggingface(folder: Path, task: Task) -> HuggingFaceTeacher:
-    """The classifier in a folder with ``config.json``. Raises :class:`CheckpointError` as :func:`open_teacher` says."""
+def open_huggingface(folder: Path, task: Task, *, device: str = "auto", precision: str = "auto") -> HuggingFaceTeacher:
+    """The classifier in a folder with ``config.json``. Arguments and errors as of :func:`open_teacher`."""
+    place = placement(folder, device, precision)
     match task:
         case TextTask():
-            return TextTeacher(folder, task)
+            return TextTeacher(folder, task, place)
         case ImageTask():
-            return VisionTeacher(folder, task)
+            return VisionTeacher(folder, task, place)
         case TabularTask():
             raise CheckpointError(f"the teacher in {folder} reads texts or images, not rows of a table; choose another teacher")
 
@@ -39,9 +40,9 @@ def open_huggingface(folder: Path, task: Task) -> HuggingFaceTeacher:
 class HuggingFaceTeacher:
     """What texts and images have in common: labels in the task's order, the digest, and the wanted places."""
 
-    def __init__(self, folder: Path, task: Task) -> None:
+    def __init__(self, folder: Path, task: Task, place: Mapping[str, Any]) -> None:
         self._folder = folder
-        self._model: Any = load_classifier(folder, task.family)
+        self._model: Any = load_classifier(folder, task.family, place)
         names = self._model.config.id2label
         self._order = torch.tensor(label_order([str(names[place]) for place in sorted(names)], task, where=folder))
         self.parameters = count_parameters(self._model)
@@ -68,8 +69,8 @@ class HuggingFaceTeacher:
 class TextTeacher(HuggingFaceTeacher):
     """Reads texts as :class:`Reader` says."""
 
-    def __init__(self, folder: Path, task: TextTask) -> None:
-        super().__init__(folder, task)
+    def __init__(self, folder: Path, task: TextTask, place: Mapping[str, Any]) -> None:
+        super().__init__(folder, task, place)
         self._reader = Reader(folder, task, self._model.config)
         self.layers = self._probed()
 
@@ -102,8 +103,8 @@ class TextTeacher(HuggingFaceTeacher):
 class VisionTeacher(HuggingFaceTeacher):
     """Sees images as its ``preprocessor_config.json`` prepares them."""
 
-    def __init__(self, folder: Path, task: ImageTask) -> None:
-        super().__init__(folder, task)
+    def __init__(self, folder: Path, task: ImageTask, place: Mapping[str, Any]) -> None:
+        super().__init__(folder, task, place)
         self._pixels: Pixels = read_pixels(folder, int(getattr(self._model.config, "num_channels", 3)))
         blank = self._found(torch.zeros(1, task.size, task.size, task.channels, dtype=torch.uint8))
         self.layers = max(len(blank.hidden_states) - 1, 0)

@@ -30,15 +30,18 @@ def kind_of(path: Path) -> str:
     return _KINDS[_telling(path)][0]
 
 
-def open_teacher(path: Path, task: Task) -> Teacher:
+def open_teacher(path: Path, task: Task, *, device: str = "auto", precision: str = "auto") -> Teacher:
     """The teacher at ``path``, ready to be shown records of ``task``. No code that lies there is ever run.
 
+    ``device`` and ``precision`` place one from a Hugging Face folder, as :func:`shared.teachers.loading.placement` says; others are as
+    large as they are, on the CPU.
+
     Raises :class:`CheckpointError` where there is none, it is damaged, or it knows other labels or other inputs than the task,
-    and :class:`ConfigError` where a package that it needs is not installed.
+    and :class:`ConfigError` where a package that it needs is not installed, or the device is not there.
     """
     _, module, name = _KINDS[_telling(path)]
-    opener: Callable[[Path, Task], Teacher] = getattr(import_module(f"shared.teachers.{module}"), name)
-    return opener(path, task)
+    opener: Callable[..., Teacher] = getattr(import_module(f"shared.teachers.{module}"), name)
+    return opener(path, task, device=device, precision=precision) if module == "huggingface" else opener(path, task)
 
 
 def lies_at(path: Path) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from shared.distill.adamw import FlatAdamW
-from shared.distill.loop import LAST_RATE, Fit, batches, rate_at
+from shared.distill.loop import LAST_RATE, WINDOW, WINDOWS, Fit, batches, rate_at, window
 from shared.distill.resume import Resume
 from shared.errors import NotFiniteError
 from shared.models.seeds import generator
@@ -144,3 +144,26 @@ def test_batches_by_length_hold_every_record_once_and_waste_less(records: int, b
 
     if records % count == 0:  # uneven batches may by chance put the longest record into a larger one
         assert computed(sorted_) <= computed(mixed)
+
+
+@given(st.integers(1, 1000))
+def test_a_window_is_a_quarter_of_an_epoch_and_never_more_than_the_bound(count: int) -> None:
+    assert 1 <= window(count) <= WINDOW
+    assert window(count) * min(WINDOWS, count) <= count
+    assert window(count) <= window(count + 1)
+
+
+@given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 2**31))
+def test_a_record_leaves_its_window_never(count: int, size: int, seed: int) -> None:
+    records = count * size
+    lengths = torch.randint(1, 60, (records,), generator=generator(seed, "lengths"))
+    place = torch.randperm(records, generator=generator(seed, "b")).argsort()
+    wide = window(count) * size
+    for batch in batches(records, count, generator(seed, "b"), lengths):
+        assert len({int(found) // wide for found in place[batch]}) == 1
+
+
+def test_records_of_few_batches_meet_others_in_every_epoch() -> None:
+    lengths, draws = torch.arange(512), generator(4, "b")
+    longest = [next(set(batch.tolist()) for batch in batches(512, 16, draws, lengths) if 511 in batch) for _ in range(20)]
+    assert len(set.union(*longest)) > 2 * len(longest[0])

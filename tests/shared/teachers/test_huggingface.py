@@ -12,8 +12,9 @@ import torch
 from transformers import AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from shared.data.records import Records
-from shared.errors import CheckpointError, DataError, MissingFileError
+from shared.errors import CheckpointError, ConfigError, DataError, MissingFileError
 from shared.teachers import kind_of, open_teacher
+from shared.teachers.loading import placement
 from tests.support.networks import TABLE
 from tests.support.teachers import IMAGE, LABELS, PREPARED, READERS, SEERS, TEXT, images, make_reader, make_seer, places, texts
 
@@ -125,6 +126,33 @@ def test_an_encoder_without_a_head_is_no_teacher_yet(tmp_path: Path) -> None:
     AutoModel.from_config(READERS["bert"]).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="--kind pretrained --base"):
         open_teacher(tmp_path, TEXT)
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_a_model_goes_where_and_as_what_it_is_asked(tmp_path: Path, precision: str) -> None:
+    folder, records = make_reader(tmp_path, "bert"), texts()
+    plain = open_teacher(folder, TEXT)
+    placed = open_teacher(folder, TEXT, device="cpu", precision=precision)
+    found, expected = (teacher.show(records, **places(teacher)) for teacher in (placed, plain))
+    # What it says depends on its numbers, and what is kept of it must be made again; the same numbers elsewhere say the same.
+    assert (placed.digest == plain.digest) == (precision != "bfloat16")
+    if precision != "bfloat16":
+        assert torch.equal(found.logits, expected.logits)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=0.1, atol=0.05)
+    assert found.logits.dtype == torch.float32
+
+
+def test_the_setting_decides_over_a_gpu_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_reader(tmp_path, "bert")
+    for there in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert placement(folder, "cpu") == {"device_map": "cpu", "dtype": torch.float32}
+        assert placement(folder, "spread", "float32") == {"device_map": "auto", "dtype": torch.float32}
+    assert placement(folder)["dtype"] == torch.bfloat16
+    monkeypatch.undo()
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="device 'cuda' is not there"):
+            open_teacher(folder, TEXT, device="cuda")
 
 
 def test_a_large_model_is_spread_over_the_devices_in_half_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
