@@ -12,7 +12,7 @@ from rapidfuzz import process
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.frozen import Frozen
-from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.settings import DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -128,6 +128,34 @@ class OptimizerSettings(Frozen):
     epsilon: float = Field(default=1e-3, gt=0.0, le=1.0)
 
 
+class _Proxy(ProxyTerms):
+    epochs: int = Field(default=100, ge=1, le=100_000)
+
+
+class RecordsProxy(_Proxy):
+    """A public set of records without labels, on which institutions answer: their answers travel, their weights never do.
+
+    ``path`` is a ``.csv`` file, a ``.npz`` with an array ``inputs`` in the task's raw form, or a folder of images at any depth; a
+    label is not needed, and not looked at. The records travel to each institution once (each round, where
+    ``aggregation.downlink`` is ``full``). ``epochs`` is how often the coordinator's own student sees each of them at the end.
+    """
+
+    source: Literal["records"]
+    path: Path
+
+
+class GeneratedProxy(_Proxy):
+    """As ``RecordsProxy``, with ``records`` table rows that nobody has: numbers from the normal distribution of the masked
+    statistics, categories evenly. Both sides draw the same from the run's seed, so they never travel. Tables alone.
+    """
+
+    source: Literal["generated"]
+    records: int = Field(default=512, ge=1, le=1_000_000)
+
+
+ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]
+
+
 class CompressionSettings(Frozen):
     """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
 
@@ -144,6 +172,10 @@ class FederationConfig(Frozen):
 
     ``fragments`` maps an institution to patterns (``blocks.0.*``) of the student's parameters that it trains; others train all.
     A parameter that fewer than ``aggregation.smallest_cohort`` train stays as it is.
+
+    With ``proxy`` institutions exchange answers to its records in place of weights, so that their students may differ in shape: each
+    has the ``student`` of its own institution.toml, in a simulation the one of ``students`` under its name, else ``student``, which is
+    the coordinator's own and the one that is published.
     """
 
     name: Name
@@ -162,6 +194,8 @@ class FederationConfig(Frozen):
     compression: CompressionSettings = CompressionSettings()
     privacy: PrivacySettings | None = None
     fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
+    proxy: ProxySettings | None = None
+    students: dict[Name, NetworkSettings] = Field(default_factory=dict)
     tokenizer_path: Path | None = None
     initial_path: Path | None = None
 
@@ -187,6 +221,22 @@ class FederationConfig(Frozen):
             raise ValueError("[privacy] accounts for whole updates only; leave out either it or [fragments]")
         return self
 
+    @model_validator(mode="after")
+    def _answers_fit_together(self) -> FederationConfig:
+        if self.proxy is None:
+            if self.students:
+                raise ValueError("students of different shapes cannot share weights; add [proxy], or leave out [students]")
+            return self
+        if self.fragments:
+            raise ValueError("[fragments] are parts of weights, and with [proxy] none travel; leave out one of the two")
+        if self.task.heads:
+            raise ValueError("with [proxy] every institution answers every record among all labels; leave out either it or task.heads")
+        if isinstance(self.proxy, GeneratedProxy) and self.task.family != "tabular":
+            raise ValueError(
+                f"proxy records of family '{self.task.family}' cannot be generated; give public ones: source = \"records\" with a path"
+            )
+        return self
+
 
 class PolicySettings(Frozen):
     """What an institution agrees to. The coordinator cannot weaken it; a violation is a refusal in plain words.
@@ -194,6 +244,9 @@ class PolicySettings(Frozen):
     ``least_noise`` is the least deviation of the honest institutions' noise, in parts of an update's largest norm (0: none
     is asked for). With ``most_epsilon`` its updates, over all runs, cost at most that at ``delta``; rounds beyond, and updates
     without noise, are refused.
+
+    It answers at most ``most_proxy_records`` proxy records (0: none, so it takes part in no federation of answers), and where
+    ``proxy_sha256`` is set, those with this digest alone (``fedstill check federation.toml`` prints it).
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -204,6 +257,8 @@ class PolicySettings(Frozen):
     least_noise: float = Field(default=0.0, ge=0.0)
     most_epsilon: float | None = Field(default=None, gt=0.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+    most_proxy_records: int = Field(default=1_000_000, ge=0)
+    proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.consensus import Consensus
 from shared.distill.depth import Wanted
 from shared.distill.held_out import HeldOut, parted
 from shared.distill.lesson import Lesson
@@ -55,6 +56,7 @@ def distil(
     head: str | None = None,
     on_epoch: Callable[[float], object] = lambda loss: None,
     mentor: nn.Module | None = None,
+    consensus: Consensus | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -66,13 +68,24 @@ def distil(
     weights. With ``label_shares`` of the federation, ``distillation.label_correction`` is applied
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
-    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. With ``resume`` a fit that was killed
-    goes on. Equal arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training
-    diverges, :class:`CheckpointError` for an alignment of other shapes, or targets of other places, and ``ValueError`` for a mutual
-    teacher that is not given: a student would else learn from labels alone, and nobody would see it.
+    ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. The ``consensus`` of all institutions is
+    learnt beside, on records of its own (:mod:`shared.distill.consensus`). With ``resume`` a fit that was killed goes on. Equal
+    arguments give bit-identical students, however often it was. Raises :class:`NotFiniteError` where training diverges,
+    :class:`CheckpointError` for an alignment of other shapes, or targets of other places, and ``ValueError`` for a mutual teacher
+    that is not given: a student would else learn from labels alone, and nobody would see it.
     """
     lesson = Lesson(
-        student, targets, records, distillation, seed=seed, label_shares=label_shares, wanted=wanted, views=views, head=head, mentor=mentor
+        student,
+        targets,
+        records,
+        distillation,
+        seed=seed,
+        label_shares=label_shares,
+        wanted=wanted,
+        views=views,
+        head=head,
+        mentor=mentor,
+        consensus=consensus,
     )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
