@@ -13,7 +13,8 @@ from pathlib import Path
 
 import tomli_w
 
-from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
+from fedstill.sites import check_students
+from shared.config import ArrayData, CsvData, FederationConfig, GeneratedProxy, InstitutionConfig, PolicySettings, SplitSettings
 from shared.data import Split, save_arrays
 from shared.data.text import tokeniser_file
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
@@ -35,8 +36,10 @@ class Workspace:
 def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) -> Workspace:
     """Makes what is missing of a federation over ``sites`` under ``folder``: keys, rosters, configurations, records.
 
-    Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no.
+    Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no, and
+    :class:`ConfigError` for a student of an institution that is none.
     """
+    check_students(config, sites)
     workspace = Workspace(folder, folder / "coordinator", {name: folder / "institutions" / name for name in sorted(sites)})
     tokenizer = _copy_tokeniser(config, workspace.coordinator)
     _write_config(workspace.coordinator / "federation.toml", config.model_copy(update={"tokenizer_path": tokenizer}))
@@ -67,7 +70,7 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
         data=ArrayData(source="arrays", path=records, unlabelled=isinstance(config.data, CsvData | ArrayData) and config.data.unlabelled),
         split=SplitSettings(test_fraction=config.split.test_fraction),
         teacher_path=records.parent / "teacher",
-        student=config.student,
+        student=config.students.get(name, config.student),
         tokenizer_path=tokenizer,
         policy=PolicySettings(
             smallest_cohort=config.aggregation.smallest_cohort,
@@ -75,10 +78,18 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
             longest_clip_norm=config.aggregation.clip_norm,
             most_rounds=10 * config.rounds + 100,
             most_epochs=config.training.epochs,
+            most_proxy_records=_proxy_records(config),
             most_epsilon=config.privacy.epsilon if config.privacy else None,
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),
     )
+
+
+def _proxy_records(config: FederationConfig) -> int:
+    # How many a file holds is known once it is read: then the default's.
+    if config.proxy is None:
+        return 0
+    return config.proxy.records if isinstance(config.proxy, GeneratedProxy) else PolicySettings().most_proxy_records
 
 
 def _copy_tokeniser(config: FederationConfig, home: Path) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import CsvData, RecordsProxy
+from shared.config import CsvData, FederationConfig, GeneratedProxy, RecordsProxy
 from shared.data.arrays import check_inputs, load_npz
 from shared.data.csvfile import read_table
 from shared.data.images import SUFFIXES, read_image
@@ -29,6 +29,17 @@ def read_proxy(proxy: RecordsProxy, task: Task, tokenizer: Path | None = None) -
     if not len(inputs):
         raise DataError(f"{proxy.path} holds no proxy records; give it some")
     return inputs
+
+
+def count_proxy(config: FederationConfig) -> int:
+    """How many proxy records a federation has, 0 without [proxy]; public ones are read. Raises as :func:`read_proxy`."""
+    match config.proxy:
+        case RecordsProxy() as proxy:
+            return len(read_proxy(proxy, config.task, config.tokenizer_path))
+        case GeneratedProxy() as proxy:
+            return proxy.records
+        case None:
+            return 0
 
 
 def generated_proxy(task: TabularTask, normalisation: Normalisation, records: int, *, seed: int) -> NDArray[np.float32]:
