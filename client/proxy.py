@@ -60,7 +60,7 @@ def _inputs(work: AnswerWork, tensors: Mapping[str, NDArray[Any]], task: Task) -
     if work.generated and not isinstance(task, TabularTask):
         raise ProtocolError(f"proxy records of family '{task.family}' cannot be generated; the coordinator must send public ones")
     if work.generated and isinstance(task, TabularTask):
-        inputs: NDArray[Any] = generated_proxy(task, work.normalisation, work.records, seed=work.seed)
+        inputs: NDArray[Any] = generated_proxy(task, work.normalisation, work.records, work.missing, seed=work.seed)
     else:
         inputs = inputs_of(tensors.get("inputs"), task, work.records)
     if inputs_digest(inputs) != work.proxy_sha256:

@@ -45,6 +45,7 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
         records=len(_same_inputs(state, toolbox)),
         proxy_sha256=facts.proxy_sha256,
         generated=isinstance(proxy, GeneratedProxy),
+        missing=proxy.missing if isinstance(proxy, GeneratedProxy) else 0.0,
     )
 
 

@@ -137,7 +137,7 @@ class InstalledToolbox:
             case RecordsProxy() as proxy:
                 return read_proxy(proxy, config.task, config.tokenizer_path)
             case GeneratedProxy() as proxy if isinstance(config.task, TabularTask):
-                return generated_proxy(config.task, normalisation, proxy.records, seed=config.seed)
+                return generated_proxy(config.task, normalisation, proxy.records, proxy.missing, seed=config.seed)
             case _:
                 raise ConfigError("the federation has no proxy records; add [proxy]")
 

@@ -146,11 +146,13 @@ class RecordsProxy(_Proxy):
 
 class GeneratedProxy(_Proxy):
     """As ``RecordsProxy``, with ``records`` table rows that nobody has: numbers from the normal distribution of the masked
-    statistics, categories evenly. Both sides draw the same from the run's seed, so they never travel. Tables alone.
+    statistics, categories evenly, each cell ``missing`` with this probability. Both sides draw the same from the run's seed, so they
+    never travel. Tables alone.
     """
 
     source: Literal["generated"]
     records: int = Field(default=512, ge=1, le=1_000_000)
+    missing: float = Field(default=0.2, ge=0.0, lt=1.0)
 
 
 ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]

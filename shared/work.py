@@ -88,7 +88,8 @@ class AnswerWork(LearningWork):
     to the proxy records differ from the consensus (FedMD, Li & Wang 2019; FedDF, Lin et al. 2020). No weights leave.
 
     ``records`` proxy records have the SHA-256 ``proxy_sha256`` (``shared.answers.inputs_digest``). Blob: the consensus, and
-    the records unless they are ``generated``, which both sides do by themselves (``shared/answers.py``).
+    the records unless they are ``generated``, which both sides do by themselves, with this share of cells ``missing``
+    (``shared/answers.py``, ``shared/data/proxy.py``).
     """
 
     kind: Literal["answer"] = "answer"
@@ -96,6 +97,7 @@ class AnswerWork(LearningWork):
     records: int = Field(ge=1)
     proxy_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     generated: bool = False
+    missing: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class CalibrateRangeWork(Frozen):

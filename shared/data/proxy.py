@@ -42,11 +42,12 @@ def count_proxy(config: FederationConfig) -> int:
             return 0
 
 
-def generated_proxy(task: TabularTask, normalisation: Normalisation, records: int, *, seed: int) -> NDArray[np.float32]:
+def generated_proxy(task: TabularTask, normalisation: Normalisation, records: int, missing: float, *, seed: int) -> NDArray[np.float32]:
     """Rows that nobody has, ``float32 (records, columns)``: the same on both sides, from the seed and the masked statistics.
 
     A numeric column is drawn from the normal distribution with its mean and deviation, a categorical one evenly from its declared
-    values; columns are independent and nothing is missing.
+    values, and each cell is missing with the probability ``missing``; all independently. Without any missing nobody would say
+    what a missing cell means.
     """
     rows = np.empty((records, len(task.columns)), np.float32)
     numeric = dict(zip(task.numeric, zip(normalisation.means, normalisation.deviations, strict=True), strict=True))
@@ -58,6 +59,7 @@ def generated_proxy(task: TabularTask, normalisation: Normalisation, records: in
             mean, deviation = numeric[position]
             # Rounded to float32 at once: how a machine rounds the last bits of a float64 does not show.
             rows[:, position] = mean + deviation * draw.standard_normal(records)
+        rows[generator(seed, "proxy", position, "missing").random(records) < missing, position] = np.nan
     return rows
 
 

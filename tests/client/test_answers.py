@@ -140,8 +140,8 @@ def test_a_killed_round_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: py
 
 
 def test_generated_records_are_answered_without_being_sent(tmp_path: Path) -> None:
-    rows = generated_proxy(TABLE, normalisation(TABLE), COUNT, seed=7)
-    work = answer_work(generated=True, proxy_sha256=inputs_digest(rows))
+    rows = generated_proxy(TABLE, normalisation(TABLE), COUNT, 0.2, seed=7)
+    work = answer_work(generated=True, missing=0.2, proxy_sha256=inputs_digest(rows))
     vector = np.zeros(2 * COUNT, np.float32)
     found = home(tmp_path / "a").perform(work, consensus_blob(vector, None), 1)
     assert same(found, home(tmp_path / "b").perform(answer_work(proxy_sha256=work.proxy_sha256), consensus_blob(vector, rows), 1))

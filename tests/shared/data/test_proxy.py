@@ -67,16 +67,24 @@ def test_what_is_no_proxy_set_is_said(tmp_path: Path) -> None:
 
 
 def test_generated_rows_are_the_same_on_both_sides_and_others_for_another_seed() -> None:
-    one, other = (generated_proxy(TABLE, normalisation(TABLE), 50, seed=7) for _ in range(2))
+    one, other = (generated_proxy(TABLE, normalisation(TABLE), 50, 0.2, seed=7) for _ in range(2))
     assert one.tobytes() == other.tobytes()
-    assert one.tobytes() != generated_proxy(TABLE, normalisation(TABLE), 50, seed=8).tobytes()
-    assert one[:20].tobytes() == generated_proxy(TABLE, normalisation(TABLE), 20, seed=7).tobytes(), "more records keep the first ones"
+    assert one.tobytes() != generated_proxy(TABLE, normalisation(TABLE), 50, 0.2, seed=8).tobytes()
+    assert one[:20].tobytes() == generated_proxy(TABLE, normalisation(TABLE), 20, 0.2, seed=7).tobytes(), "more records keep the first ones"
 
 
 def test_generated_rows_follow_the_masked_statistics() -> None:
-    found = generated_proxy(TABLE, Normalisation(means=(50.0, -2.0), deviations=(10.0, 0.5)), 4000, seed=1).astype(np.float64)
+    found = generated_proxy(TABLE, Normalisation(means=(50.0, -2.0), deviations=(10.0, 0.5)), 4000, 0.0, seed=1).astype(np.float64)
     np.testing.assert_allclose(found[:, [0, 2]].mean(axis=0), [50, -2], atol=0.6)
     np.testing.assert_allclose(found[:, [0, 2]].std(axis=0), [10, 0.5], rtol=0.05)
     assert np.unique(found[:, 1]).tolist() == [0, 1, 2]
     assert np.bincount(found[:, 1].astype(int)).min() > 1200
     assert np.unique(found[:, 3]).tolist() == [0, 1]
+
+
+def test_the_asked_share_of_cells_is_missing_in_every_column() -> None:
+    found = generated_proxy(TABLE, normalisation(TABLE), 4000, 0.25, seed=1)
+    np.testing.assert_allclose(np.isnan(found).mean(axis=0), 0.25, atol=0.03)
+    whole = generated_proxy(TABLE, normalisation(TABLE), 4000, 0.0, seed=1)
+    assert not np.isnan(whole).any()
+    assert (whole[~np.isnan(found)] == found[~np.isnan(found)]).all()
