@@ -63,6 +63,10 @@ def _protocol_complaints(config: InstitutionConfig, plan: Plan) -> Iterable[str]
 def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
     policy = config.policy
     match work:
+        case TrainWork() if "weights" not in policy.updates:
+            yield "it lets no update of its student's weights leave, masked or not (policy.updates)"
+        case AnswerWork() if "answers" not in policy.updates:
+            yield "it lets no answers to proxy records leave, masked or not (policy.updates)"
         case TrainWork() | AnswerWork() if work.training.epochs > policy.most_epochs:
             yield f"{work.training.epochs} local epochs are more than its own {policy.most_epochs} (policy.most_epochs)"
         case AnswerWork() if work.records > policy.most_proxy_records:

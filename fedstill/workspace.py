@@ -14,7 +14,7 @@ from pathlib import Path
 import tomli_w
 
 from fedstill.sites import check_students
-from shared.config import ArrayData, CsvData, FederationConfig, GeneratedProxy, InstitutionConfig, PolicySettings, SplitSettings
+from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
 from shared.data import Split, save_arrays
 from shared.data.text import tokeniser_file
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
@@ -78,18 +78,11 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
             longest_clip_norm=config.aggregation.clip_norm,
             most_rounds=10 * config.rounds + 100,
             most_epochs=config.training.epochs,
-            most_proxy_records=_proxy_records(config),
+            updates=("weights",) if config.proxy is None else ("answers",),
             most_epsilon=config.privacy.epsilon if config.privacy else None,
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),
     )
-
-
-def _proxy_records(config: FederationConfig) -> int:
-    # How many a file holds is known once it is read: then the default's.
-    if config.proxy is None:
-        return 0
-    return config.proxy.records if isinstance(config.proxy, GeneratedProxy) else PolicySettings().most_proxy_records
 
 
 def _copy_tokeniser(config: FederationConfig, home: Path) -> Path | None:

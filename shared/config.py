@@ -247,8 +247,9 @@ class PolicySettings(Frozen):
     is asked for). With ``most_epsilon`` its updates, over all runs, cost at most that at ``delta``; rounds beyond, and updates
     without noise, are refused.
 
-    It answers at most ``most_proxy_records`` proxy records (0: none, so it takes part in no federation of answers), and where
-    ``proxy_sha256`` is set, those with this digest alone (``fedstill check federation.toml`` prints it).
+    ``updates`` are the kinds that may leave it, masked: those of the student's ``weights``, and ``answers`` to proxy records. It answers
+    at most ``most_proxy_records`` of them, and where ``proxy_sha256`` is set, those with this digest alone (``fedstill check
+    federation.toml`` prints it).
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -259,7 +260,8 @@ class PolicySettings(Frozen):
     least_noise: float = Field(default=0.0, ge=0.0)
     most_epsilon: float | None = Field(default=None, gt=0.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
-    most_proxy_records: int = Field(default=1_000_000, ge=0)
+    updates: tuple[Literal["weights", "answers"], ...] = ("weights", "answers")
+    most_proxy_records: int = Field(default=1_000_000, ge=1)
     proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 

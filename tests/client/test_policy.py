@@ -67,7 +67,8 @@ def plan(work: Work = TRAIN, **changed: Any) -> Plan:
 def test_what_it_agrees_to_passes() -> None:
     check_plan(config(), plan(), TRAIN)
     check_plan(config(), plan(StatisticsRangeWork()), StatisticsRangeWork())
-    check_plan(config(most_proxy_records=5, proxy_sha256="a" * 64), plan(ANSWER), ANSWER)
+    check_plan(config(updates=["weights"]), plan(), TRAIN)
+    check_plan(config(updates=["answers"], most_proxy_records=5, proxy_sha256="a" * 64), plan(ANSWER), ANSWER)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,8 @@ def test_what_it_agrees_to_passes() -> None:
         ({"most_epochs": 3}, {}, TRAIN, "4 local epochs are more than its own 3 (policy.most_epochs)"),
         ({"metrics": ["evaluation"]}, {}, StatisticsRangeWork(), "lets no statistics of its records leave"),
         ({"most_epochs": 3}, {}, ANSWER, "4 local epochs are more than its own 3 (policy.most_epochs)"),
+        ({"updates": ["answers"]}, {}, TRAIN, "it lets no update of its student's weights leave, masked or not (policy.updates)"),
+        ({"updates": ["weights"]}, {}, ANSWER, "it lets no answers to proxy records leave, masked or not (policy.updates)"),
         ({"most_proxy_records": 4}, {}, ANSWER, "it answers at most 4 proxy records, not 5 (policy.most_proxy_records)"),
         ({"proxy_sha256": "b" * 64}, {}, ANSWER, "SHA-256 aaaaaaaaaaaaaaaa… are not those it answers (policy.proxy_sha256)"),
         ({"longest_clip_norm": 1.0}, {}, ANSWER, "clip norm 3 is above its own longest clip norm 1 (policy.longest_clip_norm)"),

@@ -40,9 +40,9 @@ def test_institutions_have_the_students_and_the_policy_of_a_federation_of_answer
     found = {name: load_config(InstitutionConfig, home / "institution.toml") for name, home in workspace.institutions.items()}
     assert [name for name, site in found.items() if site.student != config.student] == ["hungary"]
     assert found["hungary"].student.width == 24
-    assert {site.policy.most_proxy_records for site in found.values()} == {9}
+    assert {site.policy.updates for site in found.values()} == {("answers",)}
     assert load_config(FederationConfig, workspace.coordinator / "federation.toml") == config
 
 
 def test_a_federation_of_weights_answers_nothing(tmp_path: Path) -> None:
-    assert institution_config(builtin_federation("heart"), "va", tmp_path / "records.npz").policy.most_proxy_records == 0
+    assert institution_config(builtin_federation("heart"), "va", tmp_path / "records.npz").policy.updates == ("weights",)
