@@ -26,7 +26,7 @@ from shared.secagg.encoding import DTYPES, clip_factor, count_offset, quantise_u
 from shared.secagg.fragments import cells
 from shared.secagg.messages import Plan, Words
 from shared.task import Task
-from shared.work import TrainWork, Work, counter_fields, field_slices
+from shared.work import AnswerWork, TrainWork, Work, counter_fields, field_slices
 
 
 class Contribution(Protocol):
@@ -34,7 +34,7 @@ class Contribution(Protocol):
 
     @property
     def update(self) -> NDArray[np.float32] | None:
-        """The student's change, or ``None`` where the work only counts."""
+        """The change of the student, or of the consensus; ``None`` where the work only counts."""
         ...
 
     @property
@@ -71,7 +71,7 @@ class Encoder:
         """The same arguments give the same words, but for noise. Raises :class:`shared.secagg.errors.IllegalVector`."""
         # The cap is the most that any institution may count for; more records than that weigh no more.
         weight = min(done.weight, plan.weight_cap)
-        if not isinstance(work, TrainWork) or done.update is None:
+        if not isinstance(work, TrainWork | AnswerWork) or done.update is None:
             return Encoded(np.zeros(0, DTYPES[plan.layout.width]), weight, done.counters)
         clip_factor(done.update, plan)  # refuses what is no update before anything is added to it
         own = _within_fragment(done.update, plan, self.institution)
@@ -96,7 +96,7 @@ class Encoder:
         noised: Words = words + noise.astype(words.dtype)  # modulo the ring, as the sum is
         return noised
 
-    def _counted(self, counters: NDArray[np.int64], work: TrainWork, plan: Plan, unclipped: bool) -> NDArray[np.int64]:
+    def _counted(self, counters: NDArray[np.int64], work: TrainWork | AnswerWork, plan: Plan, unclipped: bool) -> NDArray[np.int64]:
         counted = counters.copy()
         place = dict(field_slices(counter_fields(work, self.task)))["unclipped"]
         noise = int(discrete_gaussian(plan.count_noise, 1, self.random)[0]) if plan.count_noise else 0

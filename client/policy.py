@@ -15,6 +15,7 @@ from shared.config import InstitutionConfig
 from shared.errors import PolicyRefusal
 from shared.secagg.messages import Plan
 from shared.work import (
+    AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
     StatisticsMomentsWork,
@@ -62,8 +63,16 @@ def _protocol_complaints(config: InstitutionConfig, plan: Plan) -> Iterable[str]
 def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
     policy = config.policy
     match work:
-        case TrainWork() if work.training.epochs > policy.most_epochs:
+        case TrainWork() if "weights" not in policy.updates:
+            yield "it lets no update of its student's weights leave, masked or not (policy.updates)"
+        case AnswerWork() if "answers" not in policy.updates:
+            yield "it lets no answers to proxy records leave, masked or not (policy.updates)"
+        case TrainWork() | AnswerWork() if work.training.epochs > policy.most_epochs:
             yield f"{work.training.epochs} local epochs are more than its own {policy.most_epochs} (policy.most_epochs)"
+        case AnswerWork() if work.records > policy.most_proxy_records:
+            yield f"it answers at most {policy.most_proxy_records} proxy records, not {work.records} (policy.most_proxy_records)"
+        case AnswerWork() if policy.proxy_sha256 not in (None, work.proxy_sha256):
+            yield f"the proxy records with SHA-256 {work.proxy_sha256[:16]}… are not those it answers (policy.proxy_sha256)"
         case StatisticsRangeWork() | StatisticsMomentsWork() if "statistics" not in policy.metrics:
             yield "it lets no statistics of its records leave, masked or not (policy.metrics)"
         case CalibrateRangeWork() | CalibrateHistogramWork() if "activations" not in policy.metrics:
@@ -78,3 +87,10 @@ def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iter
         yield f"the work '{work.kind}' has {expected} counters in its task, not {plan.layout.counters}; compare the two configurations"
     if (plan.layout.update_words > 0) != trains(work):
         yield f"the work '{work.kind}' does not go with an update of {plan.layout.update_words} words"
+    if isinstance(work, AnswerWork) and plan.layout.update_words != (size := work.records * len(config.task.labels)):
+        yield (
+            f"answers to {work.records} proxy records among its {len(config.task.labels)} labels are {size} words, "
+            f"not {plan.layout.update_words}; compare the two configurations"
+        )
+    if isinstance(work, AnswerWork) and (plan.fragments or config.task.heads):
+        yield "answers have neither fragments nor heads; leave them out of the federation, or leave out [proxy]"

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from client.proxy import open_proxy
+from client.students import StudentStore, student_key
 from shared.config import InstitutionConfig
 from shared.data import Split, load_site
 from shared.data.records import digest_of
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
 from shared.distill.cache import cached_targets, institution_views, order_of
+from shared.distill.consensus import Consensus
 from shared.distill.depth import Wanted
 from shared.distill.evaluation import evaluate
 from shared.distill.heads import Heads, site_heads
@@ -34,15 +37,18 @@ from shared.errors import CheckpointError, ProtocolError
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
+from shared.models.network import predict_logits
 from shared.models.outputs import output_ranges
 from shared.models.seeds import derive
-from shared.settings import DistillationSettings
+from shared.settings import DistillationSettings, NetworkSettings
 from shared.teachers import open_teacher
 from shared.work import (
     FIXED_POINT,
+    AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
+    LearningWork,
     Normalisation,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -79,6 +85,7 @@ class Workbench:
         self._config = config
         self._folder = folder
         self._alignment = AlignmentStore(folder / "state")
+        self._students = StudentStore(folder / "state")
         self._targets: dict[DistillationSettings, tuple[Targets, Wanted]] = {}
 
     def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
@@ -92,8 +99,10 @@ class Workbench:
                 counters = moment_counts(self._config.task, self._split.train, work.exponents)
             case TrainWork():
                 update, counters = self._train(work, _vector(blob), round_number)
+            case AnswerWork():
+                update, counters = self._answer(work, _tensors(blob), round_number)
             case CalibrateRangeWork() | CalibrateHistogramWork():
-                counters = self._calibrate(work, self._student(work.normalisation, _vector(blob)))
+                counters = self._calibrate(work, self._student(work.normalisation, _vector(blob), work.student))
             case GateWork():
                 counters = self._gate(work, _tensors(blob))
         return Contribution(update, len(self._split.train), self._in_order(work, counters))
@@ -106,47 +115,80 @@ class Workbench:
     def _records_digest(self) -> str:
         return digest_of(self._split.train)
 
-    def _student(self, normalisation: Normalisation, vector: NDArray[np.float32]) -> Network:
-        student = build(self._config.student, self._config.task, normalisation, seed=0)
+    def _student(self, normalisation: Normalisation, vector: NDArray[np.float32], settings: NetworkSettings | None = None) -> Network:
+        shape = settings or self._config.student
+        # Whoever names a shape could name one that no memory holds: a block of any family has more numbers than this.
+        if settings is not None and shape.depth * shape.width**2 > vector.size:
+            raise ProtocolError(
+                f"a student of width {shape.width} and depth {shape.depth} has more than the {vector.size} numbers that came"
+            )
+        student = build(shape, self._config.task, normalisation, seed=0)
         load_vector(student, vector)
         return student
 
     def _train(self, work: TrainWork, vector: NDArray[np.float32], round_number: int) -> tuple[NDArray[np.float32], Counters]:
         student = self._student(work.normalisation, vector)
         counters = self._evaluate(student)
+        with only_fragment(student, work.fragments.get(self._config.name)):
+            training = self._learn(work, student, round_number, vector)
+        heads = site_heads(student, self._split.train.labels, self._config.head)
+        if heads is None:
+            return to_vector(student) - vector, {**counters, **training}
+        update = _own_outputs(to_vector(student) - vector, student, heads)
+        return update, {**counters, **training, **_head_weights(heads, len(self._split.train))}
+
+    def _answer(self, work: AnswerWork, tensors: Mapping[str, NDArray[Any]], round_number: int) -> tuple[NDArray[np.float32], Counters]:
+        proxy = open_proxy(work, tensors, self._config.task)
+        student, key = self._own_student(work), student_key(self._config, work)
+        counters = self._evaluate(student)
+        # Nobody has answered anything before the first round: there is no consensus to learn from.
+        consensus = Consensus(proxy.inputs, proxy.table, work.proxy.weight, work.proxy.temperature) if work.version else None
+        training = self._learn(work, student, round_number, np.concatenate([to_vector(student), proxy.vector]), consensus)
+        self._students.save(work.version, key, to_vector(student))
+        return proxy.update(predict_logits(student, proxy.inputs), work.proxy.bound), {**counters, **training}
+
+    def _own_student(self, work: AnswerWork) -> Network:
+        vector = self._students.load(work.version, student_key(self._config, work))
+        if vector is not None:
+            return self._student(work.normalisation, vector)
+        if work.version:
+            _LOG.warning("there is no student of this institution's own from an earlier round of the run; it starts anew")
+        seed = derive(self._config.seed, self._config.name, work.seed, "own student")
+        return build(self._config.student, self._config.task, work.normalisation, seed=seed)
+
+    def _learn(
+        self, work: LearningWork, student: Network, round_number: int, start: NDArray[np.float32], consensus: Consensus | None = None
+    ) -> Counters:
+        """Distils in place; ``start`` is everything that came and is learnt from, for it names the fit that a killed one goes on as."""
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
         device = chosen_device(self._config.device)
-        key = _fit_key(work, vector, seed, alignment, f"{self._records_digest} {device}")
+        key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device}")
         resume = Resume(self._folder / "state" / "fit.safetensors", key)
-        with only_fragment(student, work.fragments.get(self._config.name)):
-            outcome = distil(
-                student,
-                targets,
-                self._split.train,
-                work.training,
-                work.distillation,
-                seed=seed,
-                alignment=alignment,
-                label_shares=work.label_shares,
-                wanted=wanted,
-                views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
-                resume=resume,
-                head=self._config.head,
-                mentor=self._mentor(work.distillation),
-                span=work.span,
-                device=device,
-            )
+        outcome = distil(
+            student,
+            targets,
+            self._split.train,
+            work.training,
+            work.distillation,
+            seed=seed,
+            alignment=alignment,
+            label_shares=work.label_shares,
+            wanted=wanted,
+            views=self._views(work.distillation, work.version * work.training.epochs) if work.distillation.views > 1 else None,
+            resume=resume,
+            head=self._config.head,
+            mentor=self._mentor(work.distillation),
+            consensus=consensus,
+            span=work.span,
+            device=device,
+        )
         self._alignment.save(work.version, outcome.alignment)
         resume.done()
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
-        training = {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
-        heads = site_heads(student, self._split.train.labels, self._config.head)
-        if heads is None:
-            return to_vector(student) - vector, {**counters, **training}
-        return _own_outputs(to_vector(student) - vector, student, heads), {**counters, **training, **_head_weights(heads, records)}
+        return {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
 
     def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
         if distillation.teacher != "own":
@@ -215,7 +257,7 @@ class Workbench:
         return np.concatenate(parts).astype(np.int64)
 
 
-def _fit_key(work: TrainWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str) -> str:
+def _fit_key(work: LearningWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str) -> str:
     """Names exactly one fit: another round, another student, another plan, other ``records`` or another device start anew."""
     digest = hashlib.sha256(work.canonical() + f"{seed} {records}".encode() + vector.tobytes())
     for name, tensor in sorted(alignment.items()):

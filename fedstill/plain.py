@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from server.annealing import span
 from server.optimizer import Moments, step
-from server.phases import decode_counters, next_clip_norm, span
+from server.phases import decode_counters, next_clip_norm
 from server.state import vector_blob
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_site
@@ -43,7 +44,9 @@ def train_plainly(config: FederationConfig, homes: Mapping[str, Path]) -> nn.Mod
     vector = to_vector(student)
     moments: Moments = {}
     with tempfile.TemporaryDirectory() as scratch:
-        benches = {name: Workbench(_site(home), Path(scratch) / name) for name, home in homes.items()}
+        # Weights are averaged here, so all have the federation's student, whatever shapes their own have.
+        sites = {name: _site(home).model_copy(update={"student": config.student}) for name, home in homes.items()}
+        benches = {name: Workbench(site, Path(scratch) / name) for name, site in sites.items()}
         clip_norm = config.aggregation.clip_norm
         for version in range(config.rounds):
             vector, moments, unclipped = _round(config, benches, vector, moments, scales, version, clip_norm, output_ranges(student))

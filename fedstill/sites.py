@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from shared.config import FederationConfig
 from shared.data import Records, Split
 from shared.errors import ConfigError
 
@@ -31,6 +32,14 @@ def resize(sites: Mapping[str, Split], count: int, *, seed: int) -> dict[str, Sp
         (train_a, train_b), (test_a, test_b) = _halves(split.train, rng), _halves(split.test, rng)
         chosen[f"{name}-1"], chosen[f"{name}-2"] = Split(train_a, test_a), Split(train_b, test_b)
     return dict(sorted(chosen.items()))
+
+
+def check_students(config: FederationConfig, names: Iterable[str]) -> None:
+    """Raises :class:`ConfigError` where ``config.students`` has one for an institution that is none of ``names``."""
+    known = sorted(names)
+    unknown = sorted(set(config.students) - set(known))
+    if unknown:
+        raise ConfigError(f"[students] has '{unknown[0]}', which is none of the institutions: {', '.join(known)}")
 
 
 def _halves(records: Records, rng: np.random.Generator) -> tuple[Records, Records]:

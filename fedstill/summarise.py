@@ -30,7 +30,7 @@ def summarise(
     training = [record for record in result.rounds if record.phase == "train"]
     closed = [record for record in training if record.status == "closed"]
     sent = {name: float(np.mean([record.bytes_up.get(name, 0) for record in closed])) for name in workspace.institutions}
-    parameters = figures["fedstill"].parameters or 1
+    numbers = _logits(plan) or figures["fedstill"].parameters or 1
     privacy = privacy_planner(plan.federation)
     return Summary(
         name=plan.federation.name,
@@ -48,14 +48,21 @@ def summarise(
         metrics=dict(figures),
         agreement=agreement,
         bytes_up_per_round=sent,
-        bytes_up_per_parameter=float(np.mean(list(sent.values()))) / parameters,
-        bytes_down_per_parameter=_bytes_down(closed) / parameters,
+        bytes_up_per_parameter=float(np.mean(list(sent.values()))) / numbers,
+        bytes_down_per_parameter=_bytes_down(closed) / numbers,
+        answers=plan.federation.proxy is not None,
         machine=describe_machine(),
         seed=plan.federation.seed,
         epsilon=privacy.spent(result.rounds) if privacy is not None else None,
         delta=privacy.settings.delta if privacy is not None else None,
         notes=tuple(note for record in result.rounds for note in _notes(record)),
     )
+
+
+def _logits(plan: ExperimentPlan) -> int:
+    from shared.data.proxy import count_proxy
+
+    return count_proxy(plan.federation) * len(plan.federation.task.labels)
 
 
 def _bytes_down(training: Sequence[RoundRecord]) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tomli_w
 
+from fedstill.sites import check_students
 from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
 from shared.data import Split, save_arrays
 from shared.data.text import tokeniser_file
@@ -35,8 +36,10 @@ class Workspace:
 def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) -> Workspace:
     """Makes what is missing of a federation over ``sites`` under ``folder``: keys, rosters, configurations, records.
 
-    Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no.
+    Safe to call again: nothing that exists is changed. Raises :class:`ResourceError` where the disk says no, and
+    :class:`ConfigError` for a student of an institution that is none.
     """
+    check_students(config, sites)
     workspace = Workspace(folder, folder / "coordinator", {name: folder / "institutions" / name for name in sorted(sites)})
     tokenizer = _copy_tokeniser(config, workspace.coordinator)
     _write_config(workspace.coordinator / "federation.toml", config.model_copy(update={"tokenizer_path": tokenizer}))
@@ -67,7 +70,7 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
         data=ArrayData(source="arrays", path=records, unlabelled=isinstance(config.data, CsvData | ArrayData) and config.data.unlabelled),
         split=SplitSettings(test_fraction=config.split.test_fraction),
         teacher_path=records.parent / "teacher",
-        student=config.student,
+        student=config.students.get(name, config.student),
         tokenizer_path=tokenizer,
         policy=PolicySettings(
             smallest_cohort=config.aggregation.smallest_cohort,
@@ -76,6 +79,7 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
             most_rounds=10 * config.rounds + 100,
             most_epochs=config.training.epochs,
             lone_heads=config.aggregation.lone_heads,
+            updates=("weights",) if config.proxy is None else ("answers",),
             most_epsilon=config.privacy.epsilon if config.privacy else None,
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
         ),

@@ -43,7 +43,7 @@ from shared.errors import RunError
 from shared.exchange import Exchange
 
 CHECKPOINTS_KEPT = 2
-"""Checkpoints, student versions and deltas that stay in a run's folder; the newest is the one a run goes on from."""
+"""Checkpoints, versions of what goes down and deltas that stay in a run's folder; the newest is the one a run goes on from."""
 FREE_SETTINGS = ("deadline_s", "most_void_rounds")
 """Settings of [aggregation] that may change between two starts of a run: they do not change its student."""
 
@@ -106,7 +106,7 @@ class Coordinator:
                 phase = state.facts.phase
                 self._emit(run, PhaseStarted(phase=phase))
             if self._budget_is_spent(run, state):
-                state = end_training(state)
+                state = end_training(state, kit)
                 continue
             state = self._round(run, folder, state, kit)
         return self._publish(run, folder, state, kit)
@@ -264,6 +264,7 @@ def _binding(config: bytes) -> object:
 
 
 def _forget_old(folder: Path) -> None:
-    for pattern in ("state-r*.safetensors", "student-v*.safetensors", f"student-v*{DELTA_SUFFIX}"):
+    models = [f"{kind}-v*{suffix}" for kind in ("student", "consensus") for suffix in (".safetensors", DELTA_SUFFIX)]
+    for pattern in ("state-r*.safetensors", *models):
         for path in sorted(folder.glob(pattern))[:-CHECKPOINTS_KEPT]:
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ delta to whoever holds the one before, and whole to everyone else: to those who 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.records import StoredRound
-from server.state import DELTA_SUFFIX, RunState, student_file, vector_blob
+from server.state import DELTA_SUFFIX, RunState, file_before, vector_blob
 from shared.config import Downlink
 from shared.deltas import moved, pack, quantise
 from shared.errors import NotFiniteError
@@ -31,11 +31,16 @@ class Move:
     delta: bytes = b""
 
 
-def move_to(target: NDArray[np.float32], state: RunState, downlink: Downlink) -> Move:
+def move_to(
+    target: NDArray[np.float32],
+    state: RunState,
+    downlink: Downlink,
+    content: Callable[[NDArray[np.float32]], bytes] = vector_blob,
+) -> Move:
     """From the state's student towards ``target`` plus what was left over before: all the way, or as far as a delta goes.
 
-    What is left over is the difference in ``float64``, the rounding of the moved vector included. Raises
-    :class:`NotFiniteError` where the optimiser has left the numbers.
+    ``content`` is the form in which a vector travels whole; it ends in the vector. What is left over is the difference in
+    ``float64``, the rounding of the moved vector included. Raises :class:`NotFiniteError` where the optimiser has left the numbers.
     """
     if downlink == "full":
         return Move(target)
@@ -46,7 +51,7 @@ def move_to(target: NDArray[np.float32], state: RunState, downlink: Downlink) ->
     if not np.isfinite(vector).all():
         raise NotFiniteError("the student holds a NaN or an infinity; lower optimizer.learning_rate")
     residual = change - (vector.astype(np.float64) - before)
-    return Move(vector, residual, pack(delta, vector_blob(state.vector), vector_blob(vector)))
+    return Move(vector, residual, pack(delta, content(state.vector), content(vector)))
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,9 @@ class RoundModel:
         path = folder / stored.blob
         beside = path.with_suffix(DELTA_SUFFIX)
         delta = read_bytes(beside, what="delta of the round") if beside.exists() else b""
-        return cls(stored.blob, student_file(stored.version - 1), read_bytes(path, what="model of the round"), delta, held_files(rounds))
+        # What a delta starts from; of a file without versions there is none.
+        base = file_before(stored.blob) if delta else ""
+        return cls(stored.blob, base, read_bytes(path, what="model of the round"), delta, held_files(rounds))
 
     def blob_for(self, institution: str) -> bytes:
         """The shortest form that this institution can be expected to read."""

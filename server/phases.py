@@ -2,8 +2,9 @@
 
     statistics-range → statistics-moments → train × rounds → calibrate-range → calibrate-histogram → gate → publish
 
-The first is skipped where no input column is numeric. ``publish`` needs no institution and is not here
-(``server/toolbox.py``).
+The first is skipped where no input column is numeric. With ``[proxy]`` the training rounds exchange answers
+(``server/answers.py``), and the last of them ends with the coordinator's own student, which the phases after it go on with.
+``publish`` needs no institution and is not here (``server/toolbox.py``).
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from server import answers
+from server.annealing import span
 from server.downlink import move_to
 from server.optimizer import step
-from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, student_file, vector_blob
+from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
 from shared.errors import ConfigError
 from shared.heads import balanced, figures
 from shared.secagg.messages import Fragment
+from shared.settings import NetworkSettings
 from shared.task import Task, numeric_inputs
 from shared.work import (
     FIXED_POINT,
@@ -112,9 +116,10 @@ def first_state(config: FederationConfig) -> RunState:
     return RunState(Facts(phase="statistics-moments" if skips_range else "statistics-range", exponents=exponents))
 
 
-def end_training(state: RunState) -> RunState:
-    """The state in which no update follows any more."""
-    return _after(state, "calibrate-range", state.facts.metrics)
+def end_training(state: RunState, kit: Kit) -> RunState:
+    """The state in which no update follows any more; a consensus becomes the student that learnt from it."""
+    after = _after(state, "calibrate-range", state.facts.metrics)
+    return after if kit.config.proxy is None else answers.settled(after, kit.config, kit.toolbox)
 
 
 def weight_cap(weight: int, institutions: int) -> int:
@@ -139,17 +144,6 @@ def next_clip_norm(clip_norm: float, unclipped: float, settings: AggregationSett
     within = min(1.0, max(0.0, unclipped))
     moved = before * math.exp(-settings.clip_rate * (within - settings.clip_quantile))
     return min(settings.clip_norm, max(moved, settings.clip_norm * SMALLEST_CLIP))
-
-
-def span(version: int, config: FederationConfig) -> tuple[float, float]:
-    """The part of the run's falling rate that the round after ``version`` updates does; all of it where each round has its own.
-
-    The rounds of a run together go down the very curve of one fit of as many epochs (McMahan-style averaging does not converge under
-    a constant rate: Li et al. 2020, "On the convergence of FedAvg on non-IID data", theorem 1 and section 3.3).
-    """
-    if config.training.annealing == "round":
-        return 0.0, 1.0
-    return version / config.rounds, (version + 1) / config.rounds
 
 
 class StatisticsRange:
@@ -182,47 +176,31 @@ class StatisticsMoments:
             normalisation=normalisation,
             weight_cap=weight_cap(sums.weight, len(sums.survivors)),
         )
-        return replace(after, vector=kit.toolbox.initial(normalisation))
+        # Made where it is not needed yet, too: what cannot be made should fail before anyone trains.
+        first = kit.toolbox.initial(normalisation)
+        return replace(after, vector=first) if kit.config.proxy is None else answers.begun(after, kit.config, kit.toolbox)
 
 
 class Train:
-    """One round of distillation."""
+    """One round of distillation: of the student, or with ``[proxy]`` of students that stay where they are."""
 
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Evaluate the student, then distil it."""
-        config, facts = kit.config, state.facts
-        work = TrainWork(
-            version=facts.version,
-            seed=config.seed,
-            normalisation=facts.normalisation,
-            training=config.training,
-            distillation=config.distillation,
-            label_shares=facts.label_shares,
-            error_feedback=config.aggregation.error_feedback,
-            span=span(facts.version, config),
-            fragments=config.fragments,
-            head_owners=config.head_owners,
-        )
-        return replace(
-            _with_student(work, state),
-            update_words=state.vector.size,
-            weight_cap=facts.weight_cap,
-            clip_norm=facts.clip_norm,
-            fragments=kit.toolbox.fragments(_student(state)) if config.fragments else {},
-        )
+        return _learning(state, kit) if kit.config.proxy is None else _answering(state, kit)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
         target, moments = step(state.vector, _mean(state, sums, kit), state.moments, kit.config.optimizer)
-        move = move_to(target, state, kit.config.aggregation.downlink)
+        content = vector_blob if kit.config.proxy is None else answers.content(state, kit.config, kit.toolbox)
+        move = move_to(target, state, kit.config.aggregation.downlink, content)
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
-        following: PhaseName = "train" if version < kit.config.rounds else "calibrate-range"
         shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
         unclipped = float(sums.counters["unclipped"][0]) / len(sums.survivors)
         clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)
-        after = _after(state, following, metrics, version=version, label_shares=shares, clip_norm=clip_norm)
-        return replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
+        after = _after(state, "train", metrics, version=version, label_shares=shares, clip_norm=clip_norm)
+        after = replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
+        return after if version < kit.config.rounds else end_training(after, kit)
 
 
 class CalibrateRange:
@@ -231,7 +209,7 @@ class CalibrateRange:
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Counts by power of two for each tensor of the float graph."""
         tensors = kit.toolbox.tensors(_student(state))
-        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors), state)
+        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(kit)), state)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Chooses the range of each tensor's histogram."""
@@ -247,7 +225,9 @@ class CalibrateHistogram:
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Histograms."""
         facts = state.facts
-        work = CalibrateHistogramWork(normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs)
+        work = CalibrateHistogramWork(
+            normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs, student=_shape(kit)
+        )
         return _with_student(work, state)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
@@ -288,6 +268,34 @@ def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dic
     return {name: counters[place].astype(np.int64) for name, place in field_slices(counter_fields(work, task))}
 
 
+def _learning(state: RunState, kit: Kit) -> Asked:
+    config, facts = kit.config, state.facts
+    work = TrainWork(
+        version=facts.version,
+        seed=config.seed,
+        normalisation=facts.normalisation,
+        training=config.training,
+        distillation=config.distillation,
+        label_shares=facts.label_shares,
+        error_feedback=config.aggregation.error_feedback,
+        span=span(facts.version, config),
+        fragments=config.fragments,
+        head_owners=config.head_owners,
+    )
+    fragments = kit.toolbox.fragments(_student(state)) if config.fragments else {}
+    return _with_update(replace(_with_student(work, state), fragments=fragments), state)
+
+
+def _answering(state: RunState, kit: Kit) -> Asked:
+    work = answers.work(state, kit.config, kit.toolbox)
+    blob = answers.content(state, kit.config, kit.toolbox)(state.vector)
+    return _with_update(Asked(work, blob, state.delta, consensus_file(state.facts.version)), state)
+
+
+def _with_update(asked: Asked, state: RunState) -> Asked:
+    return replace(asked, update_words=state.vector.size, weight_cap=state.facts.weight_cap, clip_norm=state.facts.clip_norm)
+
+
 def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
     if not kit.config.task.heads:
         return sums.mean
@@ -296,6 +304,11 @@ def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
 
 def _student(state: RunState) -> Student:
     return Student(state.vector, state.facts.normalisation)
+
+
+def _shape(kit: Kit) -> NetworkSettings | None:
+    # Institutions whose weights never travel may have students of other shapes than the coordinator's.
+    return None if kit.config.proxy is None else kit.config.student
 
 
 def _with_student(work: Work, state: RunState) -> Asked:

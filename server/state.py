@@ -30,8 +30,8 @@ _MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
 
 
 class Facts(Frozen):
-    """The part of the state that is not an array. ``version`` counts the updates applied to the student; ``clip_norm`` is the
-    next round's (0: the one of the settings)."""
+    """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
+    ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel."""
 
     phase: PhaseName
     version: int = 0
@@ -39,6 +39,7 @@ class Facts(Frozen):
     clip_norm: float = 0.0
     exponents: tuple[int, ...] = ()
     normalisation: Normalisation = Normalisation()
+    proxy_sha256: str = ""
     label_shares: tuple[float, ...] = ()
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
@@ -51,6 +52,9 @@ class Facts(Frozen):
 @dataclass(frozen=True)
 class RunState:
     """Facts, the student ``float32 (d,)`` (empty before the first training round), and the optimiser's moments.
+
+    Where institutions exchange answers, ``vector`` is the consensus (``shared/answers.py``) until the last of those rounds, and the
+    student that learnt from it from then on.
 
     ``residual float64 (d,)`` is what packing has left over for the next delta, ``delta`` the packed delta from the student
     one version before; both are empty before the first update and where the student goes down whole.
@@ -92,6 +96,18 @@ class RunState:
 def student_file(version: int) -> str:
     """The name of a student's content in the run's folder; its delta lies beside it with the suffix :data:`DELTA_SUFFIX`."""
     return f"student-v{version:05d}.safetensors"
+
+
+def consensus_file(version: int) -> str:
+    """As :func:`student_file`, for a consensus."""
+    return f"consensus-v{version:05d}.safetensors"
+
+
+def file_before(name: str) -> str:
+    """The file of the version one before that of ``name``, which one of the two above has named."""
+    head, _, tail = name.rpartition("-v")
+    version, _, suffix = tail.partition(".")
+    return f"{head}-v{int(version) - 1:05d}.{suffix}"
 
 
 def vector_blob(vector: NDArray[np.float32]) -> bytes:

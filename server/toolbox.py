@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,14 @@ class Toolbox(Protocol):
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         """The student's first parameters, from the federation's seed."""
+        ...
+
+    def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
+        """The proxy records of a federation of answers, in the task's raw form."""
+        ...
+
+    def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The parameters of a student that learnt from the proxy records and the consensus ``(records, labels)`` alone."""
         ...
 
     def fragments(self, student: Student) -> Mapping[str, Fragment]:

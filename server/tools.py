@@ -14,8 +14,11 @@ from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
+from shared.config import GeneratedProxy, RecordsProxy
+from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.secagg.messages import Fragment
+from shared.task import TabularTask
 from shared.work import Normalisation
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ class InstalledToolbox:
     def __init__(self, site: CoordinatorSite) -> None:
         self._site = site
         self._config = site.config
+        self._proxy: tuple[Normalisation, NDArray[Any]] | None = None
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         """Each numeric column's exponent."""
@@ -48,6 +52,19 @@ class InstalledToolbox:
 
         self._tokenizer()  # What would fail when the artifact is signed should fail before anyone trains.
         return to_vector(first_student(self._config, normalisation))
+
+    def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
+        """The proxy records, read or drawn once and kept."""
+        if self._proxy is None or self._proxy[0] != normalisation:
+            self._proxy = normalisation, self._proxy_inputs(normalisation)
+        return self._proxy[1]
+
+    def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The student that is published where institutions exchange answers."""
+        from shared.distill.from_consensus import student_of_consensus
+        from shared.models import to_vector
+
+        return to_vector(student_of_consensus(self._config, normalisation, self.proxy(normalisation), consensus))
 
     def fragments(self, student: Student) -> Mapping[str, Fragment]:
         """From the patterns of federation.toml."""
@@ -112,6 +129,18 @@ class InstalledToolbox:
         write_artifact(folder, files[gate.winner], manifest, self._site.identity, self._tokenizer())
         return folder
 
+    def _proxy_inputs(self, normalisation: Normalisation) -> NDArray[Any]:
+        from shared.data.proxy import generated_proxy, read_proxy
+
+        config = self._config
+        match config.proxy:
+            case RecordsProxy() as proxy:
+                return read_proxy(proxy, config.task, config.tokenizer_path)
+            case GeneratedProxy() as proxy if isinstance(config.task, TabularTask):
+                return generated_proxy(config.task, normalisation, proxy.records, proxy.missing, seed=config.seed)
+            case _:
+                raise ConfigError("the federation has no proxy records; add [proxy]")
+
     def _tokenizer(self) -> bytes | None:
         from shared.data.text import read_tokeniser
 
@@ -135,6 +164,7 @@ class InstalledToolbox:
             **self._privacy(publication),
             student_digest=digest,
             initial_digest=self._initial_digest(),
+            proxy_digest=publication.state.facts.proxy_sha256 or None,
         )
 
     def _initial_digest(self) -> str | None:

@@ -12,7 +12,7 @@ from rapidfuzz import process
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.frozen import Frozen
-from shared.settings import DeviceName, DistillationSettings, NetworkSettings, TrainingSettings
+from shared.settings import DeviceName, DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -130,6 +130,36 @@ class OptimizerSettings(Frozen):
     epsilon: float = Field(default=1e-3, gt=0.0, le=1.0)
 
 
+class _Proxy(ProxyTerms):
+    epochs: int = Field(default=100, ge=1, le=100_000)
+
+
+class RecordsProxy(_Proxy):
+    """A public set of records without labels, on which institutions answer: their answers travel, their weights never do.
+
+    ``path`` is a ``.csv`` file, a ``.npz`` with an array ``inputs`` in the task's raw form, or a folder of images at any depth; a
+    label is not needed, and not looked at. The records travel to each institution once (each round, where
+    ``aggregation.downlink`` is ``full``). ``epochs`` is how often the coordinator's own student sees each of them at the end.
+    """
+
+    source: Literal["records"]
+    path: Path
+
+
+class GeneratedProxy(_Proxy):
+    """As ``RecordsProxy``, with ``records`` table rows that nobody has: numbers from the normal distribution of the masked
+    statistics, categories evenly, each cell ``missing`` with this probability. Both sides draw the same from the run's seed, so they
+    never travel. Tables alone.
+    """
+
+    source: Literal["generated"]
+    records: int = Field(default=512, ge=1, le=1_000_000)
+    missing: float = Field(default=0.2, ge=0.0, lt=1.0)
+
+
+ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]
+
+
 class CompressionSettings(Frozen):
     """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
 
@@ -150,6 +180,10 @@ class FederationConfig(Frozen):
 
     ``head_owners`` maps each head of a task with several to the institutions that have records of it, unless
     ``aggregation.lone_heads``. It travels in every plan, and each institution compares it with its own records.
+
+    With ``proxy`` institutions exchange answers to its records in place of weights, so that their students may differ in shape: each
+    has the ``student`` of its own institution.toml, in a simulation the one of ``students`` under its name, else ``student``, which is
+    the coordinator's own and the one that is published.
     """
 
     name: Name
@@ -169,6 +203,8 @@ class FederationConfig(Frozen):
     privacy: PrivacySettings | None = None
     fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     head_owners: dict[str, tuple[Name, ...]] = Field(default_factory=dict)
+    proxy: ProxySettings | None = None
+    students: dict[Name, NetworkSettings] = Field(default_factory=dict)
     tokenizer_path: Path | None = None
     initial_path: Path | None = None
 
@@ -215,6 +251,22 @@ class FederationConfig(Frozen):
             raise ValueError("[privacy] accounts for whole updates only; leave out either it or [fragments]")
         return self
 
+    @model_validator(mode="after")
+    def _answers_fit_together(self) -> FederationConfig:
+        if self.proxy is None:
+            if self.students:
+                raise ValueError("students of different shapes cannot share weights; add [proxy], or leave out [students]")
+            return self
+        if self.fragments:
+            raise ValueError("[fragments] are parts of weights, and with [proxy] none travel; leave out one of the two")
+        if self.task.heads:
+            raise ValueError("with [proxy] every institution answers every record among all labels; leave out either it or task.heads")
+        if isinstance(self.proxy, GeneratedProxy) and self.task.family != "tabular":
+            raise ValueError(
+                f"proxy records of family '{self.task.family}' cannot be generated; give public ones: source = \"records\" with a path"
+            )
+        return self
+
 
 class PolicySettings(Frozen):
     """What an institution agrees to. The coordinator cannot weaken it; a violation is a refusal in plain words.
@@ -223,6 +275,10 @@ class PolicySettings(Frozen):
     is asked for). With ``most_epsilon`` its updates, over all runs, cost at most that at ``delta``; rounds beyond, and updates
     without noise, are refused. Without ``lone_heads`` it lets nothing leave of a head of which fewer than ``smallest_cohort``
     institutions have records: what a sum says of such a head is nearly one institution's own update.
+
+    ``updates`` are the kinds that may leave it, masked: those of the student's ``weights``, and ``answers`` to proxy records. It answers
+    at most ``most_proxy_records`` of them, and where ``proxy_sha256`` is set, those with this digest alone (``fedstill check
+    federation.toml`` prints it).
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -234,6 +290,9 @@ class PolicySettings(Frozen):
     most_epsilon: float | None = Field(default=None, gt=0.0)
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
     lone_heads: bool = False
+    updates: tuple[Literal["weights", "answers"], ...] = ("weights", "answers")
+    most_proxy_records: int = Field(default=1_000_000, ge=1)
+    proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

@@ -118,3 +118,15 @@ class DistillationSettings(Frozen):
     previous_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
     views: int = Field(default=1, ge=1, le=1000)
     top_k: int = Field(default=0, ge=0, le=100_000)
+
+
+class ProxyTerms(Frozen):
+    """How answers on the proxy records are exchanged and learnt from (``shared/answers.py``, ``shared/distill/consensus.py``).
+
+    ``weight`` is how much the consensus counts beside an institution's own lessons, at ``temperature``. ``bound`` is the largest
+    magnitude of a logit that is answered: a record's logits are centred, and scaled down where one lies beyond it.
+    """
+
+    weight: float = Field(default=1.0, ge=0.0, le=1000.0)
+    temperature: float = Field(default=2.0, gt=0.0, le=100.0)
+    bound: float = Field(default=8.0, gt=0.0, le=1000.0)

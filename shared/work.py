@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from shared.frozen import Frozen
-from shared.settings import DistillationSettings, TrainingSettings
+from shared.settings import DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task, numeric_inputs
 
 FIXED_POINT = 2**16
@@ -55,19 +55,15 @@ class StatisticsMomentsWork(Frozen):
     exponents: tuple[int, ...]
 
 
-class TrainWork(Frozen):
-    """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
+class LearningWork(Frozen):
+    """What both kinds of learning say: :class:`TrainWork` and :class:`AnswerWork`.
 
-    ``version`` counts the updates already applied to the student (0 at first). Blob: safetensors
-    ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order. ``label_shares``
-    are the federation's, from the masked confusion counts of the last round; empty while none is known. With
-    ``error_feedback`` what the ring cannot say of an update stays at the institution and is added to its next one.
-    ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does. ``fragments`` maps an
-    institution to patterns of the parameters that it trains alone; others train everything. ``head_owners`` maps each head
-    to the institutions that are said to have records of it.
+    ``version`` counts the updates already applied to what the blob carries (0 at first). ``label_shares`` are the
+    federation's, from the masked confusion counts of the last round; empty while none is known. With ``error_feedback``
+    what the ring cannot say of an update stays at the institution and is added to its next one.
+    ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does.
     """
 
-    kind: Literal["train"] = "train"
     version: int = Field(ge=0)
     seed: int
     normalisation: Normalisation
@@ -76,27 +72,60 @@ class TrainWork(Frozen):
     label_shares: tuple[float, ...] = ()
     error_feedback: bool = False
     span: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=0.0, le=1.0)]] = (0.0, 1.0)
+
+
+class TrainWork(LearningWork):
+    """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
+
+    Blob: safetensors ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order.
+    ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
+    ``head_owners`` maps each head to the institutions that are said to have records of it.
+    """
+
+    kind: Literal["train"] = "train"
     fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     head_owners: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
+class AnswerWork(LearningWork):
+    """Evaluate the institution's own student, distil it on local records and from the consensus, and give back how its answers
+    to the proxy records differ from the consensus (FedMD, Li & Wang 2019; FedDF, Lin et al. 2020). No weights leave.
+
+    ``records`` proxy records have the SHA-256 ``proxy_sha256`` (``shared.answers.inputs_digest``). Blob: the consensus, and
+    the records unless they are ``generated``, which both sides do by themselves, with this share of cells ``missing``
+    (``shared/answers.py``, ``shared/data/proxy.py``).
+    """
+
+    kind: Literal["answer"] = "answer"
+    proxy: ProxyTerms
+    records: int = Field(ge=1)
+    proxy_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    generated: bool = False
+    missing: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
 class CalibrateRangeWork(Frozen):
     """Pass 1 over activations: how many values of each tensor of the float graph fall in each power-of-two bin,
-    negatives and positives apart. Evaluates the final student too. Blob as in :class:`TrainWork`."""
+    negatives and positives apart. Evaluates the final student too. Blob as in :class:`TrainWork`.
+
+    ``student`` is its shape where it is not the shape of every institution's own.
+    """
 
     kind: Literal["calibrate-range"] = "calibrate-range"
     normalisation: Normalisation
     tensors: tuple[str, ...]
+    student: NetworkSettings | None = None
 
 
 class CalibrateHistogramWork(Frozen):
-    """Pass 2 over activations: histograms over the agreed range of each tensor. Blob as in :class:`TrainWork`."""
+    """Pass 2 over activations: histograms over the agreed range of each tensor. Blob and ``student`` as in the first pass."""
 
     kind: Literal["calibrate-histogram"] = "calibrate-histogram"
     normalisation: Normalisation
     tensors: tuple[str, ...]
     lows: tuple[float, ...]
     highs: tuple[float, ...]
+    student: NetworkSettings | None = None
 
 
 class GateWork(Frozen):
@@ -109,7 +138,7 @@ class GateWork(Frozen):
     candidates: tuple[str, ...]
 
 
-Work = StatisticsRangeWork | StatisticsMomentsWork | TrainWork | CalibrateRangeWork | CalibrateHistogramWork | GateWork
+Work = StatisticsRangeWork | StatisticsMomentsWork | TrainWork | AnswerWork | CalibrateRangeWork | CalibrateHistogramWork | GateWork
 _WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
 
 
@@ -119,8 +148,8 @@ def parse_work(body: bytes) -> Work:
 
 
 def trains(work: Work) -> bool:
-    """Whether the round carries an update of the student (else the vector holds counters only)."""
-    return isinstance(work, TrainWork)
+    """Whether the round carries an update, of the student or of the consensus (else the vector holds counters only)."""
+    return isinstance(work, LearningWork)
 
 
 def evaluation_fields(task: Task) -> tuple[CounterField, ...]:
@@ -150,7 +179,7 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
             return (CounterField("exponents", columns * EXPONENTS),)
         case StatisticsMomentsWork():
             return (CounterField("count", columns), CounterField("sum", columns), CounterField("square_sum", columns))
-        case TrainWork():
+        case TrainWork() | AnswerWork():
             # "unclipped" is 1 where the update was within the clip norm (Andrew et al. 2021).
             training = (CounterField("train_records", 1), CounterField("train_loss", 1), CounterField("unclipped", 1))
             # An institution's sample weight at each head that it has records of: what that head's outputs are averaged by.

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from shared.config import FederationConfig, InstitutionConfig, load_config
+from fedstill.sites import check_students
+from shared.config import FederationConfig, GeneratedProxy, InstitutionConfig, load_config
 from shared.errors import ConfigError, MissingFileError
 from shared.files import read_bytes
 
@@ -30,6 +31,9 @@ def check(
     config = read_config(file)
     _check_files(config)
     counts = _count_records(config) if records and config.data is not None else {}
+    if isinstance(config, FederationConfig) and counts:
+        check_students(config, counts)
+    proxy = _proxy(config) if isinstance(config, FederationConfig) and records else None
     if as_json:
         sys.stdout.write(json.dumps({"file": str(file), "kind": type(config).__name__, "records": counts}) + "\n")
         return
@@ -37,6 +41,8 @@ def check(
     if isinstance(config, FederationConfig) and config.privacy is not None:
         promise = f"ε = {config.privacy.epsilon:g} at δ = {config.privacy.delta:g}"
         sys.stdout.write(f"  privacy: the updates of {config.rounds} rounds cost each institution at most {promise}\n")
+    if proxy is not None:
+        sys.stdout.write(f"  {proxy}\n")
     for name, (train, test) in counts.items():
         sys.stdout.write(f"  {name}: {train} records to learn from, {test} held out\n")
 
@@ -62,6 +68,20 @@ def _check_files(config: FederationConfig | InstitutionConfig) -> None:
         first_state(config)
     if isinstance(config, FederationConfig) and config.initial_path is not None and not config.initial_path.exists():
         raise MissingFileError(f"the model {config.initial_path} is not there; correct initial_path or leave it out")
+
+
+def _proxy(config: FederationConfig) -> str | None:
+    """What institutions would answer, in a sentence; with the digest that a policy may name, where it is known before a run."""
+    if config.proxy is None:
+        return None
+    from shared.answers import inputs_digest
+    from shared.data.proxy import read_proxy
+
+    labels = len(config.task.labels)
+    if isinstance(config.proxy, GeneratedProxy):
+        return f"proxy: {config.proxy.records} generated records, {config.proxy.records * labels} logits a round; no weights leave"
+    inputs = read_proxy(config.proxy, config.task, config.tokenizer_path)
+    return f"proxy: {len(inputs)} records, {len(inputs) * labels} logits a round; no weights leave; SHA-256 {inputs_digest(inputs)}"
 
 
 def _count_records(config: FederationConfig | InstitutionConfig) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedstill.report.summary import TITLES, Summary
+from fedstill.report.summary import TITLES, RoundFigures, Summary
 
 COLOURS = {
     "teacher": "#7f7f7f",
@@ -48,14 +48,22 @@ def write_plots(summary: Summary, folder: Path) -> dict[str, Path]:
 
 
 def _rounds(summary: Summary, axes: Axes) -> None:
-    # The accuracy that a round reports is that of the model it started from.
-    seen = [(entry.number, entry.accuracy) for entry in summary.history if entry.accuracy is not None]
-    axes.plot([n for n, _ in seen], [100 * a for _, a in seen], marker="o", color=COLOURS["fedstill"])
+    # The accuracy that a round reports is that of the model it started from: with answers, of the institutions' own ones in training.
+    seen = [entry for entry in summary.history if entry.accuracy is not None]
+    _line(axes, [entry for entry in seen if not summary.answers or entry.phase != "train"], "fedstill", "published student")
+    if summary.answers:
+        _line(axes, [entry for entry in seen if entry.phase == "train"], "local", "institutions' own students")
+        axes.legend(fontsize=7, frameon=False)
     for entry in summary.history:
         if entry.status == "void" or entry.absent:
             axes.axvline(entry.number, color="#d62728" if entry.status == "void" else "#ff7f0e", alpha=0.4, linewidth=4)
     axes.set_xlabel("round (orange: an institution was lost; red: void)")
     axes.set_ylabel("accuracy, %")
+
+
+def _line(axes: Axes, entries: Sequence[RoundFigures], colour: str, label: str) -> None:
+    values = [100 * entry.accuracy for entry in entries if entry.accuracy is not None]
+    axes.plot([entry.number for entry in entries], values, marker="o", color=COLOURS[colour], label=label)
 
 
 def _institutions(summary: Summary, axes: Axes) -> None:

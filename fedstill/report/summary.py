@@ -62,7 +62,9 @@ class Summary(Frozen):
     """Everything the report shows. ``metrics`` maps a model to its figures; ``seconds_by_part`` adds up to ``seconds``.
 
     Bytes are means over closed training rounds with headers, counters and shares; those down without the first, which
-    carries the student whole. ``epsilon`` at ``delta`` is what the updates have cost each institution's privacy (null: no noise).
+    carries the student whole. With ``answers`` institutions exchanged answers in place of weights: bytes are then a logit, not
+    a parameter, and a training round's accuracy is that of the institutions' own students. ``epsilon`` at ``delta`` is what the
+    updates have cost each institution's privacy (null: no noise).
     """
 
     name: str
@@ -82,6 +84,7 @@ class Summary(Frozen):
     bytes_up_per_round: dict[str, float]
     bytes_up_per_parameter: float
     bytes_down_per_parameter: float
+    answers: bool = False
     machine: str
     seed: int
     epsilon: float | None = None

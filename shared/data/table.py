@@ -49,11 +49,17 @@ def to_records(table: Table, task: TabularTask, missing: frozenset[str], *, unla
     Raises :class:`MissingColumnError`, :class:`LabelError` for a label outside the task's (or missing),
     :class:`NotFiniteError` for an infinity or a NaN that ``missing`` does not list, :class:`DataError` for other text.
     """
+    inputs = to_inputs(table, task, missing)
+    return Records(inputs, read_labels(table, task.label, task.labels, missing if unlabelled else frozenset()))
+
+
+def to_inputs(table: Table, task: TabularTask, missing: frozenset[str]) -> NDArray[np.float32]:
+    """The rows' inputs alone, ``float32 (rows, columns)``; raises as :func:`to_records` does of them. No label is looked at."""
     inputs = np.empty((len(table.rows), len(task.columns)), dtype=np.float32)
     for position, column in enumerate(task.columns):
         value = _value_reader(table, column, missing)
         inputs[:, position] = [value(line, text) for line, text in table.cells(column.name)]
-    return Records(inputs, read_labels(table, task.label, task.labels, missing if unlabelled else frozenset()))
+    return inputs
 
 
 def to_number(text: str) -> float | None:

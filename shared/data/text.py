@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.data.records import Records
 from shared.data.table import Table, read_labels
@@ -39,11 +40,16 @@ def read_texts(table: Table, task: TextTask, tokeniser: Tokeniser, *, missing: f
     Of each text the first :data:`LONGEST` characters are kept beside its tokens.
     Raises :class:`MissingColumnError`, :class:`DataError` for an empty text, :class:`LabelError` for a label outside the task's.
     """
+    inputs, texts = to_tokens(table, task, tokeniser)
+    labels = read_labels(table, task.label, task.labels, missing if unlabelled else frozenset())
+    return Records(inputs, labels, np.array([text[:LONGEST] for text in texts], dtype=np.str_))
+
+
+def to_tokens(table: Table, task: TextTask, tokeniser: Tokeniser) -> tuple[NDArray[np.int32], list[str]]:
+    """The rows' tokens int32 ``(rows, max_tokens)`` and their texts; raises as :func:`read_texts` does of them. No label is looked at."""
     texts = []
     for line, text in table.cells(task.text):
         if not text:
             raise DataError(f"{table.place(line, task.text)} is empty; give the row a text or leave it out")
         texts.append(text)
-    inputs = tokeniser.encode(texts, max_tokens=task.max_tokens, padding=task.padding)
-    labels = read_labels(table, task.label, task.labels, missing if unlabelled else frozenset())
-    return Records(inputs, labels, np.array([text[:LONGEST] for text in texts], dtype=np.str_))
+    return tokeniser.encode(texts, max_tokens=task.max_tokens, padding=task.padding), texts

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from shared.data.records import Records
 from shared.distill.average import AverageTeacher
+from shared.distill.consensus import Consensus, ConsensusLesson
 from shared.distill.depth import Wanted
 from shared.distill.heads import ConfinedTargets, site_heads
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
@@ -45,6 +46,7 @@ class Lesson:
         head: str | None = None,
         mentor: nn.Module | None = None,
         device: torch.device = CPU,
+        consensus: Consensus | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`; student and mentor are on ``device`` already.
 
@@ -64,6 +66,7 @@ class Lesson:
         self.objective = self._objective(seed, None if averaged else wanted).to(device)
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
+        self._consensus = ConsensusLesson(consensus, generator(seed, "consensus")) if consensus is not None and consensus.weight else None
 
     @property
     def carried(self) -> dict[str, Carried]:
@@ -71,6 +74,8 @@ class Lesson:
         found: dict[str, Carried] = {"objective": Buffers(list(self.objective.buffers()))}
         if self._average is not None:
             found["average"] = Buffers(list(self._average.parameters()))
+        if self._consensus is not None:
+            found["consensus"] = self._consensus.generator
         return found
 
     def parameters(self) -> list[nn.Parameter]:
@@ -111,6 +116,8 @@ class Lesson:
         if self._previous is not None:
             forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
             value = value + self._settings.previous_weight * forgotten.mean()
+        if self._consensus is not None:
+            value = value + self._consensus.loss(self._student, len(rows))
         return value if self._anchor is None else value + self._anchor.pull()
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:

@@ -21,9 +21,9 @@ from shared.config import AggregationSettings
 from shared.secagg.encoding import centred, count_offset, level_of, mean_update, quantise, rounded_norm, steps_per_unit
 from shared.secagg.errors import IllegalVector
 from shared.secagg.messages import Aggregate, Layout, Plan
-from shared.settings import DistillationSettings, TrainingSettings
+from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
 from shared.task import NumericColumn, TabularTask
-from shared.work import GateWork, Normalisation, TrainWork, counter_fields
+from shared.work import AnswerWork, GateWork, Normalisation, TrainWork, counter_fields
 from tests.support.secagg import Federation, Stream
 
 Update = NDArray[np.float32]
@@ -329,3 +329,15 @@ def test_a_noised_clip_count_is_never_negative_and_right_in_the_mean(norm: float
     assert len(set(counts)) > 5, "the noise is new each time"
     truth = float(norm <= plan.clip_norm)
     assert abs(np.mean(counts) - count_offset(plan) - truth) < 5 * 2.0 / np.sqrt(len(counts))
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+def test_answers_are_encoded_as_weights_are(noise: float) -> None:
+    learning = {name: value for name, value in WORK if name not in ("kind", "fragments")}
+    answer = AnswerWork(**learning, proxy=ProxyTerms(), records=10, proxy_sha256="0" * 64)
+    plan = shaped(20, 16, noise=noise, count_noise=noise)
+    done, kept = Done(normal(20, 1, 5.0)), (MemoryResiduals(), MemoryResiduals())
+    one, other = (encoder(residuals).encode(plan, work, done) for residuals, work in zip(kept, (WORK, answer), strict=True))
+    assert (one.words.tobytes(), one.counters.tolist()) == (other.words.tobytes(), other.counters.tolist())
+    assert left(kept[0], plan).tobytes() == left(kept[1], plan).tobytes()
+    assert np.abs(left(kept[1], plan)).max() > 0

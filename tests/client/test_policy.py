@@ -12,11 +12,22 @@ from client.policy import allowed_counters, check_plan
 from shared.config import InstitutionConfig
 from shared.errors import PolicyRefusal
 from shared.secagg.messages import Layout, Plan
-from shared.settings import DistillationSettings, TrainingSettings
-from shared.work import Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
+from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
+from shared.work import AnswerWork, Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
 
 TRAIN = TrainWork(
     version=0, seed=1, normalisation=Normalisation(), training=TrainingSettings(epochs=4), distillation=DistillationSettings()
+)
+
+ANSWER = AnswerWork(
+    version=0,
+    seed=1,
+    normalisation=Normalisation(),
+    training=TrainingSettings(epochs=4),
+    distillation=DistillationSettings(),
+    proxy=ProxyTerms(),
+    records=5,
+    proxy_sha256="a" * 64,
 )
 
 
@@ -44,7 +55,7 @@ def plan(work: Work = TRAIN, **changed: Any) -> Plan:
         threshold=3,
         share_threshold=3,
         collusion=1,
-        layout=Layout(10 if work is TRAIN else 0, counters),
+        layout=Layout(10 if work in (TRAIN, ANSWER) else 0, counters),
         clip_norm=3.0,
         weight_cap=10,
         body=work.canonical(),
@@ -56,6 +67,8 @@ def plan(work: Work = TRAIN, **changed: Any) -> Plan:
 def test_what_it_agrees_to_passes() -> None:
     check_plan(config(), plan(), TRAIN)
     check_plan(config(), plan(StatisticsRangeWork()), StatisticsRangeWork())
+    check_plan(config(updates=["weights"]), plan(), TRAIN)
+    check_plan(config(updates=["answers"], most_proxy_records=5, proxy_sha256="a" * 64), plan(ANSWER), ANSWER)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +80,14 @@ def test_what_it_agrees_to_passes() -> None:
         ({"most_rounds": 11}, {}, TRAIN, "at most 11 rounds of a run (policy.most_rounds)"),
         ({"most_epochs": 3}, {}, TRAIN, "4 local epochs are more than its own 3 (policy.most_epochs)"),
         ({"metrics": ["evaluation"]}, {}, StatisticsRangeWork(), "lets no statistics of its records leave"),
+        ({"most_epochs": 3}, {}, ANSWER, "4 local epochs are more than its own 3 (policy.most_epochs)"),
+        ({"updates": ["answers"]}, {}, TRAIN, "it lets no update of its student's weights leave, masked or not (policy.updates)"),
+        ({"updates": ["weights"]}, {}, ANSWER, "it lets no answers to proxy records leave, masked or not (policy.updates)"),
+        ({"most_proxy_records": 4}, {}, ANSWER, "it answers at most 4 proxy records, not 5 (policy.most_proxy_records)"),
+        ({"proxy_sha256": "b" * 64}, {}, ANSWER, "SHA-256 aaaaaaaaaaaaaaaa… are not those it answers (policy.proxy_sha256)"),
+        ({"longest_clip_norm": 1.0}, {}, ANSWER, "clip norm 3 is above its own longest clip norm 1 (policy.longest_clip_norm)"),
+        ({}, {"layout": Layout(11, 9)}, ANSWER, "answers to 5 proxy records among its 2 labels are 10 words, not 11"),
+        ({}, {"fragments": {"va": ((0, 3),)}}, ANSWER, "answers have neither fragments nor heads"),
         ({}, {"layout": Layout(10, 3)}, TRAIN, "the work 'train' has 9 counters in its task, not 3"),
         ({}, {"layout": Layout(0, 9)}, TRAIN, "does not go with an update of 0 words"),
     ],

@@ -76,18 +76,21 @@ def undisturbed(federation: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
-def start_until_round(federation: Path, out: Path, version: int) -> subprocess.Popen[bytes]:
-    """A simulation that has just closed its training round ``version``."""
-    process = subprocess.Popen(
-        command(federation, "--no-baselines", "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+def start_until(pattern: str, arguments: Sequence[str], out: Path) -> subprocess.Popen[bytes]:
+    """A simulation in whose run's folder a file of this pattern has just appeared."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     end = time.monotonic() + 120
-    while not list((out / "coordinator" / "runs").glob(f"*/student-v*{version}.safetensors")):
+    while not list((out / "coordinator" / "runs").glob(f"*/{pattern}")):
         if process.poll() is not None:
             pytest.fail(f"the simulation ended before it could be disturbed: {process.communicate()[1].decode()}")
         assert time.monotonic() < end, "the simulation closed no round"
         time.sleep(0.01)
     return process
+
+
+def start_until_round(federation: Path, out: Path, version: int) -> subprocess.Popen[bytes]:
+    """A simulation that has just closed its training round ``version``."""
+    return start_until(f"student-v*{version}.safetensors", command(federation, "--no-baselines", "--out", out), out)
 
 
 def test_killed_in_the_middle_it_goes_on_to_the_same_student(federation: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -135,3 +138,46 @@ def test_a_finished_run_resumed_only_reports_again(undisturbed: Path) -> None:
     summary, _ = finish(command("--resume", "--out", undisturbed))
     assert student(undisturbed) == before
     assert summary["artifact"] == str(undisturbed / "artifact")
+
+
+ANSWERS = """
+[proxy]
+source = "generated"
+records = 60
+epochs = 40
+[students.site-1]
+width = 8
+depth = 2
+heads = 2
+"""
+
+
+def test_students_of_two_shapes_answer_and_one_signed_student_learns_from_it_killed_or_not(federation: Path, tmp_path: Path) -> None:
+    config = federation.parent / "answers.toml"
+    config.write_text(HEAD.replace("epochs = 2", "epochs = 8, learning_rate = 0.01") + ANSWERS)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    summary, said = finish(command(config, "--no-baselines", "--out", whole))
+    assert summary["answers"] is True
+    assert "of their own students" in " ".join(said.split())
+    history = {entry["phase"]: entry["accuracy"] for entry in summary["history"]}  # type: ignore[attr-defined]
+    assert history["train"] > 0.6
+    assert history["calibrate-range"] > 0.6
+    sent = np.mean(list(summary["bytes_up_per_round"].values()))  # type: ignore[attr-defined]
+    assert summary["bytes_up_per_parameter"] == pytest.approx(sent / (60 * 2)), "120 logits, counters, shares and headers"
+    states = {site: whole / "institutions" / f"site-{site}" / "state" / f"own-student-v{ROUNDS:05d}.safetensors" for site in (0, 1)}
+    assert states[1].stat().st_size > states[0].stat().st_size
+    verified = subprocess.run(
+        [sys.executable, "-m", "fedstill", "artifact", "verify", str(whole / "artifact")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stderr
+    assert "exchanged answers, no weights" in (whole / "artifact" / "card.md").read_text()
+    process = start_until("consensus-v00002.safetensors", command(config, "--no-baselines", "--out", broken), broken)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert not (broken / "artifact").exists()
+    finish(command("--resume", "--out", broken))
+    assert student(broken) == student(whole)

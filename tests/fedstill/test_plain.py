@@ -75,3 +75,12 @@ def test_a_workspace_can_be_moved(workspace: Workspace, tmp_path: Path) -> None:
     assert isinstance(config.data, ArrayData)
     assert config.data.path == moved / "institutions" / "ash" / "records.npz"
     assert config.teacher_path == moved / "institutions" / "ash" / "teacher"
+
+
+def test_institutions_with_other_students_average_the_federation_s(workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(workspace.folder, tmp_path / "copy")
+    homes = {name: tmp_path / "copy" / home.relative_to(workspace.folder) for name, home in workspace.institutions.items()}
+    own = homes["elm"] / "institution.toml"
+    own.write_text(own.read_text().replace("width = 8", "width = 16"))
+    assert load_config(InstitutionConfig, own).student.width == 16
+    assert to_vector(train_plainly(CONFIG, homes)).tobytes() == to_vector(train_plainly(CONFIG, workspace.institutions)).tobytes()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedstill.sites import resize
+from fedstill.sites import check_students, resize
+from shared.config import FederationConfig
 from shared.data import Records, Split
 from shared.errors import ConfigError
 
@@ -20,6 +21,10 @@ def site(first: int, train: int, test: int) -> Split:
 
 
 SITES = {"big": site(0, 60, 20), "middle": site(100, 40, 12), "small": site(200, 14, 4)}
+
+
+SHAPE = {"width": 8, "depth": 1}
+TASK = {"family": "tabular", "label": "ill", "labels": ["no", "yes"], "columns": [{"name": "age"}]}
 
 
 def everything(sites: dict[str, Split]) -> list[float]:
@@ -46,3 +51,10 @@ def test_too_many_sites_lose_the_smallest() -> None:
 def test_what_cannot_be_dealt_is_refused(count: int, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         resize(SITES, count, seed=1)
+
+
+def test_a_student_of_nobody_is_said() -> None:
+    table = {"name": "trial", "task": TASK, "proxy": {"source": "generated"}, "students": {"big": SHAPE, "bgi": SHAPE}}
+    with pytest.raises(ConfigError, match=r"\[students\] has 'bgi', which is none of the institutions: big, middle, small"):
+        check_students(FederationConfig.model_validate(table), SITES)
+    check_students(FederationConfig.model_validate(table | {"students": {"big": SHAPE}}), SITES)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from fedstill.summarise import _bytes_down, _notes, _round
+from pathlib import Path
+
+import numpy as np
+
+from fedstill.plan import ExperimentPlan, builtin_federation, revalidated
+from fedstill.summarise import _bytes_down, _logits, _notes, _round
 from server.records import RoundRecord
 
 LOST = RoundRecord(number=5, phase="train", training_round=3, status="closed", survivors=("a",), absent={"b": "gone"}, refused={"c": "no"})
@@ -37,3 +42,14 @@ def test_bytes_down_are_those_after_the_first_round_which_carries_the_student_wh
 
 def test_seconds_of_a_round_are_those_of_its_stages() -> None:
     assert _round(LOST.model_copy(update={"seconds": {"train": 2.0, "unmask": 0.5}})).seconds == 2.5
+
+
+def test_bytes_are_a_logit_where_answers_travel_and_a_parameter_elsewhere(tmp_path: Path) -> None:
+    federation = builtin_federation("heart")
+    plan = ExperimentPlan(run="trial", folder=tmp_path, federation=federation)
+    assert _logits(plan) == 0
+    answering = revalidated(federation, {"proxy": {"source": "generated", "records": 30}})
+    assert _logits(plan.model_copy(update={"federation": answering})) == 60
+    np.savez(tmp_path / "public.npz", inputs=np.zeros((7, len(federation.task.columns)), np.float32))  # type: ignore[union-attr]
+    public = revalidated(federation, {"proxy": {"source": "records", "path": tmp_path / "public.npz"}})
+    assert _logits(plan.model_copy(update={"federation": public})) == 14

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedstill.workspace import prepare
+from fedstill.plan import builtin_federation
+from fedstill.workspace import institution_config, prepare
 from shared.config import CsvData, FederationConfig, InstitutionConfig, SplitSettings, load_config
 from shared.data import load_site, load_sites
 from tests.support.texts import text_task, write_messages, write_tokenizer
@@ -27,3 +28,21 @@ def test_texts_go_with_their_tokeniser_wherever_the_folder_goes(tmp_path: Path) 
     split = load_site(site)
     assert split.train.texts is not None
     assert len(split.train.texts) == len(split.train)
+
+
+def test_institutions_have_the_students_and_the_policy_of_a_federation_of_answers(tmp_path: Path) -> None:
+    table = builtin_federation("heart").model_dump() | {
+        "proxy": {"source": "generated", "records": 9},
+        "students": {"hungary": {"width": 24, "depth": 1}},
+    }
+    config = FederationConfig.model_validate(table)
+    workspace = prepare(config, tmp_path, load_sites(config))
+    found = {name: load_config(InstitutionConfig, home / "institution.toml") for name, home in workspace.institutions.items()}
+    assert [name for name, site in found.items() if site.student != config.student] == ["hungary"]
+    assert found["hungary"].student.width == 24
+    assert {site.policy.updates for site in found.values()} == {("answers",)}
+    assert load_config(FederationConfig, workspace.coordinator / "federation.toml") == config
+
+
+def test_a_federation_of_weights_answers_nothing(tmp_path: Path) -> None:
+    assert institution_config(builtin_federation("heart"), "va", tmp_path / "records.npz").policy.updates == ("weights",)

@@ -35,8 +35,9 @@ from shared.secagg.errors import LostEpoch
 from shared.secagg.messages import Agreement, AgreeRequest, EpochKey, OpenRequest, Shares, TrainRequest, UnmaskRequest
 from shared.secagg.roster import Roster
 from shared.secagg.state import unpack
-from shared.settings import DistillationSettings, TrainingSettings
+from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
 from shared.work import (
+    AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
@@ -142,6 +143,8 @@ def works() -> list[bytes]:
         distillation=DistillationSettings(),
         label_shares=(0.25, 0.75),
     )
+    learning = {name: value for name, value in train if name not in ("kind", "fragments")}
+    answer = AnswerWork(**learning, proxy=ProxyTerms(), records=3, proxy_sha256="0" * 64)
     tensors = ("Conv_1", "logits")
     return [
         work.canonical()
@@ -149,6 +152,7 @@ def works() -> list[bytes]:
             StatisticsRangeWork(),
             StatisticsMomentsWork(exponents=(4, -3)),
             train,
+            answer,
             CalibrateRangeWork(normalisation=normalisation, tensors=tensors),
             CalibrateHistogramWork(normalisation=normalisation, tensors=tensors, lows=(-1.0, 0.0), highs=(1.0, 6.0)),
             GateWork(candidates=("u8u8", "u8s8")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load
 
-from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, first_state, next_clip_norm, span, weight_cap
+from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, first_state, next_clip_norm, weight_cap
 from server.state import RunState
 from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
@@ -215,16 +214,6 @@ def test_training_asks_for_the_clip_norm_that_the_last_count_gave(unclipped: int
         sums.counters["unclipped"][:] = unclipped
         state = PHASES["train"].apply(state, sums, used)
         assert PHASES["train"].ask(state, used).clip_norm == pytest.approx(min(8.0, 8.0 * factor**number))
-
-
-def test_rounds_share_one_falling_rate_unless_each_has_its_own() -> None:
-    config = FederationConfig.model_validate(federation_table(4))
-    parts = [span(version, config) for version in range(4)]
-    assert parts[0][0] == 0.0
-    assert parts[-1][1] == 1.0
-    assert all(one[1] == other[0] for one, other in pairwise(parts))
-    each = config.model_copy(update={"training": config.training.model_copy(update={"annealing": "round"})})
-    assert {span(version, each) for version in range(4)} == {(0.0, 1.0)}
 
 
 def test_accuracy_is_told_by_head_too() -> None:

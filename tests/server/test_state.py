@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.state import Facts, RunState, vector_blob
+from server.state import Facts, RunState, consensus_file, file_before, student_file, vector_blob
 from shared.errors import CheckpointError
 from shared.work import Normalisation
 
@@ -47,3 +47,10 @@ def test_a_damaged_checkpoint_is_refused_by_name(content: bytes, tmp_path: Path)
 
 def test_encoding_twice_gives_the_same_bytes() -> None:
     assert STATE.to_bytes() == STATE.to_bytes()
+
+
+def test_the_file_before_is_of_the_same_kind_and_one_version_back() -> None:
+    for name in (student_file, consensus_file):
+        assert file_before(name(12)) == name(11)
+        assert file_before(name(100_000)) == name(99_999)
+    assert student_file(3) != consensus_file(3)

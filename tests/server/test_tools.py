@@ -23,9 +23,11 @@ from shared.compress.calibrate import histogram_counts, range_counts
 from shared.compress.gate import gate_counts
 from shared.compress.verify import verify
 from shared.data import Records
+from shared.data.proxy import generated_proxy
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.errors import ConfigError
-from shared.models import build, load_model, save_model, to_vector
+from shared.models import build, load_model, load_vector, predict, save_model, to_vector
+from shared.settings import NetworkSettings
 from shared.work import CalibrateHistogramWork, GateWork, Normalisation, StatisticsMomentsWork, StatisticsRangeWork, Work
 from tests.support.small import make_federation
 from tests.support.texts import text_task, write_tokenizer
@@ -157,3 +159,44 @@ def test_a_tokeniser_that_is_another_is_noticed_before_the_first_round(tmp_path:
     assert found["good"].initial(Normalisation()).size
     with pytest.raises(ConfigError, match="is not the tokeniser of the task"):
         found["bad"].initial(Normalisation())
+
+
+# Answers
+
+
+def answering(folder: Path, proxy: dict[str, object]) -> InstalledToolbox:
+    made = make_federation(folder, 3, rounds=1, student={"width": 8, "depth": 1}, proxy={"epochs": 30, **proxy})
+    return InstalledToolbox(CoordinatorSite(made.coordinator))
+
+
+def test_generated_proxy_records_are_those_that_institutions_draw(site: CoordinatorSite, tmp_path: Path) -> None:
+    toolbox = answering(tmp_path, {"source": "generated", "records": 30, "missing": 0.3})
+    found = toolbox.proxy(SCALES)
+    assert found.tobytes() == generated_proxy(site.config.task, SCALES, 30, 0.3, seed=3).tobytes()  # type: ignore[arg-type]
+    other = Normalisation(means=(1.0, 2.0), deviations=(1.0, 1.0))
+    assert toolbox.proxy(other).tobytes() != found.tobytes()
+
+
+def test_public_proxy_records_are_read_and_the_student_learns_what_was_answered(tmp_path: Path) -> None:
+    np.savez(tmp_path / "public.npz", inputs=RECORDS.inputs)
+    toolbox = answering(tmp_path, {"source": "records", "path": str(tmp_path / "public.npz"), "epochs": 200})
+    np.testing.assert_array_equal(toolbox.proxy(SCALES), RECORDS.inputs)
+    older = RECORDS.inputs[:, 0] > 50
+    table = np.where(older[:, None], [-4.0, 4.0], [4.0, -4.0]).astype(np.float32)
+    vector = toolbox.distilled(SCALES, table)
+    assert vector.tobytes() == toolbox.distilled(SCALES, table).tobytes()
+    student = build(NetworkSettings(width=8, depth=1), CoordinatorSite(tmp_path / "coordinator").config.task, SCALES, seed=0)
+    load_vector(student, vector)
+    assert np.mean(predict(student, RECORDS.inputs) == older) > 0.9
+
+
+def test_without_proxy_there_are_no_proxy_records(site: CoordinatorSite) -> None:
+    with pytest.raises(ConfigError, match=r"add \[proxy\]"):
+        InstalledToolbox(site).proxy(SCALES)
+
+
+def test_the_artifact_says_which_records_were_answered(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    answered = replace(final, facts=final.facts.model_copy(update={"proxy_sha256": "ab" * 32}))
+    result = InstalledToolbox(site).publish(publication(site, answered, tmp_path))
+    assert json.loads((result / "manifest.json").read_bytes())["provenance"]["proxy_digest"] == "ab" * 32
+    assert "exchanged answers, no weights, on proxy records" in (result / "card.md").read_text()

@@ -118,3 +118,34 @@ def test_lone_heads_may_have_any_owners() -> None:
     table = {"name": "plants", "task": {"family": "image", "size": 8, **HEADS}, "aggregation": {"lone_heads": True}}
     for owners in ({}, {"one": ["ash"]}, OWNERS):
         check_config(FederationConfig, table | {"head_owners": owners}, where="federation.toml")
+
+
+IMAGES = {"family": "image", "size": 8, "labels": ["a", "b"]}
+GENERATED: dict[str, object] = {"source": "generated", "records": 9}
+
+
+def test_a_federation_of_answers_survives_being_written_and_read(tmp_path: Path) -> None:
+    for proxy in (GENERATED, {"source": "records", "path": "public.csv", "weight": 0.5}):
+        config = load_config(FederationConfig, write(tmp_path, TABLE | {"proxy": proxy, "students": {"ash": {"width": 16, "depth": 1}}}))
+        assert load_config(FederationConfig, write(tmp_path, config.model_dump(mode="json", exclude_none=True))) == config
+        assert config.students["ash"].width == 16
+    assert config.proxy is not None
+    assert config.proxy.source == "records"
+    assert config.proxy.path == tmp_path / "public.csv"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"proxy": GENERATED, "task": IMAGES}, "proxy records of family 'image' cannot be generated; give public ones"),
+        ({"proxy": GENERATED, "fragments": {"ash": ["head.*"]}}, r"\[fragments\] are parts of weights"),
+        ({"proxy": {"source": "records", "path": "x"}, "task": HEADED}, "leave out either it or task.heads"),
+        ({"students": {"ash": {"width": 16, "depth": 1}}}, r"students of different shapes cannot share weights; add \[proxy\]"),
+        ({"proxy": {"source": "records"}}, "'proxy.records.path': Field required"),
+        ({"proxy": {"source": "generated", "records": 0}}, "'proxy.generated.records': Input should be greater"),
+        ({"proxy": {"source": "generated", "wieght": 1}}, r"unknown key 'proxy.generated.wieght'; did you mean 'weight'\?"),
+    ],
+)
+def test_what_makes_no_sense_with_answers_is_said(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(FederationConfig, write(tmp_path, TABLE | change))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from shared.settings import DistillationSettings, TrainingSettings
+from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
 from shared.task import ImageTask, NumericColumn, TabularTask
 from shared.work import (
     EXPONENTS,
     HISTOGRAM_BINS,
+    AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
@@ -32,6 +33,19 @@ WORKS: list[tuple[Work, int]] = [
         TrainWork(version=3, seed=1, normalisation=NORMALISATION, training=TrainingSettings(), distillation=DistillationSettings()),
         1 + 1 + 9 + 3,
     ),
+    (
+        AnswerWork(
+            version=0,
+            seed=1,
+            normalisation=NORMALISATION,
+            training=TrainingSettings(),
+            distillation=DistillationSettings(),
+            proxy=ProxyTerms(),
+            records=5,
+            proxy_sha256="0" * 64,
+        ),
+        1 + 1 + 9 + 3,
+    ),
     (CalibrateRangeWork(normalisation=NORMALISATION, tensors=("x", "y")), 1 + 1 + 9 + 4 * EXPONENTS),
     (
         CalibrateHistogramWork(normalisation=NORMALISATION, tensors=("x", "y"), lows=(0.0, -1.0), highs=(1.0, 1.0)),
@@ -45,7 +59,7 @@ WORKS: list[tuple[Work, int]] = [
 def test_a_work_survives_its_encoding_and_knows_its_counters(work: Work, counters: int) -> None:
     assert parse_work(work.canonical()) == work
     assert sum(field.length for field in counter_fields(work, TABLE)) == counters
-    assert trains(work) == isinstance(work, TrainWork)
+    assert trains(work) == (work.kind in ("train", "answer"))
 
 
 def test_images_have_one_statistic_a_channel() -> None:

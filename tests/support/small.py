@@ -33,7 +33,7 @@ from shared.config import FederationConfig
 from shared.files import write_atomic
 from shared.identity import make_identity, public_bytes, save_roster
 from shared.secagg.roster import Roster
-from shared.work import FIXED_POINT, Normalisation, TrainWork, Work, counter_fields
+from shared.work import FIXED_POINT, Normalisation, Work, counter_fields, trains
 
 SIZE = 37
 """Parameters of the small student."""
@@ -73,7 +73,7 @@ class SmallWorkbench:
     def perform(self, work: Work, blob: bytes, round_number: int) -> SmallContribution:
         fields = counter_fields(work, self.task)
         counters = np.concatenate([self._count(field.name, field.length) for field in fields])
-        update = small_update(self.name, load(blob)["vector"], round_number) if isinstance(work, TrainWork) else None
+        update = small_update(self.name, load(blob)["vector"], round_number) if trains(work) else None
         return SmallContribution(update, records_of(self.name), counters)
 
     def _count(self, name: str, length: int) -> NDArray[np.int64]:
@@ -90,6 +90,7 @@ class SmallWorkbench:
 @dataclass(frozen=True)
 class SmallToolbox:
     size: int = SIZE
+    proxy_records: int = 10
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         return (4,) * (sums.size // 64)
@@ -99,6 +100,13 @@ class SmallToolbox:
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         return np.zeros(self.size, np.float32)
+
+    def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
+        return np.arange(2 * self.proxy_records, dtype=np.float32).reshape(-1, 2) / 3
+
+    def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
+        # A student that knows the consensus by heart.
+        return consensus.reshape(-1)
 
     def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
         return {"ash": ((0, SIZE // 2),)}

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 
 from fedstill.cli import COMMANDS, main
+from shared.answers import inputs_digest
 from shared.config import FederationConfig, load_config
 from tests.support.texts import text_task, write_messages, write_tokenizer
 
@@ -150,3 +152,19 @@ def test_check_looks_at_the_tokeniser_and_at_the_model_to_start_from(tmp_path: P
         code, _, err = run(["check", str(path)], capsys)
         assert code
         assert said in err
+
+
+def test_check_says_what_would_be_answered_and_its_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = federation(tmp_path, "site,age,ill\n" + ROWS)
+    (tmp_path / "public.csv").write_text("age\n30\n40\n50\n")
+    plain = path.read_text()
+    path.write_text(plain + '[proxy]\nsource = "records"\npath = "public.csv"\n')
+    code, out, _ = run(["check", str(path)], capsys)
+    digest = inputs_digest(np.array([[30], [40], [50]], np.float32))
+    assert code == 0
+    assert f"proxy: 3 records, 6 logits a round; no weights leave; SHA-256 {digest}" in out
+    path.write_text(plain + '[proxy]\nsource = "generated"\nrecords = 8\n[students.nroth]\nwidth = 8\ndepth = 1\n')
+    code, _, err = run(["check", str(path)], capsys)
+    assert (code, "[students] has 'nroth', which is none of the institutions" in err) == (10, True)
+    path.write_text(path.read_text().replace("nroth", "north"))
+    assert "proxy: 8 generated records, 16 logits a round" in run(["check", str(path)], capsys)[1]

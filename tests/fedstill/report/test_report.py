@@ -68,3 +68,21 @@ def test_the_terminal_table_has_a_row_a_model() -> None:
 
 def test_the_summary_is_one_json_object() -> None:
     assert {"run_dir", "artifact", "seconds", "metrics"} <= set(json.loads(SUMMARY.model_dump_json()))
+
+
+def test_a_report_of_answers_says_whose_accuracy_a_round_s_is(tmp_path: Path) -> None:
+    calibrated = RoundFigures(number=4, phase="calibrate-range", status="closed", accuracy=0.7)
+    answered = SUMMARY.model_copy(update={"answers": True, "history": (*SUMMARY.history, calibrated)})
+    pages = [
+        " ".join(write_report(summary, tmp_path / str(place)).read_text().split()) for place, summary in enumerate((SUMMARY, answered))
+    ]
+    for sentence in (
+        "2.33 bytes a logit",
+        "no weights of theirs left them",
+        "In training rounds each institution evaluates its own student",
+    ):
+        assert [sentence in page for page in pages] == [False, True]
+    assert ["2.33 bytes a parameter" in page for page in pages] == [True, False]
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(answered, console)
+    assert "accuracies by round are of their own students" in console.file.getvalue()  # type: ignore[attr-defined]

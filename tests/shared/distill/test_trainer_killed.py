@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from torch import Tensor
 from shared.data.records import Records
 from shared.distill import distil
 from shared.distill.cache import order_of
+from shared.distill.consensus import Consensus
 from shared.distill.depth import Wanted
 from shared.distill.lesson import Lesson
 from shared.distill.resume import Resume
@@ -45,6 +47,7 @@ class Case:
     student: NetworkSettings = SMALL
     shares: tuple[float, ...] = ()
     hidden_labels: bool = False
+    consensus: bool = False
 
 
 CASES = {
@@ -68,6 +71,7 @@ CASES = {
     ),
     "parts": Case(DistillationSettings(adaptive_scale=True), PLAIN.model_copy(update={"accumulation": 3}), student=DROPPING),
     "parts-average": Case(DistillationSettings(teacher="average", views=2), PLAIN.model_copy(update={"accumulation": 2})),
+    "consensus": Case(DistillationSettings(), student=DROPPING, consensus=True),
     "half-precision": Case(DistillationSettings(), PLAIN.model_copy(update={"precision": "bfloat16"})),
 }
 
@@ -135,6 +139,9 @@ def fit(case: Case, resume: Resume | None, die_at: int | None = None) -> Ended |
             wanted=Wanted(order(case).hidden, order(case).attentions) if case.distillation.teacher == "own" else None,
             views=views_of(case),
             resume=resume,
+            consensus=Consensus(records(case.task, 30).inputs, np.eye(2, dtype=np.float32).repeat(15, 0), 1.0, 2.0)
+            if case.consensus
+            else None,
         )
     if outcome is None:
         return None
