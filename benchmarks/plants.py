@@ -53,7 +53,7 @@ def federation(seed: int, rounds: int = 30) -> FederationConfig:
         teacher=NetworkSettings(width=16, depth=3, dropout=0.1),
         student=NetworkSettings(width=8, depth=2),
         teacher_training=TrainingSettings(epochs=20, batch_size=32, learning_rate=3e-3),
-        training=TrainingSettings(epochs=1, batch_size=16, learning_rate=3e-3),
+        training=TrainingSettings(epochs=1, batch_size=16, learning_rate=5e-3),
         distillation=DistillationSettings(soft_weight=0.5),
         # Each plant has a head of its own, and allows that its sums show its own update of it.
         aggregation=AggregationSettings(clip_norm=8.0, lone_heads=True),

@@ -147,7 +147,8 @@ class Lesson:
         first = torch.zeros(1, dtype=torch.int64)
         with torch.no_grad():
             shape = features(self._student, self._placed(self._inputs[:1]))
-        shown = self._teacher.take(first) if self._teacher is not None else None
+        # Kept targets are as long as the longest record: only cut as in a batch do they show which places can be compared.
+        shown = cut(self._teacher.take(first), shape) if self._teacher is not None else None
         if self.mutual is not None:
             with torch.no_grad():
                 shown = self.mutual(self._placed(self._inputs[:1]))

@@ -20,7 +20,7 @@ from shared.distill.targets import HeldTargets
 from shared.distill.views import Views
 from shared.models.features import Features, features
 from shared.settings import DistillationSettings
-from tests.support.networks import TABLE, TEXTS, network, records
+from tests.support.networks import LARGE, TABLE, TEXTS, network, records
 
 ALONE = DistillationSettings(teacher="none")
 
@@ -169,3 +169,17 @@ def test_texts_are_shown_without_padding_that_no_record_of_the_batch_needs() -> 
     long = Records(np.ascontiguousarray(whole.inputs[:, :5]), whole.labels)
     losses = [Lesson(network(TEXTS), None, examples, ALONE, seed=1).loss(torch.arange(6), 0).item() for examples in (whole, long)]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("kind", ["rows", "relations"])
+def test_attention_is_compared_where_kept_targets_are_longer_than_the_first_text(kind: Any) -> None:
+    examples, teacher = records(TEXTS, 6, seed=3), network(TEXTS, LARGE, seed=9)
+    inputs = examples.inputs.copy()
+    inputs[0, 3:] = TEXTS.padding
+    with torch.no_grad():
+        whole = features(teacher, torch.from_numpy(inputs))
+    settings = DistillationSettings(attention_weight=1.0, attention_loss=kind, hidden_weight=0.0)
+    lesson = Lesson(network(TEXTS), HeldTargets(whole), Records(inputs, examples.labels), settings, seed=1)
+    rows, blind = torch.arange(6), settings.model_copy(update={"attention_weight": 0.0})
+    without = Lesson(network(TEXTS), HeldTargets(whole), Records(inputs, examples.labels), blind, seed=1)
+    assert float(lesson.loss(rows, 0).detach()) > float(without.loss(rows, 0).detach())
