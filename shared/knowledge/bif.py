@@ -60,7 +60,9 @@ class Network:
         """Exact P(names) ``(states of each name)``: the product of the tables of all ancestors, summed over the others."""
         needed = sorted({other for name in names for other in self.ancestors(name)}, key=list(self.nodes).index)
         if len(needed) > len(string.ascii_letters):
-            raise KnowledgeError(f"{len(needed)} variables lie above {', '.join(names)}; exact marginals end at {len(string.ascii_letters)}")
+            raise KnowledgeError(
+                f"{len(needed)} variables lie above {', '.join(names)}; exact marginals end at {len(string.ascii_letters)}"
+            )
         letters = dict(zip(needed, string.ascii_letters, strict=False))
         terms = [self.nodes[other] for other in needed]
         axes = ["".join(letters[part] for part in (*node.parents, node.name)) for node in terms]
@@ -239,7 +241,9 @@ def _node(path: Path, found: _Rows, states: dict[str, tuple[str, ...]]) -> Node:
             _fill_row(path, found, states, table, parents, values)
     sums = table.sum(axis=-1, keepdims=True)
     if not bool(np.all(np.abs(sums - 1.0) <= SUM_TOLERANCE)):
-        raise KnowledgeError(f"{path}: the probabilities of '{found.name}' are not complete or do not add up to 1 in each row; correct them")
+        raise KnowledgeError(
+            f"{path}: the probabilities of '{found.name}' are not complete or do not add up to 1 in each row; correct them"
+        )
     return Node(found.name, states[found.name], found.parents, table / sums)
 
 
@@ -250,7 +254,12 @@ def _fill_whole(path: Path, name: str, table: NDArray[np.float64], values: tuple
 
 
 def _fill_row(
-    path: Path, found: _Rows, states: dict[str, tuple[str, ...]], table: NDArray[np.float64], parents: tuple[str, ...], values: tuple[float, ...]
+    path: Path,
+    found: _Rows,
+    states: dict[str, tuple[str, ...]],
+    table: NDArray[np.float64],
+    parents: tuple[str, ...],
+    values: tuple[float, ...],
 ) -> None:
     if len(parents) != len(found.parents) or len(values) != table.shape[-1]:
         raise KnowledgeError(f"{path}: a row of '{found.name}' does not fit its parents or states; correct it")
