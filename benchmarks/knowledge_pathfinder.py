@@ -50,7 +50,8 @@ TARGET = "Fault"
 FRESH = 20_000
 FRESH_SEED = 1_000_000
 GAIN_POINTS = 14.3
-STEPS, RATE, DECAY, BATCH, IMAGINED = 800, 3e-3, 1e-2, 64, 256
+STEPS, RATE, DECAY, BATCH, IMAGINED = 800, 3e-3, 1e-2, 64, 128
+POOL = 32_768
 ROUNDS, LOCAL_STEPS = 20, 40
 
 
@@ -207,7 +208,7 @@ def linear(states: Tensor, labels: NDArray[np.int64], weights: NDArray[np.float6
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         found: NDArray[np.float64] = (fresh.double() @ (scale * base + change).T + bias).numpy()
     return found
@@ -281,6 +282,8 @@ def learn(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps) if cycle else None
     states, truth = clinic.states(findings), torch.from_numpy(labels)
+    pool, answers = (None, None) if imagination is None else imagination.pool(POOL * steps // STEPS, random)
+    imagined = None if pool is None else clinic.states(pool)
     model.train()
     for _ in range(steps):
         chosen = torch.from_numpy(random.integers(0, len(labels), min(BATCH, len(labels))))
@@ -288,12 +291,11 @@ def learn(
         loss = functional.cross_entropy(logits, truth[chosen])
         if soft is not None:
             loss = loss + distance(logits, torch.from_numpy(soft)[chosen])
-        if imagination is not None:
-            drawn = imagination.draw(IMAGINED, random)
-            answers = torch.from_numpy(imagination.targets(drawn))
-            loss = loss + imagination.calibration.trust * distance(model(clinic.states(drawn)), answers)
+        if imagination is not None and imagined is not None and answers is not None:
+            drawn = torch.from_numpy(random.integers(0, len(answers), IMAGINED))
+            loss = loss + imagination.calibration.trust * distance(model(imagined[drawn]), torch.from_numpy(answers)[drawn])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if schedule is not None:
             schedule.step()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import string
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import KnowledgeError
-from shared.files import read_bytes
+from shared.knowledge.reading import bounded_text
 
 MAX_BYTES = 64 << 20
 """No longer file is read, compressed or not: a table that needs more was not elicited from experts."""
@@ -77,8 +76,7 @@ def read_network(path: Path) -> Network:
     Raises :class:`MissingFileError`, and :class:`KnowledgeError` for a file that is too large, is no BIF, has a cycle, or whose
     rows are no probabilities.
     """
-    text = _text(path)
-    tokens = _Tokens(path, text)
+    tokens = _Tokens(path, bounded_text(path, what="Bayesian network", limit=MAX_BYTES))
     states: dict[str, tuple[str, ...]] = {}
     rows: dict[str, _Rows] = {}
     while (word := tokens.next(end=True)) is not None:
@@ -94,21 +92,6 @@ def read_network(path: Path) -> Network:
         else:
             raise tokens.error(f"has '{word[:40]}' where network, variable or probability must begin")
     return _network(path, states, rows)
-
-
-def _text(path: Path) -> str:
-    content = read_bytes(path, what="Bayesian network")
-    if path.suffix == ".gz":
-        try:
-            content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES + 1)
-        except zlib.error as error:
-            raise KnowledgeError(f"{path} is not gzip: {error}; unpack it or fetch it again") from None
-    if len(content) > MAX_BYTES:
-        raise KnowledgeError(f"{path} is larger than {MAX_BYTES >> 20} MiB; split the network")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise KnowledgeError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 class _Tokens:

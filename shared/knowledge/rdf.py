@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from shared.errors import KnowledgeError
 from shared.knowledge.reading import Reading, Tally, bounded_text, lines_of
@@ -36,33 +37,26 @@ def _read_ntriples(path: Path) -> Reading:
     from rdflib.exceptions import ParserError
     from rdflib.plugins.parsers.ntriples import W3CNTriplesParser
 
-    class Sink:
-        def triple(self, subject: object, predicate: object, found: object) -> None:
-            tally.add(line, str(subject), str(predicate), str(found))
-
-    tally, line = Tally(path), 0
+    statements = _Statements(Tally(path))
+    sink: Any = statements  # rdflib asks for one of its own two classes, and calls this method alone
     # One parser for the file: blank nodes of one name are one node in all lines.
-    parser = W3CNTriplesParser(sink=Sink())  # type: ignore[no-untyped-call]
-    for number, text in lines_of(bounded_text(path, what="triples")):
-        line = number
-        before = tally.count
+    parser: Any = W3CNTriplesParser(sink)
+    for line, text in lines_of(bounded_text(path, what="triples")):
+        statements.line = line
         try:
             with _quiet():
-                parser.parsestring(text + "\n")  # type: ignore[no-untyped-call]
+                parser.parsestring(text + "\n")
         except (ParserError, ValueError):
-            tally.bad(line, "it is no N-Triples statement")
-        else:
-            if tally.count == before:
-                tally.bad(line, "it holds no statement")
-    return tally.reading(graph_of(tally.good))
+            statements.tally.bad(line, "it is no N-Triples statement")
+    return statements.tally.reading(graph_of(statements.tally.good))
 
 
 def _read_turtle(path: Path) -> Reading:
-    from rdflib import Graph as RdfGraph
+    from rdflib import Graph
     from rdflib.plugins.parsers.notation3 import BadSyntax
 
     text = bounded_text(path, what="triples", limit=MAX_TURTLE)
-    store, tally = RdfGraph(), Tally(path)
+    store, statements = Graph(), _Statements(Tally(path))
     try:
         with _quiet():
             store.parse(data=text, format="turtle")
@@ -71,8 +65,25 @@ def _read_turtle(path: Path) -> Reading:
     except (ValueError, RecursionError):
         raise KnowledgeError(f"{path} cannot be read as Turtle; convert it to N-Triples") from None
     for number, (subject, predicate, found) in enumerate(store, start=1):
-        tally.add(number, str(subject), str(predicate), str(found))
-    return tally.reading(graph_of(tally.good))
+        statements.line = number
+        statements.triple(subject, predicate, found)
+    return statements.tally.reading(graph_of(statements.tally.good))
+
+
+class _Statements:
+    """Takes statements as rdflib finds them. A blank node has no name that a record could link to: such a statement counts as bad."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally, self.line = tally, 0
+
+    def triple(self, subject: object, predicate: object, found: object) -> None:
+        """One statement."""
+        from rdflib import BNode
+
+        if isinstance(subject, BNode) or isinstance(found, BNode):
+            self.tally.bad(self.line, "it names no resource (a blank node)")
+        else:
+            self.tally.add(self.line, str(subject), str(predicate), str(found))
 
 
 @contextmanager

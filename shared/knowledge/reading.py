@@ -60,14 +60,14 @@ class Tally:
 
     def add(self, line: int, head: str, relation: str, tail: str, weight: float = 1.0) -> None:
         """One row, as a triple if its names and weight can be one."""
-        names = tuple(name.strip() for name in (head, relation, tail))
-        for what, name in zip(("head", "relation", "tail"), names, strict=True):
+        row = (head.strip(), relation.strip(), tail.strip(), weight)
+        for what, name in zip(("head", "relation", "tail"), row[:3], strict=True):
             if not name or len(name) > MAX_NAME or not name.isprintable():
                 return self.bad(line, f"its {what} is empty, longer than {MAX_NAME} characters or not printable")
         if not (math.isfinite(weight) and weight > 0):
             return self.bad(line, f"its weight {weight:g} is not above 0")
         self.count += 1
-        self.good.append((*names, weight))
+        self.good.append(row)
         return None
 
     def reading(self, graph: Graph) -> Reading:
