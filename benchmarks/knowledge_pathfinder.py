@@ -148,7 +148,7 @@ class Clinic:
         """The graph as these records bear it out."""
         held, marginals = typical(graph, self.classes, self.groups), self.groups.marginals(findings)
         found = best_calibration(held, marginals, findings, labels)
-        return Imagination(likelihoods(held, marginals, found.hold), found)
+        return Imagination(likelihoods(held, marginals, found.hold, found.manner), found)
 
 
 def network_file(name: str) -> Path:
@@ -218,7 +218,7 @@ def boosted(clinic: Clinic, findings: NDArray[np.int64], labels: NDArray[np.int6
     """Probabilities of LightGBM on the fresh records; diseases without a record get none."""
     from lightgbm import LGBMClassifier
 
-    model = LGBMClassifier(n_estimators=60, num_leaves=15, min_child_samples=3, n_jobs=1, verbose=-1)
+    model = LGBMClassifier(n_estimators=80, learning_rate=0.05, num_leaves=15, min_child_samples=3, reg_lambda=1.0, n_jobs=1, verbose=-1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(clinic.states(findings).numpy(), labels)

@@ -27,6 +27,7 @@ def network_triples(
     ``present`` of two diseases are two entities. Weights are 1: the probabilities stay with the network. Every state is an entity,
     with a triple or without. Raises :class:`KnowledgeError` for an unknown variable.
     """
+    network.ancestors(target)  # says what is wrong with an unknown name
     node, rows, names = network.nodes[target], list[tuple[str, str, str, float]](), list[str]()
     heads = [state if named_by is None else state_name(named_by, state) for state in node.states]
     for finding in findings or [name for name in network.nodes if name != target]:

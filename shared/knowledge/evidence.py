@@ -3,8 +3,8 @@
 A record is seen as *groups* of alternatives that exclude each other: the states of one categorical column, the ranges of one
 numeric column, named or not named in a text. Each alternative may be an entity. A triple (class, shows, entity) says that the
 alternative is typical of the class, not how typical. The least that this can mean is a share: records of the class show one of
-its typical alternatives of that group with the share ``hold``, spread over them as all records spread; without a triple in the
-group the class shows what all records show. With the groups taken as independent given the class (naive Bayes; Duda and Hart
+its typical alternatives of that group more often than all records do, spread over them as all records spread; without a triple in
+the group the class shows what all records show. With the groups taken as independent given the class (naive Bayes; Duda and Hart
 1973, section 2.10) this is a likelihood of each record under each class, and :mod:`shared.knowledge.trust` asks the labels how
 far to believe it. No probability of the graph's author is needed, and none is used.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,13 @@ MISSING = -1
 """The alternative of a group that a record does not tell."""
 RAREST = 1e-4
 """No alternative is rarer than this under any class, so that one odd finding never rules a class out alone."""
+
+
+Manner = Literal["share", "odds"]
+"""How ``hold`` says that a class shows what is typical of it. ``share``: at least that share of its records do, which suits findings that
+single a class out of many. ``odds``: the odds of all records times ``1 / (1 - hold)²`` (4 at one half), which suits two classes, where
+what is typical of one is common in both.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,24 +93,35 @@ def _within(edges: NDArray[np.int64], start: int, entities: int, hops: int) -> N
     return near
 
 
-def likelihoods(held: NDArray[np.bool_], marginals: NDArray[np.float64], hold: float) -> NDArray[np.float64]:
+def likelihoods(held: NDArray[np.bool_], marginals: NDArray[np.float64], hold: float, manner: Manner = "share") -> NDArray[np.float64]:
     """P(alternative | class) that the triples mean ``(classes, groups, widest)``; rows sum to 1 over a group's alternatives.
 
-    With ``m`` the marginals and ``T`` the typical alternatives of class and group, of share ``M = sum of m over T``::
+    With ``m`` the marginals and ``T`` the typical alternatives of class and group, of share ``M = sum of m over T`` and, in the class,
+    of share ``S`` (:data:`Manner`)::
 
-        P(s | c) = hold · m(s) / M            for s in T
-        P(s | c) = (1 - hold) · m(s) / (1 - M)  for the others
-        P(s | c) = m(s)                       where T is empty or is the whole group
+        P(s | c) = S · m(s) / M              for s in T
+        P(s | c) = (1 - S) · m(s) / (1 - M)  for the others
+        P(s | c) = m(s)                      where T is empty or is the whole group
+
+    ``S >= M``: what is typical of a class never speaks against it, however common it is. ``hold`` lies between 0 and 1.
     """
     inside = (held * marginals).sum(axis=2, keepdims=True)
     telling = (inside > 0.0) & (inside < 1.0 - 1e-9)
     safe_inside, safe_outside = np.where(telling, inside, 1.0), np.where(telling, 1.0 - inside, 1.0)
-    shares = np.where(held, hold / safe_inside, (1.0 - hold) / safe_outside) * marginals
+    share = _share(inside, hold, manner)
+    shares = np.where(held, share / safe_inside, (1.0 - share) / safe_outside) * marginals
     shares = np.where(telling, shares, marginals)
     there = np.broadcast_to(marginals > 0.0, shares.shape)
     floored = np.where(there, np.maximum(shares, RAREST), 0.0)
     result: NDArray[np.float64] = floored / floored.sum(axis=2, keepdims=True)
     return result
+
+
+def _share(inside: NDArray[np.float64], hold: float, manner: Manner) -> NDArray[np.float64]:
+    if manner == "share":
+        return np.maximum(inside, hold)
+    odds = (1.0 - hold) ** -2
+    return odds * inside / (odds * inside + 1.0 - inside)
 
 
 def log_evidence(probabilities: NDArray[np.float64], findings: NDArray[np.int64]) -> NDArray[np.float64]:

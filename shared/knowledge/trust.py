@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from shared.knowledge.evidence import likelihoods, log_evidence
+from shared.knowledge.evidence import Manner, likelihoods, log_evidence
 
-HOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""The shares that are tried."""
+HOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+"""The shares that are tried, in each manner."""
+MANNERS: tuple[Manner, ...] = ("share", "odds")
 COLDEST, HOTTEST = -8.0, 1.5
 """Bounds of the logarithm of the factor on the evidence."""
 
@@ -24,7 +25,7 @@ COLDEST, HOTTEST = -8.0, 1.5
 @dataclass(frozen=True)
 class Calibration:
     """``factor``: what the log evidence is multiplied with (1: groups are as independent as supposed; near 0: it tells nothing);
-    ``trust``: in [0, 1], the share of the labels' surprise that the graph takes away; ``hold``: the share it was found at;
+    ``trust``: in [0, 1], the share of the labels' surprise that the graph takes away; ``hold`` and ``manner``: how the graph was read;
     ``prior`` ``(classes,)``: shares of the classes.
     """
 
@@ -32,6 +33,7 @@ class Calibration:
     trust: float
     hold: float
     prior: NDArray[np.float64]
+    manner: Manner = "share"
 
     def targets(self, evidence: NDArray[np.float64], *, prior: bool = True) -> NDArray[np.float64]:
         """P(class | findings) ``(records, classes)`` as the graph has it: softmax of ``factor · evidence + log prior``."""
@@ -46,7 +48,9 @@ def class_prior(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     return shares
 
 
-def calibrate(evidence: NDArray[np.float64], labels: NDArray[np.int64], *, hold: float = 0.5, fitted: int = 1) -> Calibration:
+def calibrate(
+    evidence: NDArray[np.float64], labels: NDArray[np.int64], *, hold: float = 0.5, manner: Manner = "share", fitted: int = 1
+) -> Calibration:
     """The factor with the least mean surprise of ``labels``, and the trust that follows.
 
     ``evidence``: ``(records, classes)``; ``labels``: ``(records,)``, all known. With ``L(f)`` the mean of ``-log P(label)`` at factor
@@ -56,7 +60,7 @@ def calibrate(evidence: NDArray[np.float64], labels: NDArray[np.int64], *, hold:
     count, classes = evidence.shape
     prior = class_prior(labels, classes)
     if count == 0:
-        return Calibration(0.0, 0.0, hold, prior)
+        return Calibration(0.0, 0.0, hold, prior, manner)
     rows = np.arange(count)
 
     def surprise(log_factor: float) -> float:
@@ -64,7 +68,8 @@ def calibrate(evidence: NDArray[np.float64], labels: NDArray[np.int64], *, hold:
 
     best = minimize_scalar(surprise, bounds=(COLDEST, HOTTEST), method="bounded")
     alone = float(-np.log(prior[labels]).mean())
-    return Calibration(float(np.exp(best.x)), max(0.0, 1.0 - (float(best.fun) + fitted / count) / alone), hold, prior)
+    trust = max(0.0, 1.0 - (float(best.fun) + fitted / count) / alone)
+    return Calibration(float(np.exp(best.x)), trust, hold, prior, manner)
 
 
 def best_calibration(
@@ -74,12 +79,16 @@ def best_calibration(
     labels: NDArray[np.int64],
     holds: Sequence[float] = HOLDS,
 ) -> Calibration:
-    """The calibration of the share that the labels bear out best; shapes as in :mod:`shared.knowledge.evidence`.
+    """The calibration of the hold and manner that the labels bear out best; shapes as in :mod:`shared.knowledge.evidence`.
 
     ``findings`` and ``labels`` are of the labelled records; the marginals may rest on many more.
     """
-    tried = [calibrate(log_evidence(likelihoods(held, marginals, hold), findings), labels, hold=hold, fitted=2) for hold in holds]
-    return max(tried, key=lambda one: one.trust)
+
+    def tried(hold: float, manner: Manner) -> Calibration:
+        evidence = log_evidence(likelihoods(held, marginals, hold, manner), findings)
+        return calibrate(evidence, labels, hold=hold, manner=manner, fitted=3)
+
+    return max((tried(hold, manner) for manner in MANNERS for hold in holds), key=lambda one: one.trust)
 
 
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
