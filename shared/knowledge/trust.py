@@ -18,6 +18,8 @@ from shared.knowledge.evidence import Manner, likelihoods, log_evidence
 HOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """The shares that are tried, in each manner."""
 MANNERS: tuple[Manner, ...] = ("share", "odds")
+LEAST = 0.05
+"""A trust below this is 0: the graph is left out altogether, and the student is bit for bit the one without it."""
 COLDEST, HOTTEST = -8.0, 1.5
 """Bounds of the logarithm of the factor on the evidence."""
 
@@ -54,8 +56,8 @@ def calibrate(
     """The factor with the least mean surprise of ``labels``, and the trust that follows.
 
     ``evidence``: ``(records, classes)``; ``labels``: ``(records,)``, all known. With ``L(f)`` the mean of ``-log P(label)`` at factor
-    ``f`` and ``L(0)`` that of the class prior alone, ``trust = max(0, 1 - (L(f) + k/n) / L(0))``; ``k/n`` pays for the ``fitted``
-    numbers that the labels chose (Akaike 1974). The evidence has seen no label, so there is nothing to hold out. No records: trust 0.
+    ``f`` and ``L(0)`` that of the class prior alone, ``trust = 1 - (L(f) + k/n) / L(0)``, or 0 below :data:`LEAST`; ``k/n`` pays for
+    the ``fitted`` numbers that the labels chose (Akaike 1974). The evidence has seen no label, so there is nothing to hold out. No records: trust 0.
     """
     count, classes = evidence.shape
     prior = class_prior(labels, classes)
@@ -68,8 +70,8 @@ def calibrate(
 
     best = minimize_scalar(surprise, bounds=(COLDEST, HOTTEST), method="bounded")
     alone = float(-np.log(prior[labels]).mean())
-    trust = max(0.0, 1.0 - (float(best.fun) + fitted / count) / alone)
-    return Calibration(float(np.exp(best.x)), trust, hold, prior, manner)
+    trust = 1.0 - (float(best.fun) + fitted / count) / alone
+    return Calibration(float(np.exp(best.x)), trust if trust >= LEAST else 0.0, hold, prior, manner)
 
 
 def best_calibration(
