@@ -57,7 +57,8 @@ def calibrate(
 
     ``evidence``: ``(records, classes)``; ``labels``: ``(records,)``, all known. With ``L(f)`` the mean of ``-log P(label)`` at factor
     ``f`` and ``L(0)`` that of the class prior alone, ``trust = 1 - (L(f) + k/n) / L(0)``, or 0 below :data:`LEAST`; ``k/n`` pays for
-    the ``fitted`` numbers that the labels chose (Akaike 1974). The evidence has seen no label, so there is nothing to hold out. No records: trust 0.
+    the ``fitted`` numbers that the labels chose (Akaike 1974). The evidence has seen no label, so there is nothing to hold out. No
+    records: trust 0.
     """
     count, classes = evidence.shape
     prior = class_prior(labels, classes)
