@@ -284,11 +284,15 @@ def learn(
     states, truth = clinic.states(findings), torch.from_numpy(labels)
     pool, answers = (None, None) if imagination is None else imagination.pool(POOL * steps // STEPS, random)
     imagined = None if pool is None else clinic.states(pool)
+    shift = torch.zeros(len(clinic.classes))
+    if imagination is not None and imagination.calibration.trust > 0:
+        # Imagined records have even classes, real ones their own shares: the labels' logits carry those (Menon et al. 2021, eq. 10).
+        shift = torch.from_numpy(np.log(imagination.calibration.prior)).float()
     model.train()
     for _ in range(steps):
         chosen = torch.from_numpy(random.integers(0, len(labels), min(BATCH, len(labels))))
         logits = model(states[chosen])
-        loss = functional.cross_entropy(logits, truth[chosen])
+        loss = functional.cross_entropy(logits + shift, truth[chosen])
         if soft is not None:
             loss = loss + distance(logits, torch.from_numpy(soft)[chosen])
         if imagination is not None and imagined is not None and answers is not None:
