@@ -44,7 +44,7 @@ from shared.knowledge.elicited import network_triples, state_name
 from shared.knowledge.evidence import Groups, likelihoods, log_evidence, typical
 from shared.knowledge.imagined import Imagination
 from shared.knowledge.triples import Graph, shuffled
-from shared.knowledge.trust import best_calibration
+from shared.knowledge.trust import best_calibration, class_prior
 
 TARGET = "Fault"
 FRESH = 20_000
@@ -284,10 +284,9 @@ def learn(
     states, truth = clinic.states(findings), torch.from_numpy(labels)
     pool, answers = (None, None) if imagination is None else imagination.pool(POOL * steps // STEPS, random)
     imagined = None if pool is None else clinic.states(pool)
-    shift = torch.zeros(len(clinic.classes))
-    if imagination is not None and imagination.calibration.trust > 0:
-        # Imagined records have even classes, real ones their own shares: the labels' logits carry those (Menon et al. 2021, eq. 10).
-        shift = torch.from_numpy(np.log(imagination.calibration.prior)).float()
+    # Every student's logits are for even classes, which is what macro-F1 asks: those of real records carry their shares on top (Menon et
+    # al. 2021, eq. 10). Imagined records are drawn evenly and carry none.
+    shift = torch.from_numpy(np.log(class_prior(labels, len(clinic.classes)))).float()
     model.train()
     for _ in range(steps):
         chosen = torch.from_numpy(random.integers(0, len(labels), min(BATCH, len(labels))))
