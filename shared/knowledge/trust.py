@@ -19,7 +19,7 @@ HOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """The shares that are tried, in each manner."""
 MANNERS: tuple[Manner, ...] = ("share", "odds")
 LEAST = 0.1
-"""A trust below this is 0: the graph is left out altogether, and the student is bit for bit the one without it."""
+"""A trust below this is 0: the graph is left out, for no term of it has a weight then."""
 COLDEST, HOTTEST = -8.0, 1.5
 """Bounds of the logarithm of the factor on the evidence."""
 
