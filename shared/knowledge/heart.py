@@ -1,7 +1,8 @@
 """The built-in cardiology graph, and how the heart records name its entities.
 
-``heart.tsv`` names the source to check each triple against; docs/knowledge.md says how far that was done. Two things the graph does not say, on purpose: that no chest pain at all speaks for disease
-(in these records it does, because of who was sent to the hospitals; medicine says no such thing), and how strong any finding is.
+``heart.tsv`` names the source to check each triple against; docs/knowledge.md says how far that was done. Two things the graph does not
+say, on purpose: that no chest pain at all speaks for disease (in these records it does, because of who was sent to the hospitals;
+medicine says no such thing), and how strong any finding is.
 """
 
 from __future__ import annotations
