@@ -9,7 +9,8 @@
     │   ├── MissingColumnError       22   a column that is not there
     │   ├── LabelError               23   a label outside the task's labels
     │   ├── EmptyInstitutionError    24   an institution without usable records
-    │   └── NotFiniteError           25   a NaN or infinity where a number is needed
+    │   ├── NotFiniteError           25   a NaN or infinity where a number is needed
+    │   └── KnowledgeError           26   a graph, mapping or dictionary of knowledge that cannot be used
     ├── CheckpointError              30   weights or a teacher that cannot be loaded
     ├── IdentityError                40   keys, certificates, signatures, passphrases
     ├── ProtocolError                50   secure aggregation refused or failed (shared/secagg/errors.py refines it)
@@ -85,6 +86,13 @@ class NotFiniteError(DataError):
 
     exit_code = 25
     slug = "not-finite"
+
+
+class KnowledgeError(DataError):
+    """A graph, a mapping or a dictionary of knowledge that cannot be used as it stands."""
+
+    exit_code = 26
+    slug = "knowledge"
 
 
 class CheckpointError(FedstillError):

@@ -1,0 +1,118 @@
+"""What all readers of knowledge share: files of bounded size, and bad rows that are counted and shown, never dropped in silence."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import KnowledgeError
+from shared.files import read_bytes
+from shared.knowledge.triples import MAX_NAME, Graph, Row
+
+MAX_BYTES = 1 << 30
+"""No larger file is read, and no packed one is unpacked further."""
+SHOWN = 20
+"""How many bad rows keep their reason; the others are only counted."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that is no triple: where it stands and why. ``line`` counts from 1."""
+
+    path: Path
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A graph and what became of the rows it was read from: ``rows`` seen, ``repeated`` triples that stood already, ``bad`` rows
+    that are no triples, the first :data:`SHOWN` of which are in ``shown``.
+
+    Law: ``rows == len(graph) + repeated + bad``.
+    """
+
+    graph: Graph
+    rows: int
+    repeated: int
+    bad: int
+    shown: tuple[BadRow, ...]
+
+
+class Tally:
+    """Collects the rows of a file; what cannot be a triple is counted with its place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.good, self.count, self._bad, self._shown = path, list[Row](), 0, 0, list[BadRow]()
+
+    def bad(self, line: int, reason: str) -> None:
+        """One row that is no triple."""
+        self.count += 1
+        self._bad += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append(BadRow(self.path, line, reason))
+
+    def add(self, line: int, head: str, relation: str, tail: str, weight: float = 1.0) -> None:
+        """One row, as a triple if its names and weight can be one."""
+        row = (head.strip(), relation.strip(), tail.strip(), weight)
+        for what, name in zip(("head", "relation", "tail"), row[:3], strict=True):
+            if not name or len(name) > MAX_NAME or not name.isprintable():
+                return self.bad(line, f"its {what} is empty, longer than {MAX_NAME} characters or not printable")
+        if not (math.isfinite(weight) and weight > 0):
+            return self.bad(line, f"its weight {weight:g} is not above 0")
+        self.count += 1
+        self.good.append(row)
+        return None
+
+    def reading(self, graph: Graph) -> Reading:
+        """What was read, around the graph that was made of :attr:`good`. Raises :class:`KnowledgeError` where nothing was good."""
+        if not self.good:
+            first = f"; {self._shown[0]}" if self._shown else ""
+            raise KnowledgeError(f"{self.path} has no triple in {self.count} rows{first}; each row needs head, relation and tail")
+        return Reading(graph, self.count, len(self.good) - len(graph), self._bad, tuple(self._shown))
+
+
+def bounded_text(path: Path, *, what: str, limit: int = MAX_BYTES) -> str:
+    """The UTF-8 text of ``path``, unpacked where its name ends in ``.gz``.
+
+    Raises :class:`MissingFileError`, and :class:`KnowledgeError` for more than ``limit`` bytes, for what is no gzip, and for
+    bytes that are no text: an archive, a picture, a database.
+    """
+    if path.is_file() and path.stat().st_size > limit:
+        raise KnowledgeError(f"{path} is larger than {limit >> 20} MiB; split it or leave relations out")
+    content = read_bytes(path, what=what)
+    if path.suffix == ".gz":
+        content = _unpacked(path, content, limit)
+    if b"\0" in content:
+        raise KnowledgeError(f"{path} holds a zero byte and is no text; export the {what} as text")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise KnowledgeError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _unpacked(path: Path, content: bytes, limit: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        whole = unpacker.decompress(content, limit + 1)
+    except zlib.error as error:
+        raise KnowledgeError(f"{path} is not gzip: {error}; unpack it or fetch it again") from None
+    if len(whole) > limit:
+        raise KnowledgeError(f"{path} unpacks to more than {limit >> 20} MiB; split it or leave relations out")
+    if not unpacker.eof:
+        raise KnowledgeError(f"{path} ends in the middle of its gzip stream; fetch it again")
+    return whole
+
+
+def lines_of(text: str) -> Iterable[tuple[int, str]]:
+    """The lines of ``text`` with their numbers from 1, without empty ones and without those that begin with ``#``."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")
+        if line.strip() and not line.startswith("#"):
+            yield number, line
