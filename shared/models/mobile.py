@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.models.cells import activation_attention, cells
-from shared.models.features import Features
-from shared.models.layers import Dropout, Linear
-from shared.models.network import Network
+from shared.models.layers import Linear
 from shared.models.residual import stem_stride
+from shared.models.staged import StagedNet
 from shared.settings import NetworkSettings
 from shared.task import ImageTask
 from shared.work import Normalisation
@@ -32,13 +30,11 @@ MULTIPLE = 8
 BRANCH_GAIN = 0.5
 
 
-class MobileNet(Network):
+class MobileNet(StagedNet):
     """A stem, the first ``depth`` of the layout's blocks, the mean over the map, a classifier."""
 
     def __init__(self, settings: NetworkSettings, task: ImageTask, normalisation: Normalisation) -> None:
         super().__init__(settings, task, normalisation)
-        for name, values in (("mean", normalisation.means), ("deviation", normalisation.deviations)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.stem = Conv(task.channels, settings.width, 3, stride=stem_stride(task))
         self.stages = nn.ModuleList()
         channels = settings.width
@@ -46,28 +42,12 @@ class MobileNet(Network):
             kept = [(channels if place == 0 else outputs, stride if place == 0 else 1) for place in range(blocks)]
             self.stages.append(nn.Sequential(*(InvertedResidual(inputs, outputs, expansion, first, kernel) for inputs, first in kept)))
             channels = outputs
-        self.dropout = Dropout(settings.dropout)
         self.head = Linear(channels, len(task.labels))
 
-    def features(self, inputs: Tensor) -> Features:
-        """One state and one activation attention for each stage; the first state is the stem's."""
-        maps = self._maps(inputs)
-        return Features(self._classify(maps[-1]), tuple(cells(one) for one in maps), tuple(activation_attention(one) for one in maps[1:]))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """uint8 ``(batch, height, width, channels)`` -> logits ``(batch, labels)``."""
-        return self._classify(self._maps(inputs)[-1])
-
-    def _maps(self, inputs: Tensor) -> list[Tensor]:
-        pixels = inputs.permute(0, 3, 1, 2).to(torch.float32)
-        maps = [functional.relu6(self.stem((pixels - self.get_buffer("mean")) / self.get_buffer("deviation")))]
-        for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return maps
-
-    def _classify(self, maps: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.dropout(maps.mean(dim=(2, 3))))
-        return logits
+    @staticmethod
+    def rectify(maps: Tensor) -> Tensor:
+        """ReLU6."""
+        return functional.relu6(maps)
 
 
 class Conv(nn.Conv2d):
