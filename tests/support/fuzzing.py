@@ -11,7 +11,7 @@ import re
 import resource
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HUGE = tuple(
@@ -127,22 +127,33 @@ def fuzz(parse: Callable[[bytes], object], inputs: Iterator[bytes], allowed: tup
 def bounded_memory(most_bytes: int) -> Iterator[None]:
     """Fails if the process's largest resident size grows by more than ``most_bytes`` inside.
 
-    Where the system can, its record of the largest size is first set back to what is in use now.
+    Where the system can, its record of the largest size is first set back to what is in use now. Where it cannot, memory is
+    taken up to that record, for below an older and higher peak nothing would be seen to grow.
     """
-    before = _peak(reset=True)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    filled = b"x" * max(0, _peak() - _resident())
+    before = _peak()
     yield
     grown = _peak() - before
+    del filled
     assert grown <= most_bytes, f"reading took {grown / 2**20:.0f} MiB more than before, {most_bytes / 2**20:.0f} are allowed"
 
 
-def _peak(*, reset: bool = False) -> int:
-    status, references = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+def _peak() -> int:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if (found := _status("VmHWM")) is None else found
+
+
+def _resident() -> int:
+    return _peak() if (found := _status("VmRSS")) is None else found
+
+
+def _status(name: str) -> int | None:
     try:
-        if reset:
-            references.write_text("5")
-        return 1024 * int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
-    except (OSError, StopIteration):
-        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
 
 
 def _stretch(rng: random.Random, content: bytes) -> tuple[int, int]:
