@@ -282,7 +282,8 @@ def learn(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps) if cycle else None
     states, truth = clinic.states(findings), torch.from_numpy(labels)
-    pool, answers = (None, None) if imagination is None else imagination.pool(POOL * steps // STEPS, random)
+    pool = None if imagination is None else imagination.pool(POOL * steps // STEPS, random)
+    answers = None if imagination is None or pool is None else imagination.targets(pool)
     imagined = None if pool is None else clinic.states(pool)
     # Every student's logits are for even classes, which is what macro-F1 asks: those of real records carry their shares on top (Menon et
     # al. 2021, eq. 10). Imagined records are drawn evenly and carry none.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server import knowledge
 from server.annealing import span
 from server.state import Facts, RunState
 from server.toolbox import Toolbox
@@ -43,6 +44,7 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
         label_shares=facts.label_shares,
         error_feedback=config.aggregation.error_feedback,
         span=span(facts.version, config),
+        knowledge=knowledge.work(state, config),
         proxy=ProxyTerms(weight=proxy.weight, temperature=proxy.temperature, bound=proxy.bound),
         records=len(_same_inputs(state, toolbox)),
         proxy_sha256=facts.proxy_sha256,
@@ -52,9 +54,13 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
 
 
 def content(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Callable[[NDArray[np.float32]], bytes]:
-    """How a consensus travels whole: with the proxy records before it, unless they are generated on both sides."""
+    """How a consensus travels whole: behind the proxy records, unless they are generated on both sides, and a knowledge graph."""
     generated = isinstance(_settings(config), GeneratedProxy)
-    return partial(consensus_blob, inputs=None if generated else _same_inputs(state, toolbox))
+    return partial(
+        consensus_blob,
+        inputs=None if generated else _same_inputs(state, toolbox),
+        attached=knowledge.attached(state, config, toolbox),
+    )
 
 
 def settled(state: RunState, config: FederationConfig, toolbox: Toolbox) -> RunState:

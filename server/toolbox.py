@@ -59,6 +59,10 @@ class Toolbox(Protocol):
         """The proxy records of a federation of answers, in the task's raw form."""
         ...
 
+    def graph(self) -> bytes:
+        """The public knowledge graph as it travels (``shared/knowledge/packed.py``); empty where there is none."""
+        ...
+
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
         """The parameters of a student that learnt from the proxy records and the consensus ``(records, labels)`` alone."""
         ...

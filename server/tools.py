@@ -14,7 +14,7 @@ from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
-from shared.config import GeneratedProxy, RecordsProxy
+from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.secagg.messages import Fragment
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 class InstalledToolbox:
     """As :class:`server.toolbox.Toolbox`, for the federation of a coordinator's folder."""
 
-    def __init__(self, site: CoordinatorSite) -> None:
+    def __init__(self, site: CoordinatorSite, config: FederationConfig | None = None) -> None:
+        """``config`` stands in for the folder's own, where a benchmark compares several."""
         self._site = site
-        self._config = site.config
+        self._config = site.config if config is None else config
         self._proxy: tuple[Normalisation, NDArray[Any]] | None = None
+        self._graph: bytes | None = None
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         """Each numeric column's exponent."""
@@ -58,6 +60,16 @@ class InstalledToolbox:
         if self._proxy is None or self._proxy[0] != normalisation:
             self._proxy = normalisation, self._proxy_inputs(normalisation)
         return self._proxy[1]
+
+    def graph(self) -> bytes:
+        """The public graph, read once and kept."""
+        if self._graph is None:
+            from shared.knowledge.builtin import graph_of
+            from shared.knowledge.packed import pack_graph
+
+            found = graph_of(self._config.knowledge) if self._config.knowledge is not None else None
+            self._graph = pack_graph(found) if found is not None else b""
+        return self._graph
 
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
         """The student that is published where institutions exchange answers."""
@@ -165,6 +177,7 @@ class InstalledToolbox:
             student_digest=digest,
             initial_digest=self._initial_digest(),
             proxy_digest=publication.state.facts.proxy_sha256 or None,
+            graph_digest=publication.state.facts.graph_sha256 or None,
         )
 
     def _initial_digest(self) -> str | None:

@@ -121,7 +121,7 @@ class DistillationSettings(Frozen):
 
 
 class ProxyTerms(Frozen):
-    """How answers on the proxy records are exchanged and learnt from (``shared/answers.py``, ``shared/distill/consensus.py``).
+    """How answers on the proxy records are exchanged and learnt from (``shared/answers.py``, ``shared/distill/auxiliary.py``).
 
     ``weight`` is how much the consensus counts beside an institution's own lessons, at ``temperature``. ``bound`` is the largest
     magnitude of a logit that is answered: a record's logits are centred, and scaled down where one lies beyond it.
@@ -130,3 +130,18 @@ class ProxyTerms(Frozen):
     weight: float = Field(default=1.0, ge=0.0, le=1000.0)
     temperature: float = Field(default=2.0, gt=0.0, le=100.0)
     bound: float = Field(default=8.0, gt=0.0, le=1000.0)
+
+
+class KnowledgeTerms(Frozen):
+    """How a knowledge graph teaches beside the own records (``docs/knowledge.md``).
+
+    Each round ``pool`` records are imagined from what the graph says of each class, and ``imagined`` of them are learnt beside each
+    batch of own ones, with the graph's answers as targets, at ``weight`` times how far the own labels bear the graph out (0 to 1).
+    ``classes``: ``shares`` imagines each class as often as it is; ``even`` all alike, and the student's answers are then for
+    equally frequent classes: more is got right of rare ones, and less in all.
+    """
+
+    weight: float = Field(default=1.0, ge=0.0, le=1000.0)
+    imagined: int = Field(default=16, ge=1, le=65_536)
+    pool: int = Field(default=8192, ge=1, le=1_000_000)
+    classes: Literal["shares", "even"] = "shares"

@@ -61,8 +61,9 @@ class GateResult(Frozen):
 class Provenance(Frozen):
     """Where a student came from. ``cohort_sizes``: survivors of each closed training round; ``epsilon`` at ``delta`` is what
     the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
-    student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random, and
-    ``proxy_digest`` that of the records on which institutions answered, null if they exchanged weights."""
+    student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random,
+    ``proxy_digest`` that of the records on which institutions answered, null if they exchanged weights, and ``graph_digest`` that of
+    the public knowledge graph that taught them, null if there was none."""
 
     federation: str
     run: str
@@ -78,6 +79,7 @@ class Provenance(Frozen):
     student_digest: Hex | None = None
     initial_digest: Hex | None = None
     proxy_digest: Hex | None = None
+    graph_digest: Hex | None = None
 
 
 class Operators(Frozen):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.auxiliary import Auxiliary, Beside
 from shared.distill.average import AverageTeacher
-from shared.distill.consensus import Consensus, ConsensusLesson
 from shared.distill.depth import Wanted
 from shared.distill.heads import ConfinedTargets, site_heads
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
@@ -46,7 +46,7 @@ class Lesson:
         head: str | None = None,
         mentor: nn.Module | None = None,
         device: torch.device = CPU,
-        consensus: Consensus | None = None,
+        auxiliaries: Sequence[Auxiliary] = (),
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`; student and mentor are on ``device`` already.
 
@@ -58,7 +58,8 @@ class Lesson:
         self._heads = site_heads(student, records.labels, head)
         self._student, self._records, self._settings, self._views = student, records, settings, views
         self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-        self._offset = label_offset(self._labels, label_shares, settings.label_correction)
+        self._beside = Beside(student, auxiliaries, seed)
+        self._offset, self._strength = self._label_shift(label_shares)
         self.mutual = MutualTeacher(mentor, settings.temperature) if mentor is not None and settings.teacher == "mutual" else None
         averaged = settings.teacher in ("average", "pseudo")
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
@@ -66,7 +67,6 @@ class Lesson:
         self.objective = self._objective(seed, None if averaged else wanted).to(device)
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
-        self._consensus = ConsensusLesson(consensus, generator(seed, "consensus")) if consensus is not None and consensus.weight else None
 
     @property
     def carried(self) -> dict[str, Carried]:
@@ -74,9 +74,7 @@ class Lesson:
         found: dict[str, Carried] = {"objective": Buffers(list(self.objective.buffers()))}
         if self._average is not None:
             found["average"] = Buffers(list(self._average.parameters()))
-        if self._consensus is not None:
-            found["consensus"] = self._consensus.generator
-        return found
+        return {**found, **{name: lesson.generator for name, lesson in self._beside.lessons.items()}}
 
     def parameters(self) -> list[nn.Parameter]:
         """What is learnt beside the student."""
@@ -93,7 +91,11 @@ class Lesson:
         if self._average is not None:
             self._average.follow()
         view = self._views.of(epoch) if self._views is not None else 0
-        found = shifted(features(self._student, self._batch(rows, view)), self._offset)
+        seen, beside = self._beside.seen(self._batch(rows, view), self._placed)
+        value = self._own(shifted(seen, self._offset), rows, view)
+        return value if beside is None else value + beside
+
+    def _own(self, found: Features, rows: Tensor, view: int) -> Tensor:
         labels = self._labels.index_select(0, rows).to(self.device)
         found = self._confined(found, labels)
         if self.mutual is not None:
@@ -116,9 +118,12 @@ class Lesson:
         if self._previous is not None:
             forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
             value = value + self._settings.previous_weight * forgotten.mean()
-        if self._consensus is not None:
-            value = value + self._consensus.loss(self._student, len(rows))
         return value if self._anchor is None else value + self._anchor.pull()
+
+    def _label_shift(self, shares: Sequence[float]) -> tuple[Tensor | None, float]:
+        # What is learnt beside may take all labels for equally frequent: then so must what the student says of its own records.
+        strength = 1.0 if self._beside.shares else self._settings.label_correction
+        return label_offset(self._labels, self._beside.shares or shares, strength), strength
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:
         if self._views is None:
@@ -141,7 +146,7 @@ class Lesson:
         if self._average is not None:
             # The average leans as little as the student itself, and gets the same offset.
             return Shifted(targets, self._offset)
-        return _levelled(targets, self._labels, self._settings.label_correction)
+        return _levelled(targets, self._labels, self._strength)
 
     def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
         first = torch.zeros(1, dtype=torch.int64)

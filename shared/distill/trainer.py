@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
-from shared.distill.consensus import Consensus
+from shared.distill.auxiliary import Auxiliary
 from shared.distill.depth import Wanted
 from shared.distill.held_out import HeldOut, parted
 from shared.distill.lesson import Lesson
@@ -61,7 +61,7 @@ def distil(
     span: tuple[float, float] = (0.0, 1.0),
     device: torch.device = CPU,
     share: Share = ALONE,
-    consensus: Consensus | None = None,
+    auxiliaries: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -74,8 +74,8 @@ def distil(
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
     ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part of the falling rate
-    that this fit does (:class:`shared.distill.loop.Fit`). The ``consensus`` of all institutions is learnt beside, on records of its own
-    (:mod:`shared.distill.consensus`). With ``resume`` a fit that was killed goes on. The fit computes on
+    that this fit does (:class:`shared.distill.loop.Fit`). ``auxiliaries`` are learnt beside, on records of their own
+    (:mod:`shared.distill.auxiliary`). With ``resume`` a fit that was killed goes on. The fit computes on
     ``device``; student, mentor and all that is kept come back to the CPU. Equal arguments give bit-identical students, however often
     it was, on the CPU; on a GPU as far as :func:`shared.models.device.repeatable` says.
 
@@ -99,7 +99,7 @@ def distil(
         head=head,
         mentor=mentor,
         device=device,
-        consensus=consensus,
+        auxiliaries=auxiliaries,
     )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)

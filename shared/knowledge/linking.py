@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
@@ -25,13 +25,23 @@ class CategoryLink(Frozen):
 
 class RangeLink(Frozen):
     """The entities that ranges of ``column`` name. ``edges`` ascend; range 0 lies below the first, range k from edge k-1 (included)
-    to edge k, the last from the last edge on. ``entities``: one a range, None where a range names none.
+    to edge k, the last from the last edge on. ``entities``: one a range, None (in a file: ``""``) where a range names none.
     """
 
     kind: Literal["range"] = "range"
     column: str
     edges: tuple[float, ...] = Field(min_length=1)
     entities: tuple[str | None, ...]
+
+    @field_validator("entities", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        return tuple(name or None for name in value) if isinstance(value, list | tuple) else value
+
+    @field_serializer("entities", when_used="json")
+    def _write(self, value: tuple[str | None, ...]) -> tuple[str, ...]:
+        # TOML, in which mappings are written, has no null.
+        return tuple(name or "" for name in value)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -93,13 +103,18 @@ class TableMapping(Frozen):
         return found
 
     def records(
-        self, task: TabularTask, findings: NDArray[np.int64], donors: NDArray[np.float32], random: np.random.Generator
+        self,
+        task: TabularTask,
+        findings: NDArray[np.int64],
+        donors: NDArray[np.float32],
+        random: np.random.Generator,
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Raw inputs ``(records, columns)`` that have ``findings``: :meth:`findings` of them gives ``findings`` back where a donor shows
         the range. A category is its index. A number is drawn from the ``donors`` in its range, and is missing where none is. A
-        column without a link, and a finding that is missing, is filled from one donor a record.
+        column without a link, and a finding that is missing, is filled from one donor a record: those at ``rows`` ``(records,)``, or drawn.
         """
-        inputs: NDArray[np.float32] = donors[random.integers(0, len(donors), len(findings))]
+        inputs: NDArray[np.float32] = donors[random.integers(0, len(donors), len(findings)) if rows is None else rows]
         own = self.findings(task, donors)
         for place, (link, _, number) in enumerate(self._placed(task)):
             told = findings[:, place]
@@ -107,8 +122,8 @@ class TableMapping(Frozen):
                 inputs[told != MISSING, number] = told[told != MISSING]
                 continue
             for alternative in np.unique(told[told != MISSING]):
-                rows, pool = np.flatnonzero(told == alternative), donors[own[:, place] == alternative, number]
-                inputs[rows, number] = random.choice(pool, len(rows)) if len(pool) else np.nan
+                chosen, pool = np.flatnonzero(told == alternative), donors[own[:, place] == alternative, number]
+                inputs[chosen, number] = random.choice(pool, len(chosen)) if len(pool) else np.nan
         return inputs
 
     def _placed(self, task: TabularTask) -> list[tuple[CategoryLink | RangeLink, object, int]]:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from shared.data.records import Records
 from shared.distill import distil
+from shared.distill.auxiliary import Auxiliary
 from shared.distill.cache import order_of
-from shared.distill.consensus import Consensus
 from shared.distill.depth import Wanted
 from shared.distill.lesson import Lesson
 from shared.distill.resume import Resume
@@ -139,9 +139,12 @@ def fit(case: Case, resume: Resume | None, die_at: int | None = None) -> Ended |
             wanted=Wanted(order(case).hidden, order(case).attentions) if case.distillation.teacher == "own" else None,
             views=views_of(case),
             resume=resume,
-            consensus=Consensus(records(case.task, 30).inputs, np.eye(2, dtype=np.float32).repeat(15, 0), 1.0, 2.0)
+            auxiliaries=[
+                Auxiliary("consensus", records(case.task, 30).inputs, np.eye(2, dtype=np.float32).repeat(15, 0), 1.0, 2.0),
+                Auxiliary("imagined", records(case.task, 20).inputs, np.eye(2, dtype=np.float32).repeat(10, 0), 1.0, 1.0, batch=3),
+            ]
             if case.consensus
-            else None,
+            else [],
         )
     if outcome is None:
         return None

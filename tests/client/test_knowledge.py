@@ -1,0 +1,152 @@
+"""What an institution makes of a federation's knowledge: bound by its digest, joined with what is its own, and never believed blindly."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+
+from client.knowledge import GRAPH, InstitutionKnowledge, trust_counters
+from client.policy import check_plan
+from client.training import Workbench
+from shared.attached import blob_of, sized_words
+from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateKnowledge
+from shared.data import Split, save_arrays
+from shared.data.heart import TASK, read_heart
+from shared.errors import KnowledgeError, PolicyRefusal, ProtocolError
+from shared.knowledge.heart import MAPPING, read_heart_graph
+from shared.knowledge.packed import pack_graph
+from shared.knowledge.triples import graph_of, shuffled
+from shared.models import build, to_vector
+from shared.secagg.messages import Layout
+from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.work import FIXED_POINT, KnowledgeWork, Normalisation, TrainWork, counter_fields, field_slices
+from tests.client.test_policy import plan
+
+RECORDS = read_heart()["cleveland"]
+GRAPH_BYTES = pack_graph(read_heart_graph())
+NUMERIC = [column for column in TASK.columns if column.kind == "numeric"]
+SCALES = Normalisation(means=(0.0,) * len(NUMERIC), deviations=(100.0,) * len(NUMERIC))
+SHAPE = NetworkSettings(width=8, depth=1)
+
+
+def asked(content: bytes = GRAPH_BYTES, **changed: Any) -> TrainWork:
+    terms = {"graph_sha256": hashlib.sha256(content).hexdigest() if content else "", "mapping": MAPPING, "pool": 200} | changed
+    return TrainWork(
+        version=0,
+        seed=7,
+        normalisation=SCALES,
+        training=TrainingSettings(epochs=1),
+        distillation=DistillationSettings(teacher="none"),
+        knowledge=KnowledgeWork.model_validate(terms),
+    )
+
+
+def tensors(content: bytes = GRAPH_BYTES) -> dict[str, Any]:
+    return {GRAPH: sized_words(content)} if content else {}
+
+
+def institution(**knowledge: Any) -> InstitutionKnowledge:
+    return InstitutionKnowledge(config(knowledge=PrivateKnowledge.model_validate(knowledge)), RECORDS)
+
+
+def config(**changed: Any) -> InstitutionConfig:
+    data = ArrayData(source="arrays", path=Path("records.npz"))
+    return InstitutionConfig.model_validate({"name": "ash", "task": TASK, "data": data, "student": SHAPE, **changed})
+
+
+def test_the_public_graph_teaches_the_same_each_time_and_other_records_each_round() -> None:
+    one, other = institution(), institution()
+    first, trust = one.auxiliary(asked(), tensors(), 3)
+    again, _ = other.auxiliary(asked(), tensors(), 3)
+    next_one, _ = one.auxiliary(asked(), tensors(), 4)
+    assert first is not None
+    assert again is not None
+    assert next_one is not None
+    assert trust > 0.1
+    np.testing.assert_array_equal(first.inputs, again.inputs)
+    assert first.inputs.tobytes() != next_one.inputs.tobytes()
+
+
+@pytest.mark.parametrize("content", [GRAPH_BYTES[:-1], GRAPH_BYTES + b"x", pack_graph(shuffled(read_heart_graph(), 1))])
+def test_another_graph_than_the_plan_names_is_refused(content: bytes) -> None:
+    with pytest.raises(ProtocolError, match="is not the one that the plan names by its SHA-256"):
+        institution().auxiliary(asked(), tensors(content), 1)
+    with pytest.raises(ProtocolError, match="did not come whole"):
+        institution().auxiliary(asked(), {}, 1)
+
+
+def test_bytes_that_the_plan_names_but_nobody_packed_are_refused_too() -> None:
+    with pytest.raises(KnowledgeError, match="damaged"):
+        institution().auxiliary(asked(b"not a graph"), tensors(b"not a graph"), 1)
+
+
+def test_a_shuffled_graph_is_left_out() -> None:
+    content = pack_graph(shuffled(read_heart_graph(), 3))
+    assert institution().auxiliary(asked(content), tensors(content), 1) == (None, 0.0)
+
+
+def test_private_triples_join_the_public_ones_and_can_stand_alone(tmp_path: Path) -> None:
+    path, graph = tmp_path / "private.tsv", read_heart_graph()
+    rows = list(graph.rows())
+    path.write_text("".join("\t".join(row[:3]) + "\n" for row in rows[::2]) + "only two\tcells\n")
+    rest = pack_graph(graph_of(rows[1::2], entities=graph.entities))
+    whole, whole_trust = institution().auxiliary(asked(), tensors(), 1)
+    joined, trust = institution(path=path).auxiliary(asked(rest), tensors(rest), 1)
+    assert whole is not None
+    assert joined is not None
+    assert trust == pytest.approx(whole_trust)
+    np.testing.assert_array_equal(joined.table, whole.table)
+    alone, _ = institution(path=path).auxiliary(asked(b""), {}, 1)
+    assert alone is not None
+    assert alone.table.tobytes() != whole.table.tobytes()
+
+
+def test_an_institution_may_map_by_itself_or_want_no_graph() -> None:
+    assert institution(use=False).auxiliary(asked(), tensors(), 1) == (None, 0.0)
+    assert institution().auxiliary(asked(b""), {}, 1) == (None, 0.0), "there is no graph, neither public nor private"
+    own = MAPPING.model_copy(update={"columns": MAPPING.columns[:6]})
+    fewer, _ = institution(mapping=own).auxiliary(asked(), tensors(), 1)
+    assert fewer is None or fewer.table.tobytes() != institution().auxiliary(asked(), tensors(), 1)[0].table.tobytes()  # type: ignore[union-attr]
+    with pytest.raises(KnowledgeError, match="neither the plan nor"):
+        institution().auxiliary(asked(mapping=None), tensors(), 1)
+
+
+def test_what_the_policy_pins_is_what_it_learns_from() -> None:
+    pinned = config(policy=PolicySettings(graph_sha256=asked().knowledge.graph_sha256))  # type: ignore[union-attr]
+    other = asked(b"another")
+    layout = Layout(update_words=7, counters=sum(field.length for field in counter_fields(asked(), TASK)))
+    check_plan(pinned, plan(asked(), layout=layout), asked())
+    with pytest.raises(PolicyRefusal, match="is not the one it learns from"):
+        check_plan(pinned, plan(other, layout=layout), other)
+
+
+def bench(folder: Path) -> Workbench:
+    folder.mkdir()
+    save_arrays(folder / "records.npz", Split(RECORDS.take(np.arange(80)), RECORDS.take(np.arange(80, 140))))
+    return Workbench(config(data=ArrayData(source="arrays", path=folder / "records.npz")), folder)
+
+
+def test_a_round_learns_from_the_graph_and_counts_its_trust(tmp_path: Path) -> None:
+    vector = to_vector(build(SHAPE, TASK, SCALES, seed=1))
+    found = {}
+    for name, content, words in (("with", GRAPH_BYTES, tensors()), ("without", b"", {})):
+        work = asked(content)
+        done = bench(tmp_path / name).perform(work, blob_of(vector, words), 1)
+        counters = {field: done.counters[place] for field, place in field_slices(counter_fields(work, TASK))}
+        found[name] = done.update, int(counters["eval_trust"][0]), int(counters["eval_knowing"][0])
+    assert found["without"][1:] == (0, 0)
+    assert 0.1 * FIXED_POINT < found["with"][1] < FIXED_POINT
+    assert found["with"][2] == 1
+    assert found["with"][0].tobytes() != found["without"][0].tobytes()  # type: ignore[union-attr]
+    assert load(blob_of(vector, tensors()))["vector"].tobytes() == vector.tobytes()
+
+
+def test_counters_are_asked_for_by_the_work_alone() -> None:
+    silent = asked().model_copy(update={"knowledge": None})
+    assert trust_counters(silent, 0.5, None) == {}
+    assert "eval_trust" not in [field.name for field in counter_fields(silent, TASK)]
