@@ -18,7 +18,7 @@ from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateK
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK, read_heart
 from shared.errors import KnowledgeError, PolicyRefusal, ProtocolError
-from shared.knowledge.heart import MAPPING, read_heart_graph
+from shared.knowledge.heart import DISEASE, MAPPING, SOUND, read_heart_graph
 from shared.knowledge.packed import pack_graph
 from shared.knowledge.triples import graph_of, shuffled
 from shared.models import build, to_vector
@@ -85,8 +85,12 @@ def test_bytes_that_the_plan_names_but_nobody_packed_are_refused_too() -> None:
         institution().auxiliary(asked(b"not a graph"), tensors(b"not a graph"), 1)
 
 
-def test_a_shuffled_graph_is_left_out() -> None:
-    content = pack_graph(shuffled(read_heart_graph(), 3))
+def test_a_graph_that_the_labels_speak_against_is_left_out() -> None:
+    swapped = {SOUND: DISEASE, DISEASE: SOUND}
+    rows = [
+        (swapped.get(head, head), relation, swapped.get(tail, tail), weight) for head, relation, tail, weight in read_heart_graph().rows()
+    ]
+    content = pack_graph(graph_of(rows))
     assert institution().auxiliary(asked(content), tensors(content), 1) == (None, 0.0)
 
 

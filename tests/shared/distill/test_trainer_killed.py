@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,4 +190,6 @@ def test_a_fit_that_is_over_ends_the_same_once_more(tmp_path: Path) -> None:
 
 
 def test_patience_ends_one_of_the_fits_early() -> None:
-    assert whole(CASES["patience"]).epochs < 8
+    # At this rate no weight moves, on any machine: the loss on what is held out never gets better.
+    training = CASES["patience"].training.model_copy(update={"learning_rate": 1e-30})
+    assert whole(dataclasses.replace(CASES["patience"], training=training)).epochs == 2
