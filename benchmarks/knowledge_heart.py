@@ -61,7 +61,9 @@ def measure(seed: int, share: float) -> dict[str, float]:
 
 def taught(config: FederationConfig, graph: Path | None) -> FederationConfig:
     """The federation with a graph in place of what it had."""
-    knowledge = None if graph is None else KnowledgeSettings(path=graph, mapping=MAPPINGS["heart"])
+    preset = builtin_federation("heart").knowledge or KnowledgeSettings()
+    own = {"builtin": None, "path": graph, "mapping": MAPPINGS["heart"]}
+    knowledge = None if graph is None else preset.model_copy(update=own)
     return config.model_copy(update={"knowledge": knowledge})
 
 

@@ -8,11 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shared.data.records import UNLABELLED
+from shared.config import KnowledgeSettings
+from shared.data.records import UNLABELLED, Records
+from shared.data.seeds import generator
 from shared.distill.auxiliary import Auxiliary
 from shared.distill.label_shift import label_offset
-from shared.knowledge.tabular import TabularKnowledge
+from shared.errors import KnowledgeError
+from shared.knowledge.builtin import graph_of, mapping_of
+from shared.knowledge.tabular import TabularKnowledge, tabular_knowledge
 from shared.settings import KnowledgeTerms
+from shared.task import TabularTask, Task
 
 NAME = "imagined"
 LEAST_ANSWER = 1e-9
@@ -40,6 +45,22 @@ def imagined(
     table = np.log(np.maximum(answers, LEAST_ANSWER))
     weight = terms.weight * knowledge.trust
     return Auxiliary(NAME, inputs, table, weight, 1.0, batch=terms.imagined, even=prior is None)
+
+
+def imagined_alone(settings: KnowledgeSettings | None, task: Task, records: Records, seed: int) -> list[Auxiliary]:
+    """What a federation's public graph teaches a fit on ``records`` without a federation; empty where it teaches nothing.
+
+    Raises as the readers of the graph and :func:`tabular_knowledge`.
+    """
+    graph = graph_of(settings) if settings is not None else None
+    if settings is None or graph is None or not isinstance(task, TabularTask):
+        return []
+    mapping = mapping_of(settings)
+    if mapping is None:
+        raise KnowledgeError("the federation's [knowledge] says nothing of which entities the columns name; add a mapping")
+    made = tabular_knowledge(graph, mapping, task, records)
+    found = imagined(made, settings, records.labels, generator(seed, NAME))
+    return [found] if found is not None else []
 
 
 def _prior(knowledge: TabularKnowledge, labels: NDArray[np.int64], shares: Sequence[float], correction: float) -> NDArray[np.float64]:
