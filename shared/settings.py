@@ -16,7 +16,8 @@ class NetworkSettings(Frozen):
     """Size and kind of a teacher or a student.
 
     ``architecture`` ``auto`` is a ``transformer`` over columns for tables, a ``convolutional`` residual net for images and an
-    ``encoder`` for texts; others are a ``transformer`` over patches or a ``mobile`` net for images and a ``decoder`` for texts.
+    ``encoder`` for texts; others are a ``perceptron`` for tables (many columns, no attention), a ``transformer`` over patches or a
+    ``mobile`` net for images and a ``decoder`` for texts.
 
     ``width`` is the dimension of a token, or the channels of a convolutional net's first stage, ``depth`` the number of
     blocks, ``heads`` the attention heads (must divide ``width``; a convolutional net has none). A mobile net is the first ``depth``
@@ -31,7 +32,7 @@ class NetworkSettings(Frozen):
     depth: int = Field(ge=1, le=64)
     heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    architecture: Literal["auto", "convolutional", "mobile", "transformer", "encoder", "decoder"] = "auto"
+    architecture: Literal["auto", "convolutional", "mobile", "perceptron", "transformer", "encoder", "decoder"] = "auto"
     expansion: int | None = Field(default=None, ge=1, le=16)
     patch: int | None = Field(default=None, ge=1, le=256)
     embedding_width: int | None = Field(default=None, ge=4, le=4096)
