@@ -16,9 +16,13 @@ from shared.errors import ConfigError
 from shared.models import build, count_parameters, to_vector
 from shared.models.build import shown_layers
 from shared.models.network import Network, predict_logits
+from shared.models.perceptron import ColumnSum
+from shared.models.tokens import ColumnTokens
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
 from tests.support.networks import IMAGES, TABLE, inputs, network, normalisation, records
 
+COLUMN_PRODUCTS = 4
+"""Numbers, those that miss, categories, those that are not known."""
 SHAPE = NetworkSettings(width=12, depth=2, architecture="perceptron")
 
 
@@ -46,6 +50,25 @@ def test_columns_count_each_by_itself_without_a_block() -> None:
     torch.testing.assert_close(sums[1] - sums[0], (sums[1] - sums[0])[:1].expand(6, -1, -1), atol=1e-5, rtol=1e-5)
 
 
+def test_the_sum_is_that_of_the_column_tokens() -> None:
+    tokens, rows = ColumnTokens(TABLE, normalisation(TABLE), 12), inputs(TABLE, 60)
+    tokens.initialise(torch.Generator().manual_seed(3))
+    rows[0, 1], rows[1, 1], rows[2, 0], rows[3, 3] = 7.0, -2.0, np.inf, np.inf
+    summed = ColumnSum(TABLE, normalisation(TABLE), 12)
+    first, second = tokens.table[:4], tokens.table[4:]
+    values = {
+        "scale": tokens.scale,
+        "missing": tokens.missing,
+        "table": torch.cat([first[:3], second[:2]]),
+        "unknown": torch.cat([first[3:], second[2:]]),
+        "bias": tokens.bias.sum(dim=0),
+    }
+    with torch.no_grad():
+        for name, value in values.items():
+            summed.get_parameter(name).copy_(value)
+    torch.testing.assert_close(summed(torch.from_numpy(rows)), tokens(torch.from_numpy(rows)).sum(dim=1), atol=1e-5, rtol=1e-5)
+
+
 def test_dropout_is_off_outside_training_and_a_seed_makes_one_model() -> None:
     assert to_vector(perceptron(2)).tobytes() == to_vector(perceptron(2)).tobytes()
     assert to_vector(perceptron(2)).tobytes() != to_vector(perceptron(3)).tobytes()
@@ -57,7 +80,7 @@ def test_its_graph_computes_the_same_and_its_products_run_in_int8() -> None:
     model, rows = perceptron(), inputs(TABLE, 40)
     content = export_float(model, TABLE)
     np.testing.assert_allclose(runtime.logits(runtime.session(content), rows), predict_logits(model, rows), atol=1e-4)
-    assert len(scope(onnx.load_from_string(content)).weighted) == 2 * SHAPE.depth + 1
+    assert len(scope(onnx.load_from_string(content)).weighted) == 2 * SHAPE.depth + 1 + COLUMN_PRODUCTS
     ranges = dict.fromkeys(calibrated_tensors(content), (-4.0, 4.0))
     files = candidates(content, ranges, "portable")
     answers = [runtime.logits(runtime.session(file), rows) for file in files.values()]
