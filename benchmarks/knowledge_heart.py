@@ -19,15 +19,15 @@ import numpy as np
 
 from benchmarks.harness import Claim, claim, parser, report
 from benchmarks.hospitals import Hospitals
+from benchmarks.knowledge_pathfinder import written
 from fedstill.baselines import pool
 from fedstill.plan import builtin_federation
 from server.state import RunState
 from shared.config import FederationConfig, KnowledgeSettings
 from shared.data import Records, Split, load_sites
 from shared.data.seeds import generator
-from shared.files import write_atomic
 from shared.knowledge.builtin import MAPPINGS, builtin_graph
-from shared.knowledge.triples import Graph, shuffled
+from shared.knowledge.triples import shuffled
 from shared.models import predict
 from shared.teachers.boosting import fit_boosting, open_boosting, save_boosting
 
@@ -72,13 +72,6 @@ def thinned(split: Split, share: float, seed: int, name: str) -> Split:
     count = len(split.train)
     kept = generator(seed, "few", name).permutation(count)[: max(round(share * count), min(LEAST_RECORDS, count))]
     return Split(split.train.take(np.sort(kept)), split.test)
-
-
-def written(graph: Graph, path: Path) -> Path:
-    """The graph as a file."""
-    rows = ["head\trelation\ttail", *("\t".join(row[:3]) for row in graph.rows())]
-    write_atomic(path, ("\n".join(rows) + "\n").encode())
-    return path
 
 
 def boosted(train: Records, test: Records, config: FederationConfig, folder: Path) -> float:
