@@ -35,6 +35,7 @@ from shared.distill.teacher import load_teacher
 from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
+from shared.knowledge.alignment import Known
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
@@ -178,10 +179,10 @@ class Workbench:
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
-        imagined, trust = self._knowledge.auxiliary(work, tensors, round_number)
-        beside = [*auxiliaries, *([imagined] if imagined is not None else [])]
+        lessons = self._knowledge.lessons(work, tensors, round_number)
+        beside = [*auxiliaries, *([lessons.auxiliary] if lessons.auxiliary is not None else [])]
         device = chosen_device(self._config.device)
-        key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {trust}", beside)
+        key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {lessons.trust}", beside, lessons.known)
         resume = Resume(self._folder / "state" / "fit.safetensors", key)
         outcome = distil(
             student,
@@ -198,6 +199,7 @@ class Workbench:
             head=self._config.head,
             mentor=self._mentor(work.distillation),
             auxiliaries=beside,
+            known=lessons.known,
             span=work.span,
             device=device,
         )
@@ -206,7 +208,7 @@ class Workbench:
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
         counters = {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
-        return counters | dict(trust_counters(work, trust, imagined))
+        return counters | dict(trust_counters(work, lessons))
 
     def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
         if distillation.teacher != "own":
@@ -276,12 +278,20 @@ class Workbench:
 
 
 def _fit_key(
-    work: LearningWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str, beside: Sequence[Auxiliary]
+    work: LearningWork,
+    vector: NDArray[np.float32],
+    seed: int,
+    alignment: AlignmentState,
+    records: str,
+    beside: Sequence[Auxiliary],
+    known: Known | None,
 ) -> str:
     """Names exactly one fit: another round, another student, another plan, other records or another device start anew."""
     digest = hashlib.sha256(work.canonical() + f"{seed} {records}".encode() + vector.tobytes())
     for one in beside:
         digest.update(one.name.encode() + one.inputs.tobytes() + one.table.tobytes())
+    if known is not None:
+        digest.update(known.records.tobytes() + known.prototypes.tobytes() + known.similarity.tobytes())
     for name, tensor in sorted(alignment.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

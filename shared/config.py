@@ -12,7 +12,7 @@ from rapidfuzz import process
 from shared.errors import ConfigError, KnowledgeError
 from shared.files import read_bytes
 from shared.frozen import Frozen
-from shared.knowledge.linking import TableMapping
+from shared.knowledge.linking import LabelMapping, Mapping, TableMapping
 from shared.settings import DeviceName, DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import TabularTask, Task
 
@@ -162,16 +162,16 @@ ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="so
 
 
 class KnowledgeSettings(KnowledgeTerms):
-    """What a knowledge graph teaches every institution (``docs/knowledge.md``): tables of one task.
+    """What a knowledge graph teaches every institution (``docs/knowledge.md``).
 
     The public graph is ``builtin`` or the file ``path``; it travels to each institution, bound by its SHA-256 in the signed plan. With
-    neither, each learns from the triples of its own ``knowledge.path``. ``mapping`` says which categories and ranges of which columns
-    are which entities; the built-in graph has its own.
+    neither, each learns from the triples of its own ``knowledge.path``. ``mapping`` says which labels are which entities and, of tables,
+    which categories and ranges of which ``columns``, of texts by what ``names`` they go; the built-in graph has its own.
     """
 
     builtin: Literal["heart"] | None = None
     path: Path | None = None
-    mapping: TableMapping | None = None
+    mapping: Mapping | None = None
 
     @model_validator(mode="after")
     def _one_graph(self) -> KnowledgeSettings:
@@ -188,7 +188,7 @@ class PrivateKnowledge(Frozen):
     """
 
     path: Path | None = None
-    mapping: TableMapping | None = None
+    mapping: Mapping | None = None
     use: bool = True
 
 
@@ -287,8 +287,8 @@ class FederationConfig(Frozen):
     @model_validator(mode="after")
     def _knowledge_fits(self) -> FederationConfig:
         if self.knowledge is not None:
-            if self.task.family != "tabular" or self.task.heads:
-                raise ValueError("[knowledge] teaches tables of one task; leave it out of this federation")
+            if self.task.heads:
+                raise ValueError("[knowledge] teaches one task, and this one has heads; leave out one of the two")
             _check_mapping(self.knowledge.mapping, self.task)
         return self
 
@@ -378,12 +378,17 @@ class InstitutionConfig(Frozen):
         return self
 
 
-def _check_mapping(mapping: TableMapping | None, task: Task) -> None:
-    if mapping is not None and isinstance(task, TabularTask):
-        try:
+def _check_mapping(mapping: LabelMapping | None, task: Task) -> None:
+    if mapping is None:
+        return
+    if isinstance(mapping, TableMapping) != isinstance(task, TabularTask):
+        raise ValueError(f"a mapping with columns is one for tables, and one without for texts and images; the task is of {task.family}s")
+    try:
+        mapping.class_entities(task)
+        if isinstance(mapping, TableMapping) and isinstance(task, TabularTask):
             mapping.checked(task)
-        except KnowledgeError as error:
-            raise ValueError(str(error)) from error
+    except KnowledgeError as error:
+        raise ValueError(str(error)) from error
 
 
 Config = TypeVar("Config", bound=Frozen)

@@ -133,16 +133,40 @@ class ProxyTerms(Frozen):
     bound: float = Field(default=8.0, gt=0.0, le=1000.0)
 
 
+class EmbeddingTerms(Frozen):
+    """How the embeddings of a graph's entities hold the student's representation (``shared/knowledge/alignment.py``). A weight of 0 turns
+    its term off; all are multiplied by how far the labels bear the graph out.
+
+    ``record_weight``: the projected representation near the mean embedding of the entities that the record names, by ``record_loss``:
+    ``contrastive`` among the batch, or the ``cosine`` alone. ``prototype_weight``: near its class's entity. ``smoothing``: labels
+    softened by what classes share in the graph. Embeddings are pretrained by link prediction (``model``, ``width``, ``epochs``), then
+    trained further with the labels for ``steps`` through ``layers`` of the ``encoder``: R-GCN, or CompGCN by what it composes with.
+    """
+
+    record_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
+    record_loss: Literal["contrastive", "cosine"] = "contrastive"
+    prototype_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
+    smoothing: float = Field(default=0.0, ge=0.0, le=1.0)
+    model: Literal["distmult", "complex", "rotate"] = "complex"
+    width: int = Field(default=64, ge=2, le=1024, multiple_of=2)
+    epochs: int = Field(default=50, ge=0, le=10_000)
+    encoder: Literal["none", "rgcn", "subtract", "multiply", "correlate"] = "rgcn"
+    layers: int = Field(default=1, ge=1, le=4)
+    steps: int = Field(default=100, ge=0, le=100_000)
+
+
 class KnowledgeTerms(Frozen):
     """How a knowledge graph teaches beside the own records (``docs/knowledge.md``).
 
     Each round ``pool`` records are imagined from what the graph says of each class, and ``imagined`` of them are learnt beside each
     batch of own ones, with the graph's answers as targets, at ``weight`` times how far the own labels bear the graph out (0 to 1).
     ``classes``: ``shares`` imagines each class as often as it is; ``even`` all alike, and the student's answers are then for
-    equally frequent classes: more is got right of rare ones, and less in all.
+    equally frequent classes: more is got right of rare ones, and less in all. ``embeddings`` adds terms on the inside of the student,
+    for texts and images too; nothing is imagined of those.
     """
 
     weight: float = Field(default=1.0, ge=0.0, le=1000.0)
     imagined: int = Field(default=16, ge=1, le=65_536)
     pool: int = Field(default=8192, ge=1, le=1_000_000)
     classes: Literal["shares", "even"] = "shares"
+    embeddings: EmbeddingTerms | None = None

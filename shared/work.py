@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from shared.frozen import Frozen
-from shared.knowledge.linking import TableMapping
+from shared.knowledge.linking import Mapping
 from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task, numeric_inputs
 
@@ -62,7 +62,7 @@ class KnowledgeWork(KnowledgeTerms):
     """
 
     graph_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    mapping: TableMapping | None = None
+    mapping: Mapping | None = None
 
 
 class LearningWork(Frozen):

@@ -18,7 +18,7 @@ from shared.distill.targets import Targets, targets_of
 from shared.distill.teacher import own_normalisation
 from shared.distill.trainer import Outcome, distil
 from shared.distill.views import Views
-from shared.knowledge.teaching import imagined_alone
+from shared.knowledge.alone import taught_alone
 from shared.models.derive import first_student
 from shared.models.device import CPU
 from shared.models.network import Network
@@ -45,6 +45,7 @@ def distil_alone(
     """
     student = first_student(config, own_normalisation(config.task, records), seed=seed)
     training = config.training.model_copy(update={"epochs": epochs})
+    auxiliaries, known = taught_alone(config, records, seed)
     outcome = distil(
         student,
         targets,
@@ -59,7 +60,8 @@ def distil_alone(
         mentor=mentor,
         device=device,
         share=share,
-        auxiliaries=imagined_alone(config.knowledge, config.task, records, seed),
+        auxiliaries=auxiliaries,
+        known=known,
     )
     return student, outcome
 

@@ -21,6 +21,7 @@ from shared.distill.proximal import Anchor
 from shared.distill.resume import Buffers, Carried
 from shared.distill.targets import Targets
 from shared.distill.views import Views
+from shared.knowledge.alignment import KnowledgeAlignment, Known
 from shared.models.device import CPU
 from shared.models.features import Features, features
 from shared.models.network import BATCH, Network, trimmed_for
@@ -47,6 +48,7 @@ class Lesson:
         mentor: nn.Module | None = None,
         device: torch.device = CPU,
         auxiliaries: Sequence[Auxiliary] = (),
+        known: Known | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`; student and mentor are on ``device`` already.
 
@@ -65,6 +67,7 @@ class Lesson:
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
         self._teacher = self._asked(targets)
         self.objective = self._objective(seed, None if averaged else wanted).to(device)
+        self.knowledge = self._aligned(known, seed)
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
 
@@ -78,13 +81,14 @@ class Lesson:
 
     def parameters(self) -> list[nn.Parameter]:
         """What is learnt beside the student."""
-        own = parameters_in_order(self.objective)
-        return own if self.mutual is None else [*own, *parameters_in_order(self.mutual)]
+        beside = [module for module in (self.mutual, self.knowledge) if module is not None]
+        return [parameter for module in (self.objective, *beside) for parameter in parameters_in_order(module)]
 
     def kept(self) -> dict[str, Tensor]:
         """What the next round starts from, by name."""
         own = {name: tensor.detach().cpu().clone() for name, tensor in self.objective.state_dict().items()}
-        return own if self.mutual is None else {**own, **self.mutual.kept()}
+        beside = [module.kept() for module in (self.mutual, self.knowledge) if module is not None]
+        return {name: tensor for kept in (own, *beside) for name, tensor in kept.items()}
 
     def loss(self, rows: Tensor, epoch: int) -> Tensor:
         """The mean over the records at ``rows``, int64 ``(batch,)``, in epoch ``epoch`` from 0."""
@@ -115,10 +119,19 @@ class Lesson:
 
     def _held_back(self, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
         value = found.logits.new_zeros(())
+        if self.knowledge is not None:
+            value = value + self.knowledge(found, rows, labels).mean()
         if self._previous is not None:
             forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
             value = value + self._settings.previous_weight * forgotten.mean()
         return value if self._anchor is None else value + self._anchor.pull()
+
+    def _aligned(self, known: Known | None, seed: int) -> KnowledgeAlignment | None:
+        if known is None:
+            return None
+        with torch.no_grad():
+            shape = features(self._student, self._placed(self._inputs[:1]))
+        return KnowledgeAlignment(known, shape.hidden_states[-1].shape[-1], seed).to(self.device)
 
     def _label_shift(self, shares: Sequence[float]) -> tuple[Tensor | None, float]:
         # What is learnt beside may take all labels for equally frequent: then so must what the student says of its own records.

@@ -20,6 +20,7 @@ from shared.distill.share import ALONE, Share
 from shared.distill.targets import Targets
 from shared.distill.views import Views
 from shared.errors import CheckpointError
+from shared.knowledge.alignment import Known, without_knowledge
 from shared.models.device import CPU, repeatable
 from shared.models.layers import use_dropout
 from shared.models.network import Network
@@ -62,6 +63,7 @@ def distil(
     device: torch.device = CPU,
     share: Share = ALONE,
     auxiliaries: Sequence[Auxiliary] = (),
+    known: Known | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -75,7 +77,8 @@ def distil(
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
     ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part of the falling rate
     that this fit does (:class:`shared.distill.loop.Fit`). ``auxiliaries`` are learnt beside, on records of their own
-    (:mod:`shared.distill.auxiliary`). With ``resume`` a fit that was killed goes on. The fit computes on
+    (:mod:`shared.distill.auxiliary`), and ``known`` is what a graph knows of the own ones (:mod:`shared.knowledge.alignment`). With
+    ``resume`` a fit that was killed goes on. The fit computes on
     ``device``; student, mentor and all that is kept come back to the CPU. Equal arguments give bit-identical students, however often
     it was, on the CPU; on a GPU as far as :func:`shared.models.device.repeatable` says.
 
@@ -100,6 +103,7 @@ def distil(
         mentor=mentor,
         device=device,
         auxiliaries=auxiliaries,
+        known=known,
     )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
@@ -142,11 +146,13 @@ def _to(device: torch.device, *models: nn.Module | None) -> None:
 def _load(lesson: Lesson, alignment: AlignmentState | None) -> None:
     if alignment:
         try:
-            lesson.objective.load_state_dict(without_teacher(alignment))
+            lesson.objective.load_state_dict(without_knowledge(without_teacher(alignment)))
         except RuntimeError as error:
             raise CheckpointError("the alignment kept from the last round does not fit this student and teacher; remove it") from error
         if lesson.mutual is not None:
             lesson.mutual.go_on(alignment)
+        if lesson.knowledge is not None:
+            lesson.knowledge.go_on(alignment)
 
 
 def _lengths(student: nn.Module, records: Records, learnt: Tensor) -> Tensor | None:

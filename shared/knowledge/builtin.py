@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.errors import KnowledgeError
+from shared.knowledge import linking
 from shared.knowledge.heart import MAPPING as HEART_MAPPING
 from shared.knowledge.heart import read_heart_graph
 from shared.knowledge.linking import TableMapping
@@ -27,7 +28,7 @@ def builtin_graph(name: str) -> Graph:
     return GRAPHS[name]()
 
 
-def mapping_of(settings: KnowledgeSettings) -> TableMapping | None:
+def mapping_of(settings: KnowledgeSettings) -> linking.Mapping | None:
     """The mapping of a federation: its own, else the built-in graph's."""
     return settings.mapping if settings.mapping is not None or settings.builtin is None else MAPPINGS[settings.builtin]
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
 from shared.knowledge.evidence import MISSING, Groups
-from shared.task import CategoricalColumn, TabularTask
+from shared.task import CategoricalColumn, ImageTask, TabularTask, TextTask
 
 
 class CategoryLink(Frozen):
@@ -55,22 +55,38 @@ class RangeLink(Frozen):
 Link = Annotated[CategoryLink | RangeLink, Field(discriminator="kind")]
 
 
-class TableMapping(Frozen):
-    """How records of a table and a graph meet. ``classes``: the entity of each label, left out where a label is the absence of
-    another; ``columns``: one link a column; ``relations``: those that tie findings to classes, all if empty; ``hops``: how many
+class LabelMapping(Frozen):
+    """How the labels of records and a graph meet, which is all there is of images. ``classes``: the entity of each label, left out
+    where a label is the absence of another; ``relations``: those that tie findings to classes, all if empty; ``hops``: how many
     triples apart they may be.
     """
 
     classes: dict[str, str]
-    columns: tuple[Link, ...] = Field(min_length=1)
     relations: tuple[str, ...] = ()
     hops: int = Field(default=1, ge=1, le=4)
+
+    def class_entities(self, task: TabularTask | ImageTask | TextTask) -> tuple[str | None, ...]:
+        """The entity of each of the task's labels, None where it has none. Raises :class:`KnowledgeError` for a label that is none."""
+        if unknown := sorted(set(self.classes) - set(task.labels)):
+            raise KnowledgeError(f"the mapping names the class '{unknown[0]}'; the task's labels are {', '.join(task.labels)}")
+        return tuple(self.classes.get(label) for label in task.labels)
+
+
+class TextMapping(LabelMapping):
+    """As :class:`LabelMapping`, with the ``names`` that entities go by in texts; without any each goes by its own name in the graph."""
+
+    names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class TableMapping(LabelMapping):
+    """As :class:`LabelMapping`, with ``columns``: one link a column."""
+
+    columns: tuple[Link, ...] = Field(min_length=1)
 
     def checked(self, task: TabularTask) -> TableMapping:
         """This mapping if it fits ``task``; raises :class:`KnowledgeError` for a label, column, category or kind that does not."""
         columns = {column.name: column for column in task.columns}
-        if unknown := sorted(set(self.classes) - set(task.labels)):
-            raise KnowledgeError(f"the mapping names the class '{unknown[0]}'; the task's labels are {', '.join(task.labels)}")
+        self.class_entities(task)
         names = [link.column for link in self.columns]
         for link in self.columns:
             if link.column not in columns or names.count(link.column) > 1:
@@ -79,10 +95,6 @@ class TableMapping(Frozen):
                 )
             _check_link(link, columns[link.column])
         return self
-
-    def class_entities(self, task: TabularTask) -> tuple[str | None, ...]:
-        """The entity of each of the task's labels, None where it has none."""
-        return tuple(self.classes.get(label) for label in task.labels)
 
     def groups(self, task: TabularTask) -> Groups:
         """A group a linked column: its categories, or its ranges."""
@@ -129,6 +141,10 @@ class TableMapping(Frozen):
     def _placed(self, task: TabularTask) -> list[tuple[CategoryLink | RangeLink, object, int]]:
         numbers = {column.name: number for number, column in enumerate(task.columns)}
         return [(link, task.columns[numbers[link.column]], numbers[link.column]) for link in self.columns]
+
+
+Mapping = TableMapping | TextMapping | LabelMapping
+"""What a configuration may say, by the fields that it has."""
 
 
 def _alternatives(link: CategoryLink | RangeLink, column: object) -> tuple[str | None, ...]:

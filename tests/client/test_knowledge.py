@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from client.knowledge import GRAPH, InstitutionKnowledge, trust_counters
+from client.knowledge import GRAPH, InstitutionKnowledge, Lessons, trust_counters
 from client.policy import check_plan
 from client.training import Workbench
 from shared.attached import blob_of, sized_words
@@ -59,15 +59,17 @@ def config(**changed: Any) -> InstitutionConfig:
     return InstitutionConfig.model_validate({"name": "ash", "task": TASK, "data": data, "student": SHAPE, **changed})
 
 
+def table_of(lessons: Lessons) -> bytes:
+    return lessons.auxiliary.table.tobytes() if lessons.auxiliary is not None else b""
+
+
 def test_the_public_graph_teaches_the_same_each_time_and_other_records_each_round() -> None:
     one, other = institution(), institution()
-    first, trust = one.auxiliary(asked(), tensors(), 3)
-    again, _ = other.auxiliary(asked(), tensors(), 3)
-    next_one, _ = one.auxiliary(asked(), tensors(), 4)
+    first, again, next_one = (found.lessons(asked(), tensors(), number).auxiliary for found, number in ((one, 3), (other, 3), (one, 4)))
     assert first is not None
     assert again is not None
     assert next_one is not None
-    assert trust > 0.1
+    assert one.lessons(asked(), tensors(), 3).trust > 0.1
     np.testing.assert_array_equal(first.inputs, again.inputs)
     assert first.inputs.tobytes() != next_one.inputs.tobytes()
 
@@ -75,14 +77,14 @@ def test_the_public_graph_teaches_the_same_each_time_and_other_records_each_roun
 @pytest.mark.parametrize("content", [GRAPH_BYTES[:-1], GRAPH_BYTES + b"x", pack_graph(shuffled(read_heart_graph(), 1))])
 def test_another_graph_than_the_plan_names_is_refused(content: bytes) -> None:
     with pytest.raises(ProtocolError, match="is not the one that the plan names by its SHA-256"):
-        institution().auxiliary(asked(), tensors(content), 1)
+        institution().lessons(asked(), tensors(content), 1)
     with pytest.raises(ProtocolError, match="did not come whole"):
-        institution().auxiliary(asked(), {}, 1)
+        institution().lessons(asked(), {}, 1)
 
 
 def test_bytes_that_the_plan_names_but_nobody_packed_are_refused_too() -> None:
     with pytest.raises(KnowledgeError, match="damaged"):
-        institution().auxiliary(asked(b"not a graph"), tensors(b"not a graph"), 1)
+        institution().lessons(asked(b"not a graph"), tensors(b"not a graph"), 1)
 
 
 def test_a_graph_that_the_labels_speak_against_is_left_out() -> None:
@@ -91,7 +93,8 @@ def test_a_graph_that_the_labels_speak_against_is_left_out() -> None:
         (swapped.get(head, head), relation, swapped.get(tail, tail), weight) for head, relation, tail, weight in read_heart_graph().rows()
     ]
     content = pack_graph(graph_of(rows))
-    assert institution().auxiliary(asked(content), tensors(content), 1) == (None, 0.0)
+    found = institution().lessons(asked(content, embeddings={"prototype_weight": 1.0}), tensors(content), 1)
+    assert found == Lessons(), "neither imagined records nor embeddings"
 
 
 def test_private_triples_join_the_public_ones_and_can_stand_alone(tmp_path: Path) -> None:
@@ -99,25 +102,19 @@ def test_private_triples_join_the_public_ones_and_can_stand_alone(tmp_path: Path
     rows = list(graph.rows())
     path.write_text("".join("\t".join(row[:3]) + "\n" for row in rows[::2]) + "only two\tcells\n")
     rest = pack_graph(graph_of(rows[1::2], entities=graph.entities))
-    whole, whole_trust = institution().auxiliary(asked(), tensors(), 1)
-    joined, trust = institution(path=path).auxiliary(asked(rest), tensors(rest), 1)
-    assert whole is not None
-    assert joined is not None
-    assert trust == pytest.approx(whole_trust)
-    np.testing.assert_array_equal(joined.table, whole.table)
-    alone, _ = institution(path=path).auxiliary(asked(b""), {}, 1)
-    assert alone is not None
-    assert alone.table.tobytes() != whole.table.tobytes()
+    whole, joined = institution().lessons(asked(), tensors(), 1), institution(path=path).lessons(asked(rest), tensors(rest), 1)
+    assert joined.trust == pytest.approx(whole.trust)
+    assert table_of(joined) == table_of(whole)
+    assert table_of(institution(path=path).lessons(asked(b""), {}, 1)) != table_of(whole)
 
 
 def test_an_institution_may_map_by_itself_or_want_no_graph() -> None:
-    assert institution(use=False).auxiliary(asked(), tensors(), 1) == (None, 0.0)
-    assert institution().auxiliary(asked(b""), {}, 1) == (None, 0.0), "there is no graph, neither public nor private"
+    assert institution(use=False).lessons(asked(), tensors(), 1) == Lessons()
+    assert institution().lessons(asked(b""), {}, 1) == Lessons(), "there is no graph, neither public nor private"
     own = MAPPING.model_copy(update={"columns": MAPPING.columns[:6]})
-    fewer, _ = institution(mapping=own).auxiliary(asked(), tensors(), 1)
-    assert fewer is None or fewer.table.tobytes() != institution().auxiliary(asked(), tensors(), 1)[0].table.tobytes()  # type: ignore[union-attr]
+    assert table_of(institution(mapping=own).lessons(asked(), tensors(), 1)) != table_of(institution().lessons(asked(), tensors(), 1))
     with pytest.raises(KnowledgeError, match="neither the plan nor"):
-        institution().auxiliary(asked(mapping=None), tensors(), 1)
+        institution().lessons(asked(mapping=None), tensors(), 1)
 
 
 def test_what_the_policy_pins_is_what_it_learns_from() -> None:
@@ -150,7 +147,18 @@ def test_a_round_learns_from_the_graph_and_counts_its_trust(tmp_path: Path) -> N
     assert load(blob_of(vector, tensors()))["vector"].tobytes() == vector.tobytes()
 
 
+def test_embeddings_hold_the_student_and_their_projection_is_kept(tmp_path: Path) -> None:
+    vector = to_vector(build(SHAPE, TASK, SCALES, seed=1))
+    terms = {"embeddings": {"record_weight": 1.0, "prototype_weight": 1.0, "smoothing": 0.1, "width": 8, "epochs": 2, "steps": 2}}
+    works = {"a": asked(), "b": asked(**terms)}
+    plain, held = (bench(tmp_path / name).perform(work, blob_of(vector, tensors()), 1) for name, work in works.items())
+    assert plain.update.tobytes() != held.update.tobytes()  # type: ignore[union-attr]
+    kept = load((tmp_path / "b" / "state" / "alignment-v00001.safetensors").read_bytes())
+    assert kept["knowledge.project.linear.weight"].shape == (8, 8)
+    assert "knowledge.records" not in kept, "what a graph knows of records stays out of it"
+
+
 def test_counters_are_asked_for_by_the_work_alone() -> None:
     silent = asked().model_copy(update={"knowledge": None})
-    assert trust_counters(silent, 0.5, None) == {}
+    assert trust_counters(silent, Lessons(trust=0.5)) == {}
     assert "eval_trust" not in [field.name for field in counter_fields(silent, TASK)]
