@@ -11,10 +11,13 @@ Views: ``plain``, what one institution sent in the last round, in the clear, abo
 coordinator learns, as a model or as answers; ``student``, the coordinator's own, distilled from the consensus. Answers to the attacker's
 digits say nothing of other records by themselves, so that federation has the last view alone.
 
-Scores of a record, higher for members: ``loss``, how sure the model is of the true label (Yeom et al. 2018), and ``ratio``, the same
-less what shadow models say that were fitted on the attacker's digits (Carlini et al. 2022, offline, with one variance for all records, as
-they advise for few shadows). The figure is the area under the ROC curve among each institution's own records, in the mean over
-institutions; baseline: a coin. ``accuracy`` is that on the others: who has learnt nothing tells nothing.
+Scores of a record, higher for members: ``loss``, how sure the model is of the true label (Yeom et al. 2018), and ``calibrated``, the same
+less what could be expected of a record as hard: the least-squares line of the sureness on the mean sureness of shadow models that were
+fitted on the attacker's digits (difficulty calibration, Watson et al. 2022; the offline likelihood ratio of Carlini et al. 2022 with one
+variance for all, as they advise for few shadows, but with a scale that is fitted, for answers are bounded and shadows are not). The figure
+is the area under the ROC curve among each institution's own records, in the mean over institutions; baseline: a coin. ``nobody`` is the
+shadows' mean, which has seen none of them: what the deal alone gives. ``accuracy`` is that on the others: who has learnt nothing tells
+nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,7 @@ from torch import nn
 from benchmarks.averaging import Averaging, Contributions, RingAveraging
 from benchmarks.harness import Claim, claim, parser, report
 from benchmarks.hospitals import Hospitals
-from benchmarks.membership import auc, surety
+from benchmarks.membership import auc, beyond, surety
 from benchmarks.regimes import changed, coordinator_at
 from fedstill.plan import builtin_federation
 from server.phases import Asked, Sums
@@ -113,20 +117,27 @@ class Scene:
 
     def figures(self, name: str, ask: Mapping[str, Answering]) -> dict[str, float]:
         """Both scores' areas and the accuracy of one view: ``ask`` has for each institution whom it asks about its records."""
-        areas: dict[str, list[float]] = {"loss": [], "ratio": []}
+        areas: dict[str, list[float]] = {"loss": [], "calibrated": []}
         right = []
         for site, split in self.sites.items():
-            plain = [surety(ask[site](part), part.labels) for part in (split.train, split.test)]
-            usual = [self._usual(part) for part in (split.train, split.test)]
-            areas["loss"].append(auc(*plain))
-            areas["ratio"].append(auc(*(one - other for one, other in zip(plain, usual, strict=True))))
+            both = joined([split.train, split.test])
+            sure, members = surety(ask[site](both), both.labels), len(split.train)
+            for score, values in (("loss", sure), ("calibrated", beyond(sure, self.usual[site]))):
+                areas[score].append(auc(values[:members], values[members:]))
             right.append((ask[site](split.test).argmax(axis=1) == split.test.labels).mean())
         means = {score: float(np.mean(values)) for score, values in areas.items()}
         return {f"{name}.{figure}": value for figure, value in {**means, "accuracy": float(np.mean(right))}.items()}
 
-    def _usual(self, records: Records) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.mean([surety(_asking(model)(records), records.labels) for model in self.shadows], axis=0)
-        return found
+    @cached_property
+    def usual(self) -> dict[str, NDArray[np.float64]]:
+        """The shadows' mean sureness of each institution's records, those that it learnt from first."""
+        both = {site: joined([split.train, split.test]) for site, split in self.sites.items()}
+        return {site: np.mean([surety(_asking(model)(one), one.labels) for model in self.shadows], axis=0) for site, one in both.items()}
+
+    def chance(self) -> float:
+        """The area that somebody gets who has seen none of the records."""
+        members = {site: len(split.train) for site, split in self.sites.items()}
+        return float(np.mean([auc(self.usual[site][:count], self.usual[site][count:]) for site, count in members.items()]))
 
 
 def measure(scene: Scene, folder: Path) -> dict[str, float]:
@@ -135,7 +146,7 @@ def measure(scene: Scene, folder: Path) -> dict[str, float]:
     about = joined([part for split in scene.sites.values() for part in (split.train, split.test)])
     heard, state = _federated(hospitals, scene.config)
     models = {name: _asking(_model(scene.config, state, vector)) for name, vector in heard.views().items()}
-    found = _by_view(scene, "weights", models)
+    found = {"nobody.loss": scene.chance()} | _by_view(scene, "weights", models)
     for name, records in (("answers", scene.known), ("asked", about)):
         np.savez(folder / f"{name}.npz", inputs=records.inputs)
         config = changed(scene.config, {"proxy": {"source": "records", "path": folder / f"{name}.npz"}})

@@ -66,6 +66,13 @@ def surety(logits: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) 
     return result
 
 
+def beyond(found: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much higher each record's score is than the least-squares line of the scores on what is ``usual`` of it, both ``(n,)``."""
+    line = np.stack([usual, np.ones(len(usual))], axis=1)
+    residual: NDArray[np.float64] = found - line @ np.linalg.lstsq(line, found, rcond=None)[0]
+    return residual
+
+
 def auc(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     """The chance that a member scores above another record, a tie counting half."""
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(others))])

@@ -24,8 +24,8 @@ def test_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     consensus_attack.main(["--quick", "--json", str(tmp_path / "claims.json")])
     claims = {entry["name"]: entry for entry in json.loads((tmp_path / "claims.json").read_text())["claims"]}
     views = ("weights.plain", "weights.sum", "answers.student", "asked.plain", "asked.sum", "asked.student")
-    assert set(claims) == {f"{view}.{figure}" for view in views for figure in ("loss", "ratio", "accuracy")}
-    assert claims["asked.sum.ratio"]["baseline"] == 0.5
+    assert set(claims) == {f"{view}.{figure}" for view in views for figure in ("loss", "calibrated", "accuracy")} | {"nobody.loss"}
+    assert claims["asked.sum.calibrated"]["baseline"] == 0.5
     assert all(0 <= entry["value"] <= 1 for entry in claims.values())
     assert not (tmp_path / "results").exists()
 
@@ -45,15 +45,12 @@ def test_who_memorises_is_found_and_who_cannot_tell_is_not(scene: Scene) -> None
         sure = [image.tobytes() in members for image in records.inputs]
         return np.eye(10)[records.labels] * np.where(sure, 9.0, 3.0)[:, None]
 
-    class Blind(Scene):
-        def _usual(self, records: Records) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-            return np.zeros(len(records))
-
-    blind = Blind(scene.config, scene.known, scene.sites, ())
+    blind = Scene(scene.config, scene.known, scene.sites, ())
+    vars(blind)["usual"] = {site: np.zeros(len(split.train) + len(split.test)) for site, split in scene.sites.items()}
     found = blind.figures("view", dict.fromkeys(scene.sites, memorising))
-    assert found == {"view.loss": 1.0, "view.ratio": 1.0, "view.accuracy": 1.0}
+    assert found == {"view.loss": 1.0, "view.calibrated": 1.0, "view.accuracy": 1.0}
     coin = blind.figures("view", dict.fromkeys(scene.sites, lambda records: np.zeros((len(records), 10))))
-    assert (coin["view.loss"], coin["view.ratio"]) == (0.5, 0.5)
+    assert (coin["view.loss"], blind.chance()) == (0.5, 0.5)
 
 
 def test_answers_are_looked_up_by_the_record_in_any_order(scene: Scene) -> None:
