@@ -35,7 +35,7 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
     """What the next round asks. Raises :class:`RunError` where the proxy records are others than when the run began."""
     facts, proxy = state.facts, _settings(config)
     return AnswerWork(
-        **dict(learning(facts, config)),
+        **dict(learning(state, config)),
         proxy=ProxyTerms(weight=proxy.weight, temperature=proxy.temperature, bound=proxy.bound),
         records=len(_same_inputs(state, toolbox)),
         proxy_sha256=facts.proxy_sha256,

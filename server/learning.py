@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from server.annealing import span
-from server.state import Facts
+from server.state import RunState
 from shared.config import FederationConfig
 from shared.work import LearningWork
 
 
-def learning(facts: Facts, config: FederationConfig) -> LearningWork:
+def learning(state: RunState, config: FederationConfig) -> LearningWork:
     """What :class:`shared.work.TrainWork` and :class:`shared.work.AnswerWork` say alike: one is made by ``**dict(learning(…))``."""
+    facts = state.facts
     return LearningWork(
         version=facts.version,
         seed=config.seed,

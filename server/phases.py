@@ -269,9 +269,9 @@ def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dic
 
 
 def _learning(state: RunState, kit: Kit) -> Asked:
-    config, facts = kit.config, state.facts
+    config = kit.config
     work = TrainWork(
-        **dict(learning(facts, config)),
+        **dict(learning(state, config)),
         fragments=config.fragments,
         head_owners=config.head_owners,
     )
