@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from shared.errors import KnowledgeError
 from shared.knowledge.reading import bounded_text
 
+SUFFIX = ".bif"
 MAX_BYTES = 64 << 20
 """No longer file is read, compressed or not: a table that needs more was not elicited from experts."""
 MAX_TABLE = 10_000_000

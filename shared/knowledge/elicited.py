@@ -18,6 +18,15 @@ def state_name(variable: str, state: str) -> str:
     return f"{variable}={state}"
 
 
+def network_arcs(network: Network, *, minimum: float = 0.25, lift: float = 2.0) -> Graph:
+    """:func:`network_triples` of each variable about its children alone: what the network's own arcs say, named ``variable=state``."""
+    parts = []
+    for name in network.nodes:
+        if children := [other for other, node in network.nodes.items() if name in node.parents]:
+            parts.append(network_triples(network, name, children, minimum=minimum, lift=lift, named_by=name))
+    return graph_of((row for part in parts for row in part.rows()), (name for part in parts for name in part.entities))
+
+
 def network_triples(
     network: Network, target: str, findings: Sequence[str] = (), *, minimum: float = 0.25, lift: float = 2.0, named_by: str | None = None
 ) -> Graph:

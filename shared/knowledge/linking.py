@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
@@ -25,13 +25,19 @@ class CategoryLink(Frozen):
 
 class RangeLink(Frozen):
     """The entities that ranges of ``column`` name. ``edges`` ascend; range 0 lies below the first, range k from edge k-1 (included)
-    to edge k, the last from the last edge on. ``entities``: one a range, None where a range names none.
+    to edge k, the last from the last edge on. ``entities``: one a range, None (in TOML, which has no None, ``""``) where a range names
+    none.
     """
 
     kind: Literal["range"] = "range"
     column: str
     edges: tuple[float, ...] = Field(min_length=1)
     entities: tuple[str | None, ...]
+
+    @field_validator("entities")
+    @classmethod
+    def _none(cls, entities: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        return tuple(entity or None for entity in entities)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
