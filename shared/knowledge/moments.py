@@ -60,5 +60,8 @@ def _number(text: str) -> int | None:
 
 
 def _seconds(text: str) -> int:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a time is a whole number or an ISO 8601 date") from None
     return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() // 1)

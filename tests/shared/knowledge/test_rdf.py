@@ -51,3 +51,14 @@ def test_deep_nesting_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path.write_text("@prefix x: <http://x/> .\nx:a x:r " + "(" * 20_000 + ")" * 20_000 + " .")
     with pytest.raises(KnowledgeError, match="Turtle"):
         read_rdf(path)
+
+
+def test_turtle_shows_bad_statements_with_their_line_and_counts_repeated_ones(tmp_path: Path) -> None:
+    path = tmp_path / "t.ttl"
+    path.write_text(TURTLE + '\nx:a x:r x:b ;\n  x:s [ x:q 5 ] .\nx:a x:note """two\nlines""" .\n<rel> x:r x:a .\n')
+    found = read_rdf(path)
+    assert (found.rows, found.repeated, found.bad, len(found.graph)) == (7, 1, 3, 3)
+    assert [row.line for row in found.shown] == [6, 6, 8]
+    assert ("relative:/rel", "http://x/r", "http://x/a", 1.0) in set(found.graph.rows())
+    assert read_rdf(path).shown == found.shown
+    assert len(read_rdf(path, shown=1).shown) == 1
