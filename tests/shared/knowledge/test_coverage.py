@@ -1,0 +1,58 @@
+"""How far a mapping reaches into a graph."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import KnowledgeError
+from shared.knowledge.coverage import coverage
+from shared.knowledge.heart import MAPPING, read_heart_graph
+from shared.knowledge.linking import CategoryLink, RangeLink, TableMapping
+from shared.knowledge.triples import graph_of
+from shared.task import CategoricalColumn, NumericColumn, TabularTask
+
+TASK = TabularTask(
+    family="tabular",
+    label="ill",
+    labels=("flu", "cold", "none"),
+    columns=(
+        CategoricalColumn(kind="categorical", name="skin", categories=("red", "pale", "grey")),
+        NumericColumn(name="heat"),
+        NumericColumn(name="age"),
+    ),
+)
+MAPPING_OF_TASK = TableMapping(
+    classes={"flu": "influenza", "cold": "common cold"},
+    columns=(
+        CategoryLink(column="skin", entities={"red": "rash", "pale": "pallor"}),
+        RangeLink(column="heat", edges=(38.0,), entities=(None, "fever")),
+    ),
+)
+GRAPH = graph_of([("influenza", "shows", "fever", 1.0), ("measles", "shows", "rash", 1.0), ("measles", "shows", "pallors", 1.0)])
+
+
+def test_each_column_says_what_is_named_there_and_tied() -> None:
+    found = coverage(GRAPH, MAPPING_OF_TASK, TASK)
+    skin, heat = found.columns
+    assert (skin.column, skin.alternatives, skin.named, skin.has, skin.tied) == ("skin", 3, 2, 1, 0)
+    assert skin.absent == {"pallor": ("pallors",)}
+    assert (heat.column, heat.alternatives, heat.named, heat.has, heat.tied) == ("heat", 2, 1, 1, 1)
+    assert found.unlinked == ("age",)
+    assert found.classes == {"flu": "influenza", "cold": "common cold", "none": None}
+    assert list(found.absent_classes) == ["common cold"]
+
+
+def test_a_mapping_that_does_not_fit_the_task_or_the_graph_is_refused() -> None:
+    with pytest.raises(KnowledgeError, match="class 'well'"):
+        coverage(GRAPH, MAPPING_OF_TASK.model_copy(update={"classes": {"well": "x"}}), TASK)
+    with pytest.raises(KnowledgeError, match="no relation 'causes'"):
+        coverage(GRAPH, MAPPING_OF_TASK.model_copy(update={"relations": ("causes",)}), TASK)
+
+
+def test_the_built_in_mapping_names_only_what_its_graph_has() -> None:
+    from shared.data.heart import TASK as HEART
+
+    found = coverage(read_heart_graph(), MAPPING, HEART)
+    assert not found.absent_classes
+    assert all(column.named == column.has and not column.absent for column in found.columns)
+    assert all(column.tied > 0 for column in found.columns)
