@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fedstill.knowledge.building import BuildSummary
-from fedstill.knowledge.embedding import Completion, EmbedSummary
 from fedstill.knowledge.inspecting import EntityFacts, Inspection, Triple
 from shared.knowledge.coverage import ColumnCoverage, Coverage
 from shared.knowledge.facts import GraphFacts
+
+if TYPE_CHECKING:
+    from fedstill.knowledge.embedding import Completion, EmbedSummary  # it needs torch, and tables of a graph do not
 
 MOST = 20
 """Rows of a table of relations, triples or components; the rest is counted."""

@@ -153,7 +153,9 @@ def _relation(one: Leaf, other: Leaf, bend: float, text: str, colour: str, axes:
     x, y = one.x + part * (other.x - one.x), one.y + part * (other.y - one.y)
     y += bend * abs(other.x - one.x) * np.sign(one.x - other.x)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
-    axes.text(x, y, textwrap.shorten(text, 28, placeholder="…"), fontsize=6.5, color=colour, ha="center", va="center", bbox=box)
+    axes.text(
+        x, y, textwrap.shorten(text, 28, placeholder="…"), fontsize=6.5, color=colour, ha="center", va="center", bbox=box, parse_math=False
+    )
 
 
 def _name(leaf: Leaf, central: bool, axes: Axes) -> None:
@@ -164,7 +166,16 @@ def _name(leaf: Leaf, central: bool, axes: Axes) -> None:
         box = {"facecolor": "white", "edgecolor": "#999999" if central else "none", "boxstyle": "round,pad=0.3", "alpha": 0.9}
         weight = "bold" if central else "normal"
         axes.annotate(
-            text, (leaf.x, leaf.y), (0, 9), textcoords="offset points", fontsize=8, ha="center", va="bottom", bbox=box, weight=weight
+            text,
+            (leaf.x, leaf.y),
+            (0, 9),
+            textcoords="offset points",
+            fontsize=8,
+            ha="center",
+            va="bottom",
+            bbox=box,
+            weight=weight,
+            parse_math=False,
         )
         return
     side = 1 if leaf.x > 0 else -1
@@ -177,12 +188,13 @@ def _name(leaf: Leaf, central: bool, axes: Axes) -> None:
         ha="left" if side > 0 else "right",
         va="center",
         linespacing=0.9,
+        parse_math=False,
     )
 
 
 def _dress(axes: Axes, entity: str, left_out: int, colours: dict[str, str], deepest: float) -> None:
     missing = f" ({left_out:,} more left out)" if left_out else ""
-    axes.set_title(f"around {textwrap.shorten(short(entity), 60, placeholder='…')}{missing}", loc="left", fontsize=11)
+    axes.set_title(f"around {textwrap.shorten(short(entity), 60, placeholder='…')}{missing}", loc="left", fontsize=11, parse_math=False)
     axes.set_axis_off()
     # Room for the names, which stand outside of the outermost points.
     axes.set_xlim(-deepest - 0.75, deepest + 0.75)
@@ -192,7 +204,11 @@ def _dress(axes: Axes, entity: str, left_out: int, colours: dict[str, str], deep
         Line2D([], [], color=colour, label=textwrap.shorten(short(relation), 40, placeholder="…")) for relation, colour in colours.items()
     ]
     if lines:
-        axes.legend(handles=lines[: len(COLOURS)], fontsize=7, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.0))
+        legend = axes.legend(
+            handles=lines[: len(COLOURS)], fontsize=7, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.0)
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def short(name: str) -> str:
