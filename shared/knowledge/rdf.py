@@ -20,6 +20,10 @@ _BASE = "relative:/"
 """What the relative IRIs of a Turtle file without ``@base`` are relative to: not the path of this machine, as rdflib would have it."""
 
 
+_STUMBLES = (ValueError, RecursionError, LookupError, AssertionError, AttributeError, TypeError)
+"""What rdflib raises over Turtle that is broken in ways it does not foresee."""
+
+
 def read_rdf(path: Path, *, shown: int = SHOWN) -> Reading:
     """The triples of a ``.nt`` or ``.ttl`` file (packed with gzip or not). A resource is named by its IRI, a literal by its text.
 
@@ -76,8 +80,8 @@ def _read_turtle(tally: Tally) -> Reading:
             parser.loadBuf(text)
     except BadSyntax as error:
         raise KnowledgeError(f"{path}, line {error.lines + 1} is no Turtle; correct it or convert the file to N-Triples") from None
-    except (ValueError, RecursionError):
-        raise KnowledgeError(f"{path} cannot be read as Turtle; convert it to N-Triples") from None
+    except _STUMBLES:
+        raise KnowledgeError(f"{path}, line {parser.lines + 1} cannot be read as Turtle; convert the file to N-Triples") from None
     return statements.tally.reading(graph_of(statements.tally.good))
 
 
