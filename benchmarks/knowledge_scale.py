@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -37,13 +37,13 @@ FIRST_SEED = 100
 """Seed 0 held out the triples on which the defaults were chosen; these hold out others."""
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=1)
     options.add_argument("--model", choices=get_args(Model), default="complex")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--embed", type=Path, help=argparse.SUPPRESS)
-    arguments = options.parse_args()
+    arguments = options.parse_args(given)
     if arguments.embed is not None:
         print(json.dumps(embed(arguments.embed, arguments.model, arguments.seeds, arguments.threads)))
         return
