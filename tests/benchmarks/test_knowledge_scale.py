@@ -51,11 +51,11 @@ def test_figures_of_each_seed_become_claims(ontology: None, monkeypatch: pytest.
 
 def test_a_run_leaves_its_embeddings_beside_the_table(tmp_path: Path) -> None:
     table = tmp_path / "t.tsv"
-    table.write_text("".join(f"d{number % 20}\tshows\tp{number // 20 + number % 3}\n" for number in range(40)))
+    table.write_text("".join(f"d{number % 20}\tshows\tp{3 * (number // 20) + number % 3}\n" for number in range(40)))
     found = knowledge_scale.embed(table, "complex", 5, 1)
     assert found["triples"] == 40
     assert found["memory"] > 1e6
-    assert len(load_embeddings(tmp_path / "5.safetensors").card.entities) == 24
+    assert len(load_embeddings(tmp_path / "5.safetensors").card.entities) == 26
 
 
 def test_a_missing_ontology_is_said_loudly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
