@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks.harness import Claim, claim, parser, report
+from benchmarks.stopwatch import highest
 from fedstill.knowledge.embedding import Embedding, EmbedSummary, embed_graph, settings_of
 from shared.knowledge.opening import read_graph
 from shared.knowledge.predictor import Model
@@ -98,7 +98,7 @@ def figures(summary: EmbedSummary, seconds: float) -> dict[str, float]:
         "entities": summary.entities,
         "seconds": seconds,
         "fit_seconds": summary.seconds,
-        "memory": 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "memory": highest(),
         "mrr": summary.completion.mrr,
         "hits": summary.completion.hits_at_10,
         "popular_mrr": summary.popularity.mrr,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import harness, knowledge_scale
+from benchmarks.stopwatch import highest
 from shared.knowledge.embedding_file import load_embeddings
 
 
@@ -64,3 +67,11 @@ def test_a_missing_ontology_is_said_loudly(monkeypatch: pytest.MonkeyPatch, caps
         list(knowledge_scale.pairs())
     assert caught.value.code == 21
     assert "SKIPPED" in capsys.readouterr().err
+
+
+def test_memory_is_the_process_s_own_and_not_that_of_the_one_that_started_it() -> None:
+    held = np.ones(400 << 20, dtype=np.uint8)
+    program = "from benchmarks.stopwatch import highest; print(highest())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert highest() > held.nbytes
+    assert 1e6 < float(done.stdout) < held.nbytes
