@@ -41,7 +41,9 @@ def network_triples(
     heads = [state if named_by is None else state_name(named_by, state) for state in node.states]
     for finding in findings or [name for name in network.nodes if name != target]:
         joint = network.joint(target, finding)
-        given, alone = joint / joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+        # A state that never happens shows nothing.
+        among, alone = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+        given = np.divide(joint, among, out=np.zeros_like(joint), where=among > 0.0)
         tails = [state_name(finding, state) for state in network.nodes[finding].states]
         names += tails
         for head, tail in zip(*np.nonzero((given >= minimum) & (given >= lift * alone)), strict=True):
