@@ -51,7 +51,7 @@ class Hospitals:
 
         ``averaging`` sums contributions (the ring's way, if none is given); ``tap`` is shown what every round asks.
         """
-        kit = Kit(config, InstalledToolbox(CoordinatorSite(self.workspace.coordinator)))
+        kit = Kit(config, InstalledToolbox(CoordinatorSite(self.workspace.coordinator), config))
         # What an institution keeps from round to round belongs to one run: each federation gets a place of its own.
         with tempfile.TemporaryDirectory() as scratch:
             benches = {

@@ -30,6 +30,8 @@ KEPT = Path("runs") / "benchmarks"
 """Teachers and their targets: minutes of work that all benchmarks share."""
 TEXT_TEACHER = TrainingSettings(epochs=4, batch_size=32, learning_rate=1e-4)
 IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
+FEW, IMAGE_SIZE, FEW_SIZE = 1000, 96, 128
+"""Pixels at which the teacher sees images of 28 or 64, and of 64 where there are few of them: more would cost half an hour a fit."""
 FLOAT_BYTES = 4
 THREADS = 2
 """Of a teacher's fit. Students learn on one: they are too small to gain from more, and can be measured side by side."""
@@ -57,8 +59,7 @@ def teacher_of(subject: Subject, *, seed: int = 0) -> Teacher:
             case "text":
                 fit_pretrained(minilm(), folder, subject.split.train, task, TEXT_TEACHER, seed=seed)
             case "image":
-                size = 128 if task.size >= 64 else 96
-                fit_efficientnet(folder, subject.split.train, task, IMAGE_TEACHER, seed=seed, variant="efficientnet-lite2", size=size)
+                fit_efficientnet(folder, subject.split.train, task, IMAGE_TEACHER, seed=seed, variant="efficientnet-lite2", size=IMAGE_SIZE)
             case _:
                 save_boosting(folder, fit_boosting(subject.split.train, task, seed))
         (folder / "done").touch()

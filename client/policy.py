@@ -18,6 +18,7 @@ from shared.work import (
     AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
+    LearningWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
     TrainWork,
@@ -73,12 +74,18 @@ def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
             yield f"it answers at most {policy.most_proxy_records} proxy records, not {work.records} (policy.most_proxy_records)"
         case AnswerWork() if policy.proxy_sha256 not in (None, work.proxy_sha256):
             yield f"the proxy records with SHA-256 {work.proxy_sha256[:16]}… are not those it answers (policy.proxy_sha256)"
+        case TrainWork() | AnswerWork() if (digest := _public_graph(work)) and policy.graph_sha256 not in (None, digest):
+            yield f"the knowledge graph with SHA-256 {digest[:16]}… is not the one it learns from (policy.graph_sha256)"
         case StatisticsRangeWork() | StatisticsMomentsWork() if "statistics" not in policy.metrics:
             yield "it lets no statistics of its records leave, masked or not (policy.metrics)"
         case CalibrateRangeWork() | CalibrateHistogramWork() if "activations" not in policy.metrics:
             yield "it lets no activation histograms leave, masked or not (policy.metrics)"
         case _:
             pass
+
+
+def _public_graph(work: LearningWork) -> str:
+    return work.knowledge.graph_sha256 if work.knowledge is not None else ""
 
 
 def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iterable[str]:

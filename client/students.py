@@ -6,62 +6,34 @@ A file holds one tensor, named by everything but records that decides what the s
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from shared.config import InstitutionConfig
-from shared.errors import CheckpointError
-from shared.files import PRIVATE_MODE, read_bytes, write_atomic
+from shared.versions import Versions
 from shared.work import AnswerWork
-
-KEPT = 3
-"""Newest versions that are kept: a coordinator asks again for the last one at most."""
-_NAME = re.compile(r"own-student-v(\d{5,})\.safetensors")
 
 
 class StudentStore:
-    """Round ``version`` starts from the student that the newest earlier round left, and leaves ``version + 1``.
-
-    A version that is learnt again, after a void round or a crash, therefore starts from the same student; an institution that
-    was away goes on from its own last round.
-    """
+    """Students by version and key, as :class:`shared.versions.Versions` says."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._files = Versions(folder, "own-student", "restore a copy, or remove it and the student starts anew")
 
     def load(self, version: int, key: str) -> NDArray[np.float32] | None:
         """The parameters ``float32 (d,)`` to start ``version`` from; ``None`` for version 0, and where the run has none of this key.
 
         Raises :class:`CheckpointError` for a damaged file.
         """
-        earlier = [number for number in self._versions() if number <= version]
-        if version == 0 or not earlier:
-            return None
-        path = self._path(max(earlier))
-        try:
-            found: NDArray[np.float32] | None = load(read_bytes(path, what="own student")).get(key)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged; restore a copy, or remove it and the student starts anew") from error
+        found: NDArray[np.float32] | None = (self._files.load(version, load) or {}).get(key)
         return found
 
     def save(self, version: int, key: str, vector: NDArray[np.float32]) -> None:
-        """Keeps what learning ``version`` left; old versions, and those of an earlier run, are removed."""
-        write_atomic(self._path(version + 1), save({key: vector}), mode=PRIVATE_MODE)
-        for number in self._versions():
-            if number <= version + 1 - KEPT or number > version + 1:
-                self._path(number).unlink(missing_ok=True)
-
-    def _versions(self) -> list[int]:
-        found = (_NAME.fullmatch(path.name) for path in self._folder.glob("own-student-v*.safetensors"))
-        return sorted(int(match[1]) for match in found if match)
-
-    def _path(self, version: int) -> Path:
-        return self._folder / f"own-student-v{version:05d}.safetensors"
+        """Keeps what learning ``version`` left."""
+        self._files.save(version, save({key: vector}))
 
 
 def student_key(config: InstitutionConfig, work: AnswerWork) -> str:

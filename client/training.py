@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from client.knowledge import InstitutionKnowledge, trust_counters
 from client.proxy import open_proxy
 from client.students import StudentStore, student_key
 from shared.config import InstitutionConfig
@@ -23,8 +24,8 @@ from shared.data import Split, load_site
 from shared.data.records import digest_of
 from shared.data.statistics import exponent_counts, moment_counts
 from shared.distill.alignment import AlignmentStore
+from shared.distill.auxiliary import Auxiliary
 from shared.distill.cache import cached_targets, institution_views, order_of
-from shared.distill.consensus import Consensus
 from shared.distill.depth import Wanted
 from shared.distill.evaluation import evaluate
 from shared.distill.heads import Heads, site_heads
@@ -34,6 +35,8 @@ from shared.distill.teacher import load_teacher
 from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
+from shared.files import PRIVATE_MODE, write_atomic
+from shared.knowledge.alignment import Known
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
@@ -59,10 +62,14 @@ from shared.work import (
 
 LARGEST_LOSS = 2.0**20
 """A mean training loss counts no more than this, so that its counter cannot overflow."""
+IN_FORCE_FILE = "in-force.txt"
+"""In ``state/``: which terms of the objective taught in the last round, a sentence."""
 
 _LOG = logging.getLogger("fedstill.training")
 
 Counters = Mapping[str, NDArray[np.int64]]
+Tensors = Mapping[str, NDArray[Any]]
+"""What a blob holds, by name."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,11 @@ class Workbench:
             case StatisticsMomentsWork():
                 counters = moment_counts(self._config.task, self._split.train, work.exponents)
             case TrainWork():
-                update, counters = self._train(work, _vector(blob), round_number)
+                update, counters = self._train(work, _tensors(blob), round_number)
             case AnswerWork():
                 update, counters = self._answer(work, _tensors(blob), round_number)
             case CalibrateRangeWork() | CalibrateHistogramWork():
-                counters = self._calibrate(work, self._student(work.normalisation, _vector(blob), work.student))
+                counters = self._calibrate(work, self._student(work.normalisation, _vector(_tensors(blob)), work.student))
             case GateWork():
                 counters = self._gate(work, _tensors(blob))
         return Contribution(update, len(self._split.train), self._in_order(work, counters))
@@ -110,6 +117,10 @@ class Workbench:
     @cached_property
     def _split(self) -> Split:
         return load_site(self._config)
+
+    @cached_property
+    def _knowledge(self) -> InstitutionKnowledge:
+        return InstitutionKnowledge(self._config, self._split.train)
 
     @cached_property
     def _records_digest(self) -> str:
@@ -126,24 +137,26 @@ class Workbench:
         load_vector(student, vector)
         return student
 
-    def _train(self, work: TrainWork, vector: NDArray[np.float32], round_number: int) -> tuple[NDArray[np.float32], Counters]:
+    def _train(self, work: TrainWork, tensors: Tensors, round_number: int) -> tuple[NDArray[np.float32], Counters]:
+        vector = _vector(tensors)
         student = self._student(work.normalisation, vector)
         counters = self._evaluate(student)
         with only_fragment(student, work.fragments.get(self._config.name)):
-            training = self._learn(work, student, round_number, vector)
+            training = self._learn(work, student, round_number, vector, tensors)
         heads = site_heads(student, self._split.train.labels, self._config.head)
         if heads is None:
             return to_vector(student) - vector, {**counters, **training}
         update = _own_outputs(to_vector(student) - vector, student, heads)
         return update, {**counters, **training, **_head_weights(heads, len(self._split.train))}
 
-    def _answer(self, work: AnswerWork, tensors: Mapping[str, NDArray[Any]], round_number: int) -> tuple[NDArray[np.float32], Counters]:
+    def _answer(self, work: AnswerWork, tensors: Tensors, round_number: int) -> tuple[NDArray[np.float32], Counters]:
         proxy = open_proxy(work, tensors, self._config.task)
         student, key = self._own_student(work), student_key(self._config, work)
         counters = self._evaluate(student)
         # Nobody has answered anything before the first round: there is no consensus to learn from.
-        consensus = Consensus(proxy.inputs, proxy.table, work.proxy.weight, work.proxy.temperature) if work.version else None
-        training = self._learn(work, student, round_number, np.concatenate([to_vector(student), proxy.vector]), consensus)
+        consensus = Auxiliary("consensus", proxy.inputs, proxy.table, work.proxy.weight, work.proxy.temperature)
+        start = np.concatenate([to_vector(student), proxy.vector])
+        training = self._learn(work, student, round_number, start, tensors, [consensus] if work.version else [])
         self._students.save(work.version, key, to_vector(student))
         return proxy.update(predict_logits(student, proxy.inputs), work.proxy.bound), {**counters, **training}
 
@@ -157,14 +170,22 @@ class Workbench:
         return build(self._config.student, self._config.task, work.normalisation, seed=seed)
 
     def _learn(
-        self, work: LearningWork, student: Network, round_number: int, start: NDArray[np.float32], consensus: Consensus | None = None
+        self,
+        work: LearningWork,
+        student: Network,
+        round_number: int,
+        start: NDArray[np.float32],
+        tensors: Tensors,
+        auxiliaries: Sequence[Auxiliary] = (),
     ) -> Counters:
         """Distils in place; ``start`` is everything that came and is learnt from, for it names the fit that a killed one goes on as."""
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
+        lessons = self._knowledge.lessons(work, tensors, round_number)
+        beside = [*auxiliaries, *([lessons.auxiliary] if lessons.auxiliary is not None else [])]
         device = chosen_device(self._config.device)
-        key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device}")
+        key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {lessons.trust}", beside, lessons.known)
         resume = Resume(self._folder / "state" / "fit.safetensors", key)
         outcome = distil(
             student,
@@ -180,15 +201,19 @@ class Workbench:
             resume=resume,
             head=self._config.head,
             mentor=self._mentor(work.distillation),
-            consensus=consensus,
+            auxiliaries=beside,
+            known=lessons.known,
             span=work.span,
             device=device,
         )
         self._alignment.save(work.version, outcome.alignment)
+        # For the institution alone to read: what its teacher shows inside is nobody else's to know.
+        write_atomic(self._folder / "state" / IN_FORCE_FILE, f"{outcome.in_force}\n".encode(), mode=PRIVATE_MODE)
         resume.done()
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)
-        return {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
+        counters = {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
+        return counters | dict(trust_counters(work, lessons))
 
     def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
         if distillation.teacher != "own":
@@ -239,7 +264,7 @@ class Workbench:
             return {**self._evaluate(student), "ranges": range_counts(graph, work.tensors, inputs, padding=padding)}
         return {"histograms": histogram_counts(graph, work.tensors, work.lows, work.highs, inputs, padding=padding)}
 
-    def _gate(self, work: GateWork, files: Mapping[str, NDArray[Any]]) -> Counters:
+    def _gate(self, work: GateWork, files: Tensors) -> Counters:
         from shared.compress.gate import gate_counts
 
         missing = [name for name in ("float", *work.candidates) if name not in files]
@@ -257,9 +282,21 @@ class Workbench:
         return np.concatenate(parts).astype(np.int64)
 
 
-def _fit_key(work: LearningWork, vector: NDArray[np.float32], seed: int, alignment: AlignmentState, records: str) -> str:
-    """Names exactly one fit: another round, another student, another plan, other ``records`` or another device start anew."""
+def _fit_key(
+    work: LearningWork,
+    vector: NDArray[np.float32],
+    seed: int,
+    alignment: AlignmentState,
+    records: str,
+    beside: Sequence[Auxiliary],
+    known: Known | None,
+) -> str:
+    """Names exactly one fit: another round, another student, another plan, other records or another device start anew."""
     digest = hashlib.sha256(work.canonical() + f"{seed} {records}".encode() + vector.tobytes())
+    for one in beside:
+        digest.update(one.name.encode() + one.inputs.tobytes() + one.table.tobytes())
+    if known is not None:
+        digest.update(known.records.tobytes() + known.prototypes.tobytes() + known.similarity.tobytes())
     for name, tensor in sorted(alignment.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -281,14 +318,14 @@ def _one(value: int) -> NDArray[np.int64]:
     return np.array([value], np.int64)
 
 
-def _vector(blob: bytes) -> NDArray[np.float32]:
-    vector = _tensors(blob).get("vector")
+def _vector(tensors: Tensors) -> NDArray[np.float32]:
+    vector = tensors.get("vector")
     if vector is None or vector.dtype != np.float32:
         raise CheckpointError("the model that the coordinator sent holds no float32 'vector'; install the same release on both sides")
     return vector
 
 
-def _tensors(blob: bytes) -> dict[str, NDArray[Any]]:
+def _tensors(blob: bytes) -> Tensors:
     try:
         tensors: dict[str, NDArray[Any]] = load(blob)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:

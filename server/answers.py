@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.annealing import span
+from server import knowledge
+from server.learning import learning
 from server.state import Facts, RunState
 from server.toolbox import Toolbox
 from shared.answers import consensus_blob, inputs_digest, table_of
@@ -35,14 +36,7 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
     """What the next round asks. Raises :class:`RunError` where the proxy records are others than when the run began."""
     facts, proxy = state.facts, _settings(config)
     return AnswerWork(
-        version=facts.version,
-        seed=config.seed,
-        normalisation=facts.normalisation,
-        training=config.training,
-        distillation=config.distillation,
-        label_shares=facts.label_shares,
-        error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
+        **dict(learning(state, config)),
         proxy=ProxyTerms(weight=proxy.weight, temperature=proxy.temperature, bound=proxy.bound),
         records=len(_same_inputs(state, toolbox)),
         proxy_sha256=facts.proxy_sha256,
@@ -52,9 +46,13 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
 
 
 def content(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Callable[[NDArray[np.float32]], bytes]:
-    """How a consensus travels whole: with the proxy records before it, unless they are generated on both sides."""
+    """How a consensus travels whole: behind the proxy records, unless they are generated on both sides, and a knowledge graph."""
     generated = isinstance(_settings(config), GeneratedProxy)
-    return partial(consensus_blob, inputs=None if generated else _same_inputs(state, toolbox))
+    return partial(
+        consensus_blob,
+        inputs=None if generated else _same_inputs(state, toolbox),
+        attached=knowledge.attached(state, config, toolbox),
+    )
 
 
 def settled(state: RunState, config: FederationConfig, toolbox: Toolbox) -> RunState:

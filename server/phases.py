@@ -10,17 +10,18 @@ The first is skipped where no input column is numeric. With ``[proxy]`` the trai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from server import answers
-from server.annealing import span
+from server import answers, knowledge
 from server.downlink import move_to
+from server.learning import learning
 from server.optimizer import step
 from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
@@ -178,6 +179,7 @@ class StatisticsMoments:
         )
         # Made where it is not needed yet, too: what cannot be made should fail before anyone trains.
         first = kit.toolbox.initial(normalisation)
+        after = replace(after, facts=knowledge.begun(after, kit.config, kit.toolbox))
         return replace(after, vector=first) if kit.config.proxy is None else answers.begun(after, kit.config, kit.toolbox)
 
 
@@ -191,10 +193,10 @@ class Train:
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
         target, moments = step(state.vector, _mean(state, sums, kit), state.moments, kit.config.optimizer)
-        content = vector_blob if kit.config.proxy is None else answers.content(state, kit.config, kit.toolbox)
-        move = move_to(target, state, kit.config.aggregation.downlink, content)
+        move = move_to(target, state, kit.config.aggregation.downlink, _content(state, kit))
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
+        metrics |= knowledge.metrics(sums.counters, FIXED_POINT, len(sums.survivors))
         shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
         unclipped = float(sums.counters["unclipped"][0]) / len(sums.survivors)
         clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)
@@ -209,7 +211,7 @@ class CalibrateRange:
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Counts by power of two for each tensor of the float graph."""
         tensors = kit.toolbox.tensors(_student(state))
-        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(kit)), state)
+        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(kit)), state, kit)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Chooses the range of each tensor's histogram."""
@@ -228,7 +230,7 @@ class CalibrateHistogram:
         work = CalibrateHistogramWork(
             normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs, student=_shape(kit)
         )
-        return _with_student(work, state)
+        return _with_student(work, state, kit)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Clips each range where it costs least."""
@@ -269,27 +271,19 @@ def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dic
 
 
 def _learning(state: RunState, kit: Kit) -> Asked:
-    config, facts = kit.config, state.facts
+    config = kit.config
     work = TrainWork(
-        version=facts.version,
-        seed=config.seed,
-        normalisation=facts.normalisation,
-        training=config.training,
-        distillation=config.distillation,
-        label_shares=facts.label_shares,
-        error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
+        **dict(learning(state, config)),
         fragments=config.fragments,
         head_owners=config.head_owners,
     )
     fragments = kit.toolbox.fragments(_student(state)) if config.fragments else {}
-    return _with_update(replace(_with_student(work, state), fragments=fragments), state)
+    return _with_update(replace(_with_student(work, state, kit), fragments=fragments), state)
 
 
 def _answering(state: RunState, kit: Kit) -> Asked:
     work = answers.work(state, kit.config, kit.toolbox)
-    blob = answers.content(state, kit.config, kit.toolbox)(state.vector)
-    return _with_update(Asked(work, blob, state.delta, consensus_file(state.facts.version)), state)
+    return _with_update(Asked(work, _content(state, kit)(state.vector), state.delta, consensus_file(state.facts.version)), state)
 
 
 def _with_update(asked: Asked, state: RunState) -> Asked:
@@ -311,8 +305,16 @@ def _shape(kit: Kit) -> NetworkSettings | None:
     return None if kit.config.proxy is None else kit.config.student
 
 
-def _with_student(work: Work, state: RunState) -> Asked:
-    return Asked(work, vector_blob(state.vector), state.delta, student_file(state.facts.version))
+def _with_student(work: Work, state: RunState, kit: Kit) -> Asked:
+    # Where weights never travel, the student that comes of the answers is new to everyone, and nobody learns on from it.
+    content = _content(state, kit) if kit.config.proxy is None else vector_blob
+    return Asked(work, content(state.vector), state.delta, student_file(state.facts.version))
+
+
+def _content(state: RunState, kit: Kit) -> Callable[[NDArray[np.float32]], bytes]:
+    if kit.config.proxy is not None:
+        return answers.content(state, kit.config, kit.toolbox)
+    return partial(vector_blob, attached=knowledge.attached(state, kit.config, kit.toolbox))
 
 
 def _after(state: RunState, phase: PhaseName, metrics: dict[str, float], **changed: object) -> RunState:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from shared.attached import blob_of
 from shared.errors import CheckpointError
 from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
@@ -31,7 +34,8 @@ _MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
 
 class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
-    ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel."""
+    ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
+    where there is no public knowledge graph."""
 
     phase: PhaseName
     version: int = 0
@@ -40,6 +44,7 @@ class Facts(Frozen):
     exponents: tuple[int, ...] = ()
     normalisation: Normalisation = Normalisation()
     proxy_sha256: str = ""
+    graph_sha256: str = ""
     label_shares: tuple[float, ...] = ()
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
@@ -110,9 +115,9 @@ def file_before(name: str) -> str:
     return f"{head}-v{int(version) - 1:05d}.{suffix}"
 
 
-def vector_blob(vector: NDArray[np.float32]) -> bytes:
-    """The student as it travels: safetensors ``{"vector": float32 (d,)}``."""
-    return save({"vector": vector})
+def vector_blob(vector: NDArray[np.float32], attached: Mapping[str, NDArray[np.uint64]] = MappingProxyType({})) -> bytes:
+    """The student as it travels: safetensors ``{"vector": float32 (d,)}`` behind what is ``attached`` (``shared/attached.py``)."""
+    return blob_of(vector, attached)
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -31,13 +31,17 @@ class Student:
 
 @dataclass(frozen=True)
 class Publication:
-    """Everything an artifact is made of: the final state, and the run's history for its provenance."""
+    """Everything an artifact is made of: the final state, and the run's history for its provenance.
+
+    ``version`` is one more than how many runs of this coordinator have finished before.
+    """
 
     run: str
     folder: Path
     state: RunState
     rounds: Sequence[RoundRecord]
     roster_digest: bytes
+    version: int
 
 
 class Toolbox(Protocol):
@@ -57,6 +61,10 @@ class Toolbox(Protocol):
 
     def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
         """The proxy records of a federation of answers, in the task's raw form."""
+        ...
+
+    def graph(self) -> bytes:
+        """The public knowledge graph as it travels (``shared/knowledge/packed.py``); empty where there is none."""
         ...
 
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:

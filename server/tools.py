@@ -14,7 +14,7 @@ from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
-from shared.config import GeneratedProxy, RecordsProxy
+from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.secagg.messages import Fragment
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 class InstalledToolbox:
     """As :class:`server.toolbox.Toolbox`, for the federation of a coordinator's folder."""
 
-    def __init__(self, site: CoordinatorSite) -> None:
+    def __init__(self, site: CoordinatorSite, config: FederationConfig | None = None) -> None:
+        """``config`` stands in for the folder's own, where a benchmark compares several."""
         self._site = site
-        self._config = site.config
+        self._config = site.config if config is None else config
         self._proxy: tuple[Normalisation, NDArray[Any]] | None = None
+        self._graph: bytes | None = None
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         """Each numeric column's exponent."""
@@ -58,6 +60,16 @@ class InstalledToolbox:
         if self._proxy is None or self._proxy[0] != normalisation:
             self._proxy = normalisation, self._proxy_inputs(normalisation)
         return self._proxy[1]
+
+    def graph(self) -> bytes:
+        """The public graph, read once and kept."""
+        if self._graph is None:
+            from shared.knowledge.builtin import graph_of
+            from shared.knowledge.packed import pack_graph
+
+            found = graph_of(self._config.knowledge) if self._config.knowledge is not None else None
+            self._graph = pack_graph(found) if found is not None else b""
+        return self._graph
 
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
         """The student that is published where institutions exchange answers."""
@@ -108,7 +120,7 @@ class InstalledToolbox:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
         from shared.compress.artifact import write_artifact
         from shared.compress.gate import results
-        from shared.compress.manifest import Manifest
+        from shared.compress.manifest import InputsSeen, Manifest
         from shared.models import save_model
 
         config, facts = self._config, publication.state.facts
@@ -118,12 +130,15 @@ class InstalledToolbox:
         digest = hashlib.sha256(files.pop(FLOAT)).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
         gate = results(files, sums, config.compression.max_drop)
+        scales = facts.normalisation
         manifest = Manifest(
+            version=publication.version,
             task=config.task,
             device=config.compression.device,
             grid=gate.winner,
             gate=gate,
             provenance=self._provenance(publication, digest),
+            inputs_seen=InputsSeen(means=scales.means, deviations=scales.deviations),
         )
         folder = publication.folder / "artifact"
         write_artifact(folder, files[gate.winner], manifest, self._site.identity, self._tokenizer())
@@ -165,6 +180,7 @@ class InstalledToolbox:
             student_digest=digest,
             initial_digest=self._initial_digest(),
             proxy_digest=publication.state.facts.proxy_sha256 or None,
+            graph_digest=publication.state.facts.graph_sha256 or None,
         )
 
     def _initial_digest(self) -> str | None:

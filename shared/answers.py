@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
+from shared.attached import WORD, blob_of, words_of
 from shared.errors import ProtocolError
 from shared.task import ImageTask, TabularTask, Task, TextTask
-
-_WORD = 8
-"""Bytes of the words that proxy records travel as."""
 
 
 def bounded(logits: NDArray[np.floating[Any]], bound: float) -> NDArray[np.float32]:
@@ -57,24 +56,20 @@ def inputs_digest(inputs: NDArray[Any]) -> str:
     return hashlib.sha256(f"{inputs.dtype} {inputs.shape} ".encode() + np.ascontiguousarray(inputs).tobytes()).hexdigest()
 
 
-def consensus_blob(vector: NDArray[np.float32], inputs: NDArray[Any] | None) -> bytes:
-    """The consensus as it travels: safetensors ``{"vector": float32 (d,)}``, with ``{"inputs": uint64 (words,)}`` before it.
-
-    The records' bytes are filled up with zeros to whole words. The format puts wider types first, so the vector is the file's
-    end: a delta (``shared/deltas.py``) moves it, and the records that lie before it do not travel again.
+def consensus_blob(
+    vector: NDArray[np.float32], inputs: NDArray[Any] | None, attached: Mapping[str, NDArray[np.uint64]] = MappingProxyType({})
+) -> bytes:
+    """The consensus as it travels: behind the proxy records, as uint64 ``inputs``, unless both sides generate them, and what else is
+    ``attached``.
     """
-    if inputs is None:
-        return save({"vector": vector})
-    content = np.ascontiguousarray(inputs).tobytes()
-    words = np.frombuffer(content + bytes(-len(content) % _WORD), np.dtype("<u8"))
-    return save({"inputs": words, "vector": vector})
+    return blob_of(vector, attached if inputs is None else {**attached, "inputs": words_of(np.ascontiguousarray(inputs).tobytes())})
 
 
 def inputs_of(words: NDArray[Any] | None, task: Task, records: int) -> NDArray[Any]:
     """The proxy records that ``words`` of a blob hold, in the task's raw form. Raises :class:`ProtocolError` for another size."""
     dtype, shape = _raw(task, records)
     size = math.prod(shape) * dtype.itemsize
-    if words is None or words.dtype != np.uint64 or words.shape != (-(-size // _WORD),):
+    if words is None or words.dtype != np.uint64 or words.shape != (-(-size // WORD),):
         raise ProtocolError(
             f"the {records} proxy records that the plan names did not come whole; compare the two configurations' [task], "
             "and ask the coordinator to send them again"

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 from rapidfuzz import process
 
-from shared.errors import ConfigError
+from shared.errors import ConfigError, KnowledgeError
 from shared.files import read_bytes
 from shared.frozen import Frozen
-from shared.settings import DeviceName, DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
-from shared.task import Task
+from shared.knowledge.linking import LabelMapping, Mapping, TableMapping
+from shared.settings import DeviceName, DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
+from shared.task import TabularTask, Task
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """An institution's name: lower-case letters, digits and hyphens."""
@@ -160,6 +161,37 @@ class GeneratedProxy(_Proxy):
 ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]
 
 
+class KnowledgeSettings(KnowledgeTerms):
+    """What a knowledge graph teaches every institution (``docs/knowledge.md``).
+
+    The public graph is ``builtin`` or the file ``path``; it travels to each institution, bound by its SHA-256 in the signed plan. With
+    neither, each learns from the triples of its own ``knowledge.path``. ``mapping`` says which labels are which entities and, of tables,
+    which categories and ranges of which ``columns``, of texts by what ``names`` they go; the built-in graph has its own.
+    """
+
+    builtin: Literal["heart"] | None = None
+    path: Path | None = None
+    mapping: Mapping | None = None
+
+    @model_validator(mode="after")
+    def _one_graph(self) -> KnowledgeSettings:
+        if self.builtin is not None and self.path is not None:
+            raise ValueError("give either builtin or path; several files become one graph by `fedstill knowledge build`")
+        if self.path is not None and self.mapping is None:
+            raise ValueError("a graph of one's own needs [knowledge.mapping], which says what of a record is which entity")
+        return self
+
+
+class PrivateKnowledge(Frozen):
+    """What an institution knows by itself: the triples of ``path`` never leave it. They join the federation's public graph, and
+    ``mapping``, if it is given, stands in place of the federation's. With ``use`` false it learns from no graph, whatever the plan says.
+    """
+
+    path: Path | None = None
+    mapping: Mapping | None = None
+    use: bool = True
+
+
 class CompressionSettings(Frozen):
     """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
 
@@ -204,6 +236,7 @@ class FederationConfig(Frozen):
     fragments: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     head_owners: dict[str, tuple[Name, ...]] = Field(default_factory=dict)
     proxy: ProxySettings | None = None
+    knowledge: KnowledgeSettings | None = None
     students: dict[Name, NetworkSettings] = Field(default_factory=dict)
     tokenizer_path: Path | None = None
     initial_path: Path | None = None
@@ -252,6 +285,14 @@ class FederationConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _knowledge_fits(self) -> FederationConfig:
+        if self.knowledge is not None:
+            if self.task.heads:
+                raise ValueError("[knowledge] teaches one task, and this one has heads; leave out one of the two")
+            _check_mapping(self.knowledge.mapping, self.task)
+        return self
+
+    @model_validator(mode="after")
     def _answers_fit_together(self) -> FederationConfig:
         if self.proxy is None:
             if self.students:
@@ -278,7 +319,7 @@ class PolicySettings(Frozen):
 
     ``updates`` are the kinds that may leave it, masked: those of the student's ``weights``, and ``answers`` to proxy records. It answers
     at most ``most_proxy_records`` of them, and where ``proxy_sha256`` is set, those with this digest alone (``fedstill check
-    federation.toml`` prints it).
+    federation.toml`` prints it). Where ``graph_sha256`` is set it learns from the public graph with this digest alone (printed there too).
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -293,6 +334,7 @@ class PolicySettings(Frozen):
     updates: tuple[Literal["weights", "answers"], ...] = ("weights", "answers")
     most_proxy_records: int = Field(default=1_000_000, ge=1)
     proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    graph_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 
@@ -318,6 +360,7 @@ class InstitutionConfig(Frozen):
     head: str | None = None
     student: NetworkSettings = NetworkSettings(width=12, depth=2)
     policy: PolicySettings = PolicySettings()
+    knowledge: PrivateKnowledge = PrivateKnowledge()
     tokenizer_path: Path | None = None
     cache_limit_mb: int = Field(default=4096, ge=0, le=100_000_000)
     threads: int = Field(default=1, ge=1, le=256)
@@ -330,7 +373,22 @@ class InstitutionConfig(Frozen):
         names = [head.name for head in self.task.heads]
         if self.head is not None and self.head not in names:
             raise ValueError(f"the task has no head '{self.head}'; its heads are: {', '.join(names) or 'none'}")
+        if self.knowledge.mapping is not None:
+            _check_mapping(self.knowledge.mapping, self.task)
         return self
+
+
+def _check_mapping(mapping: LabelMapping | None, task: Task) -> None:
+    if mapping is None:
+        return
+    if isinstance(mapping, TableMapping) != isinstance(task, TabularTask):
+        raise ValueError(f"a mapping with columns is one for tables, and one without for texts and images; the task is of {task.family}s")
+    try:
+        mapping.class_entities(task)
+        if isinstance(mapping, TableMapping) and isinstance(task, TabularTask):
+            mapping.checked(task)
+    except KnowledgeError as error:
+        raise ValueError(str(error)) from error
 
 
 Config = TypeVar("Config", bound=Frozen)

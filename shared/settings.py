@@ -16,7 +16,8 @@ class NetworkSettings(Frozen):
     """Size and kind of a teacher or a student.
 
     ``architecture`` ``auto`` is a ``transformer`` over columns for tables, a ``convolutional`` residual net for images and an
-    ``encoder`` for texts; others are a ``transformer`` over patches or a ``mobile`` net for images and a ``decoder`` for texts.
+    ``encoder`` for texts; others are a ``perceptron`` for tables (many columns, no attention), a ``transformer`` over patches or a
+    ``mobile`` net for images and a ``decoder`` for texts.
 
     ``width`` is the dimension of a token, or the channels of a convolutional net's first stage, ``depth`` the number of
     blocks, ``heads`` the attention heads (must divide ``width``; a convolutional net has none). A mobile net is the first ``depth``
@@ -31,7 +32,7 @@ class NetworkSettings(Frozen):
     depth: int = Field(ge=1, le=64)
     heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    architecture: Literal["auto", "convolutional", "mobile", "transformer", "encoder", "decoder"] = "auto"
+    architecture: Literal["auto", "convolutional", "mobile", "perceptron", "transformer", "encoder", "decoder"] = "auto"
     expansion: int | None = Field(default=None, ge=1, le=16)
     patch: int | None = Field(default=None, ge=1, le=256)
     embedding_width: int | None = Field(default=None, ge=4, le=4096)
@@ -121,7 +122,7 @@ class DistillationSettings(Frozen):
 
 
 class ProxyTerms(Frozen):
-    """How answers on the proxy records are exchanged and learnt from (``shared/answers.py``, ``shared/distill/consensus.py``).
+    """How answers on the proxy records are exchanged and learnt from (``shared/answers.py``, ``shared/distill/auxiliary.py``).
 
     ``weight`` is how much the consensus counts beside an institution's own lessons, at ``temperature``. ``bound`` is the largest
     magnitude of a logit that is answered: a record's logits are centred, and scaled down where one lies beyond it.
@@ -130,3 +131,42 @@ class ProxyTerms(Frozen):
     weight: float = Field(default=1.0, ge=0.0, le=1000.0)
     temperature: float = Field(default=2.0, gt=0.0, le=100.0)
     bound: float = Field(default=8.0, gt=0.0, le=1000.0)
+
+
+class EmbeddingTerms(Frozen):
+    """How the embeddings of a graph's entities hold the student's representation (``shared/knowledge/alignment.py``). A weight of 0 turns
+    its term off; all are multiplied by how far the labels bear the graph out.
+
+    ``record_weight``: the projected representation near the mean embedding of the entities that the record names, by ``record_loss``:
+    ``contrastive`` among the batch, or the ``cosine`` alone. ``prototype_weight``: near its class's entity. ``smoothing``: labels
+    softened by what classes share in the graph. Embeddings are pretrained by link prediction (``model``, ``width``, ``epochs``), then
+    trained further with the labels for ``steps`` through ``layers`` of the ``encoder``: R-GCN, or CompGCN by what it composes with.
+    """
+
+    record_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
+    record_loss: Literal["contrastive", "cosine"] = "contrastive"
+    prototype_weight: float = Field(default=0.0, ge=0.0, le=1000.0)
+    smoothing: float = Field(default=0.0, ge=0.0, le=1.0)
+    model: Literal["distmult", "complex", "rotate"] = "complex"
+    width: int = Field(default=64, ge=2, le=1024, multiple_of=2)
+    epochs: int = Field(default=50, ge=0, le=10_000)
+    encoder: Literal["none", "rgcn", "subtract", "multiply", "correlate"] = "rgcn"
+    layers: int = Field(default=1, ge=1, le=4)
+    steps: int = Field(default=100, ge=0, le=100_000)
+
+
+class KnowledgeTerms(Frozen):
+    """How a knowledge graph teaches beside the own records (``docs/knowledge.md``).
+
+    Each round ``pool`` records are imagined from what the graph says of each class, and ``imagined`` of them are learnt beside each
+    batch of own ones, with the graph's answers as targets, at ``weight`` times how far the own labels bear the graph out (0 to 1).
+    ``classes``: ``shares`` imagines each class as often as it is; ``even`` all alike, and the student's answers are then for
+    equally frequent classes: more is got right of rare ones, and less in all. ``embeddings`` adds terms on the inside of the student,
+    for texts and images too; nothing is imagined of those.
+    """
+
+    weight: float = Field(default=1.0, ge=0.0, le=1000.0)
+    imagined: int = Field(default=16, ge=1, le=65_536)
+    pool: int = Field(default=8192, ge=1, le=1_000_000)
+    classes: Literal["shares", "even"] = "shares"
+    embeddings: EmbeddingTerms | None = None

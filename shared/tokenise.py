@@ -45,6 +45,12 @@ class Tokeniser:
                 ids[row, : len(found.ids)] = found.ids
         return ids
 
+    def decode(self, ids: NDArray[np.int32], padding: int) -> list[str]:
+        """The texts of ids ``(n, max_tokens)``, without special tokens: as near to what was encoded as the tokeniser keeps it."""
+        rows = [row[row != padding].tolist() for row in ids]
+        found: list[str] = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
+        return found
+
     def lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """How many tokens each text has when nothing is cut off, int64 ``(n,)``."""
         self._tokenizer.no_truncation()

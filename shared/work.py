@@ -13,7 +13,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from shared.frozen import Frozen
-from shared.settings import DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
+from shared.knowledge.linking import Mapping
+from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task, numeric_inputs
 
 FIXED_POINT = 2**16
@@ -55,13 +56,22 @@ class StatisticsMomentsWork(Frozen):
     exponents: tuple[int, ...]
 
 
+class KnowledgeWork(KnowledgeTerms):
+    """The knowledge of a federation, within a learning work: the SHA-256 of the public graph as it is attached to the blob, uint64
+    ``graph`` (``shared/attached.py``, ``shared/knowledge/packed.py``), empty where there is none, and how records name its entities.
+    """
+
+    graph_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    mapping: Mapping | None = None
+
+
 class LearningWork(Frozen):
     """What both kinds of learning say: :class:`TrainWork` and :class:`AnswerWork`.
 
     ``version`` counts the updates already applied to what the blob carries (0 at first). ``label_shares`` are the
     federation's, from the masked confusion counts of the last round; empty while none is known. With ``error_feedback``
     what the ring cannot say of an update stays at the institution and is added to its next one.
-    ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does.
+    ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does. ``knowledge`` is what a graph teaches.
     """
 
     version: int = Field(ge=0)
@@ -72,6 +82,7 @@ class LearningWork(Frozen):
     label_shares: tuple[float, ...] = ()
     error_feedback: bool = False
     span: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=0.0, le=1.0)]] = (0.0, 1.0)
+    knowledge: KnowledgeWork | None = None
 
 
 class TrainWork(LearningWork):
@@ -184,7 +195,9 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
             training = (CounterField("train_records", 1), CounterField("train_loss", 1), CounterField("unclipped", 1))
             # An institution's sample weight at each head that it has records of: what that head's outputs are averaged by.
             heads = (CounterField("head_weights", len(task.heads)),) if task.heads else ()
-            return (*evaluation_fields(task), *training, *heads)
+            # The sum of how far each institution's labels bear the graph out, in fixed point, and how many learn from it.
+            trust = (CounterField("eval_trust", 1), CounterField("eval_knowing", 1)) if work.knowledge is not None else ()
+            return (*evaluation_fields(task), *training, *heads, *trust)
         case CalibrateRangeWork():
             return (*evaluation_fields(task), CounterField("ranges", len(work.tensors) * 2 * EXPONENTS))
         case CalibrateHistogramWork():

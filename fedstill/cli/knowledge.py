@@ -96,7 +96,9 @@ def inspect(
     embeddings: Annotated[Path | None, typer.Option(help="A file of `embed`: also list the entities nearest by cosine.")] = None,
     nearest: Annotated[int, typer.Option(min=1, max=1000, help="How many of them.")] = 10,
     config: Annotated[Path | None, typer.Option(help="A federation.toml: how far do its columns reach into the graph?")] = None,
-    mapping: Annotated[str | None, typer.Option(help="What they name: a TOML file, or a built-in graph's: heart.")] = None,
+    mapping: Annotated[
+        str | None, typer.Option(help="What they name: a TOML file, or a built-in graph's: heart; default: the federation's own.")
+    ] = None,
     before: Before = None,
     about: Target = None,
     every: Every = False,
@@ -115,8 +117,8 @@ def inspect(
     from shared.knowledge.opening import read_graph
     from shared.knowledge.reading import SHOWN
 
-    if (config is None) != (mapping is None):
-        raise ConfigError("--config and --mapping belong together: a mapping says which entity a column of the federation names")
+    if config is None and mapping is not None:
+        raise ConfigError("--mapping says which entity a column of a federation names; give its federation.toml as --config")
     if entity is None and (plot is not None or embeddings is not None):
         raise ConfigError("--plot and --embeddings show what is near an entity; name one")
     reading = read_graph(graph, target=about, shown=EVERY if every else SHOWN)
@@ -137,7 +139,7 @@ def inspect(
         bad_rows=tuple(str(row) for row in reading.shown),
         entity=facts,
         nearest=near,
-        coverage=links(whole, config, mapping) if config is not None and mapping is not None else None,
+        coverage=links(whole, config, mapping) if config is not None else None,
         plot=plot,
         left_out=left_out,
     )

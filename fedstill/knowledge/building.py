@@ -9,7 +9,6 @@ from pathlib import Path
 
 from shared.errors import ConfigError, KnowledgeError
 from shared.frozen import Frozen
-from shared.knowledge.builtin import graph_path
 from shared.knowledge.facts import GraphFacts, facts_of
 from shared.knowledge.moments import Clock
 from shared.knowledge.opening import read_graph
@@ -73,7 +72,7 @@ def write_graph(built: Built, out: Path, sources: Sequence[str | Path], *, stric
     Raises :class:`ConfigError` where ``out`` is one of the ``sources``, whose bad rows would be lost, and :class:`KnowledgeError` where
     ``strict`` and a row is bad: then nothing is written.
     """
-    if any(out.exists() and graph_path(source).exists() and out.samefile(graph_path(source)) for source in sources):
+    if any(out.exists() and Path(source).exists() and out.samefile(source) for source in sources):
         raise ConfigError(f"--out {out} is one of the files that are read; name another, so that none of its rows is lost")
     if strict and built.bad:
         raise KnowledgeError(f"{built.bad} of {built.rows} rows are bad, the first: {built.shown[0]}; correct them or leave out --strict")

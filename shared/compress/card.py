@@ -79,6 +79,8 @@ def _origin(manifest: Manifest) -> str:
         lines.append(f"- started from public weights with the SHA-256 `{came.initial_digest}`: their licence and their limits apply too")
     if came.proxy_digest is not None:
         lines.append(f"- institutions exchanged answers, no weights, on proxy records with the SHA-256 `{came.proxy_digest}`")
+    if came.graph_digest is not None:
+        lines.append(f"- taught by the public knowledge graph with the SHA-256 `{came.graph_digest}` beside the records")
     if came.train_records is not None:
         lines.append(f"- learnt from {came.train_records:,} records")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from shared.distill.targets import Targets, targets_of
 from shared.distill.teacher import own_normalisation
 from shared.distill.trainer import Outcome, distil
 from shared.distill.views import Views
+from shared.knowledge.alone import taught_alone
 from shared.models.derive import first_student
 from shared.models.device import CPU
 from shared.models.network import Network
@@ -39,11 +40,12 @@ def distil_alone(
     device: torch.device = CPU,
     share: Share = ALONE,
 ) -> tuple[Network, Outcome]:
-    """The federation's first student, distilled on these records by one fit of ``epochs``; the rest as of
-    :func:`shared.distill.trainer.distil`, whose errors it raises.
+    """The federation's first student, distilled on these records by one fit of ``epochs``, and taught by its public graph if it has one;
+    the rest as of :func:`shared.distill.trainer.distil`, whose errors it raises, and those of the graph.
     """
     student = first_student(config, own_normalisation(config.task, records), seed=seed)
     training = config.training.model_copy(update={"epochs": epochs})
+    auxiliaries, known = taught_alone(config, records, seed)
     outcome = distil(
         student,
         targets,
@@ -58,6 +60,8 @@ def distil_alone(
         mentor=mentor,
         device=device,
         share=share,
+        auxiliaries=auxiliaries,
+        known=known,
     )
     return student, outcome
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
+from shared.distill.auxiliary import Auxiliary, Beside
 from shared.distill.average import AverageTeacher
-from shared.distill.consensus import Consensus, ConsensusLesson
 from shared.distill.depth import Wanted
 from shared.distill.heads import ConfinedTargets, site_heads
+from shared.distill.in_force import in_force
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.mutual import MutualTeacher
 from shared.distill.objective import Objective, declare
@@ -21,6 +22,7 @@ from shared.distill.proximal import Anchor
 from shared.distill.resume import Buffers, Carried
 from shared.distill.targets import Targets
 from shared.distill.views import Views
+from shared.knowledge.alignment import KnowledgeAlignment, Known
 from shared.models.device import CPU
 from shared.models.features import Features, features
 from shared.models.network import BATCH, Network, trimmed_for
@@ -46,7 +48,8 @@ class Lesson:
         head: str | None = None,
         mentor: nn.Module | None = None,
         device: torch.device = CPU,
-        consensus: Consensus | None = None,
+        auxiliaries: Sequence[Auxiliary] = (),
+        known: Known | None = None,
     ) -> None:
         """Arguments as of :func:`shared.distill.trainer.distil`; student and mentor are on ``device`` already.
 
@@ -58,15 +61,16 @@ class Lesson:
         self._heads = site_heads(student, records.labels, head)
         self._student, self._records, self._settings, self._views = student, records, settings, views
         self._inputs, self._labels = torch.from_numpy(records.inputs), torch.from_numpy(records.labels)
-        self._offset = label_offset(self._labels, label_shares, settings.label_correction)
+        self._beside = Beside(student, auxiliaries, seed)
+        self._offset, self._strength = self._label_shift(label_shares)
         self.mutual = MutualTeacher(mentor, settings.temperature) if mentor is not None and settings.teacher == "mutual" else None
         averaged = settings.teacher in ("average", "pseudo")
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
         self._teacher = self._asked(targets)
         self.objective = self._objective(seed, None if averaged else wanted).to(device)
+        self.knowledge = self._aligned(known, seed)
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
-        self._consensus = ConsensusLesson(consensus, generator(seed, "consensus")) if consensus is not None and consensus.weight else None
 
     @property
     def carried(self) -> dict[str, Carried]:
@@ -74,26 +78,29 @@ class Lesson:
         found: dict[str, Carried] = {"objective": Buffers(list(self.objective.buffers()))}
         if self._average is not None:
             found["average"] = Buffers(list(self._average.parameters()))
-        if self._consensus is not None:
-            found["consensus"] = self._consensus.generator
-        return found
+        return {**found, **{name: lesson.generator for name, lesson in self._beside.lessons.items()}}
 
     def parameters(self) -> list[nn.Parameter]:
         """What is learnt beside the student."""
-        own = parameters_in_order(self.objective)
-        return own if self.mutual is None else [*own, *parameters_in_order(self.mutual)]
+        beside = [module for module in (self.mutual, self.knowledge) if module is not None]
+        return [parameter for module in (self.objective, *beside) for parameter in parameters_in_order(module)]
 
     def kept(self) -> dict[str, Tensor]:
         """What the next round starts from, by name."""
         own = {name: tensor.detach().cpu().clone() for name, tensor in self.objective.state_dict().items()}
-        return own if self.mutual is None else {**own, **self.mutual.kept()}
+        beside = [module.kept() for module in (self.mutual, self.knowledge) if module is not None]
+        return {name: tensor for kept in (own, *beside) for name, tensor in kept.items()}
 
     def loss(self, rows: Tensor, epoch: int) -> Tensor:
         """The mean over the records at ``rows``, int64 ``(batch,)``, in epoch ``epoch`` from 0."""
         if self._average is not None:
             self._average.follow()
         view = self._views.of(epoch) if self._views is not None else 0
-        found = shifted(features(self._student, self._batch(rows, view)), self._offset)
+        seen, beside = self._beside.seen(self._batch(rows, view), self._placed)
+        value = self._own(shifted(seen, self._offset), rows, view)
+        return value if beside is None else value + beside
+
+    def _own(self, found: Features, rows: Tensor, view: int) -> Tensor:
         labels = self._labels.index_select(0, rows).to(self.device)
         found = self._confined(found, labels)
         if self.mutual is not None:
@@ -113,12 +120,24 @@ class Lesson:
 
     def _held_back(self, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
         value = found.logits.new_zeros(())
+        if self.knowledge is not None:
+            value = value + self.knowledge(found, rows, labels).mean()
         if self._previous is not None:
             forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
             value = value + self._settings.previous_weight * forgotten.mean()
-        if self._consensus is not None:
-            value = value + self._consensus.loss(self._student, len(rows))
         return value if self._anchor is None else value + self._anchor.pull()
+
+    def _aligned(self, known: Known | None, seed: int) -> KnowledgeAlignment | None:
+        if known is None:
+            return None
+        with torch.no_grad():
+            shape = features(self._student, self._placed(self._inputs[:1]))
+        return KnowledgeAlignment(known, shape.hidden_states[-1].shape[-1], seed).to(self.device)
+
+    def _label_shift(self, shares: Sequence[float]) -> tuple[Tensor | None, float]:
+        # What is learnt beside may take all labels for equally frequent: then so must what the student says of its own records.
+        strength = 1.0 if self._beside.shares else self._settings.label_correction
+        return label_offset(self._labels, self._beside.shares or shares, strength), strength
 
     def _batch(self, rows: Tensor, view: int) -> Tensor:
         if self._views is None:
@@ -141,7 +160,7 @@ class Lesson:
         if self._average is not None:
             # The average leans as little as the student itself, and gets the same offset.
             return Shifted(targets, self._offset)
-        return _levelled(targets, self._labels, self._settings.label_correction)
+        return _levelled(targets, self._labels, self._strength)
 
     def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
         first = torch.zeros(1, dtype=torch.int64)
@@ -153,7 +172,9 @@ class Lesson:
             with torch.no_grad():
                 shown = self.mutual(self._placed(self._inputs[:1]))
         grid = isinstance(self._student, Network) and self._student.task.family == "image"
-        return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
+        objective = declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
+        self.in_force = in_force(objective, self._settings, shape, shown)
+        return objective
 
 
 class Shifted:

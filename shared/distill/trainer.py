@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.data.records import Records
-from shared.distill.consensus import Consensus
+from shared.distill.auxiliary import Auxiliary
 from shared.distill.depth import Wanted
 from shared.distill.held_out import HeldOut, parted
 from shared.distill.lesson import Lesson
@@ -20,6 +20,7 @@ from shared.distill.share import ALONE, Share
 from shared.distill.targets import Targets
 from shared.distill.views import Views
 from shared.errors import CheckpointError
+from shared.knowledge.alignment import Known, without_knowledge
 from shared.models.device import CPU, repeatable
 from shared.models.layers import use_dropout
 from shared.models.network import Network
@@ -35,11 +36,12 @@ AlignmentState = Mapping[str, Tensor]
 @dataclass(frozen=True)
 class Outcome:
     """``loss``: the whole loss's mean over the records in the last epoch; ``alignment``: what to hand back next round; ``epochs``
-    that were done, fewer than asked for where the fit stopped early."""
+    that were done, fewer than asked for where the fit stopped early; ``in_force``: which terms taught (:mod:`shared.distill.in_force`)."""
 
     loss: float
     alignment: AlignmentState
     epochs: int = 0
+    in_force: str = ""
 
 
 def distil(
@@ -61,7 +63,8 @@ def distil(
     span: tuple[float, float] = (0.0, 1.0),
     device: torch.device = CPU,
     share: Share = ALONE,
-    consensus: Consensus | None = None,
+    auxiliaries: Sequence[Auxiliary] = (),
+    known: Known | None = None,
 ) -> Outcome:
     """Trains ``student`` in place on ``records``, of which those with label -1 are unlabelled.
 
@@ -74,8 +77,9 @@ def distil(
     (:mod:`shared.distill.label_shift`). ``head`` names the head of records without a label, where the student's task has several
     (:mod:`shared.distill.heads`). ``mentor`` is the teacher that learns along with the student, in place, where
     ``distillation.teacher`` is ``mutual``; it goes on from what ``alignment`` holds of it. ``span`` is the part of the falling rate
-    that this fit does (:class:`shared.distill.loop.Fit`). The ``consensus`` of all institutions is learnt beside, on records of its own
-    (:mod:`shared.distill.consensus`). With ``resume`` a fit that was killed goes on. The fit computes on
+    that this fit does (:class:`shared.distill.loop.Fit`). ``auxiliaries`` are learnt beside, on records of their own
+    (:mod:`shared.distill.auxiliary`), and ``known`` is what a graph knows of the own ones (:mod:`shared.knowledge.alignment`). With
+    ``resume`` a fit that was killed goes on. The fit computes on
     ``device``; student, mentor and all that is kept come back to the CPU. Equal arguments give bit-identical students, however often
     it was, on the CPU; on a GPU as far as :func:`shared.models.device.repeatable` says.
 
@@ -99,7 +103,8 @@ def distil(
         head=head,
         mentor=mentor,
         device=device,
-        consensus=consensus,
+        auxiliaries=auxiliaries,
+        known=known,
     )
     _load(lesson, alignment)
     learnt, watched = parted(records, training.patience, seed)
@@ -130,7 +135,7 @@ def distil(
     student.eval()
     use_dropout(student, None)
     _to(CPU, student, mentor)
-    return Outcome(fit.last, lesson.kept(), fit.epoch)
+    return Outcome(fit.last, lesson.kept(), fit.epoch, lesson.in_force)
 
 
 def _to(device: torch.device, *models: nn.Module | None) -> None:
@@ -142,11 +147,13 @@ def _to(device: torch.device, *models: nn.Module | None) -> None:
 def _load(lesson: Lesson, alignment: AlignmentState | None) -> None:
     if alignment:
         try:
-            lesson.objective.load_state_dict(without_teacher(alignment))
+            lesson.objective.load_state_dict(without_knowledge(without_teacher(alignment)))
         except RuntimeError as error:
             raise CheckpointError("the alignment kept from the last round does not fit this student and teacher; remove it") from error
         if lesson.mutual is not None:
             lesson.mutual.go_on(alignment)
+        if lesson.knowledge is not None:
+            lesson.knowledge.go_on(alignment)
 
 
 def _lengths(student: nn.Module, records: Records, learnt: Tensor) -> Tensor | None:

@@ -1,45 +1,42 @@
-"""Graphs that come with fedstill: named where a file could be, and the mapping of records to their entities where there is one."""
+"""The graphs inside the package, by name, and what a federation's settings make of them: one place that knows which is which."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from shared.config import check_config
-from shared.errors import ConfigError
-from shared.files import read_bytes
-from shared.knowledge import heart
+from shared.errors import KnowledgeError
+from shared.knowledge import linking
+from shared.knowledge.heart import MAPPING as HEART_MAPPING
+from shared.knowledge.heart import read_heart_graph
 from shared.knowledge.linking import TableMapping
+from shared.knowledge.triples import Graph
+
+if TYPE_CHECKING:
+    from shared.config import KnowledgeSettings
+
+GRAPHS: Mapping[str, Callable[[], Graph]] = {"heart": read_heart_graph}
+"""What each built-in graph is read by."""
+MAPPINGS: Mapping[str, TableMapping] = {"heart": HEART_MAPPING}
+"""How the built-in records name each one's entities."""
 
 
-class Builtin(NamedTuple):
-    """A graph inside the package: its file, what it is about, and how its built-in records name its entities."""
-
-    file: Path
-    about: str
-    mapping: TableMapping
-
-
-BUILTIN = {"heart": Builtin(heart.FILE, "coronary artery disease: risk factors, findings, vessels", heart.MAPPING)}
-"""The graphs by their names. A name has no suffix, so no file that could be read is hidden by it."""
+def builtin_graph(name: str) -> Graph:
+    """The built-in graph ``name``. Raises :class:`KnowledgeError` for a name that is none."""
+    if name not in GRAPHS:
+        raise KnowledgeError(f"there is no built-in graph '{name}'; there are: {', '.join(GRAPHS)}")
+    return GRAPHS[name]()
 
 
-def graph_path(name: str | Path) -> Path:
-    """The file that ``name`` means: a built-in graph's, else ``name`` itself."""
-    found = BUILTIN.get(str(name))
-    return found.file if found is not None else Path(name)
+def mapping_of(settings: KnowledgeSettings) -> linking.Mapping | None:
+    """The mapping of a federation: its own, else the built-in graph's."""
+    return settings.mapping if settings.mapping is not None or settings.builtin is None else MAPPINGS[settings.builtin]
 
 
-def read_mapping(name: str | Path) -> TableMapping:
-    """A mapping from a TOML file with the keys of :class:`TableMapping`, or a built-in graph's own.
+def graph_of(settings: KnowledgeSettings) -> Graph | None:
+    """The public graph of a federation, ``None`` where it has none. Raises as the reader of its file."""
+    from shared.knowledge.files import read_graph
 
-    Raises :class:`MissingFileError`, and :class:`ConfigError` that names the file and the key.
-    """
-    if str(name) in BUILTIN:
-        return BUILTIN[str(name)].mapping
-    try:
-        table = tomllib.loads(read_bytes(Path(name), what="mapping").decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name} is not valid TOML: {error}") from error
-    return check_config(TableMapping, table, where=str(name))
+    if settings.builtin is not None:
+        return builtin_graph(settings.builtin)
+    return None if settings.path is None else read_graph(settings.path).graph

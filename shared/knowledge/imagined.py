@@ -26,21 +26,27 @@ class Imagination:
     probabilities: NDArray[np.float64]
     calibration: Calibration
 
-    def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-        """Findings ``(count, groups)`` of classes drawn evenly: rare classes are what records teach least."""
-        classes = random.integers(0, len(self.probabilities), count)
+    def draw(self, count: int, random: np.random.Generator, prior: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Findings ``(count, groups)`` of classes drawn by the shares ``prior`` ``(classes,)``."""
+        classes = random.choice(len(prior), count, p=prior)
         rising = self.probabilities[classes].cumsum(axis=2)
         drawn = random.random((count, self.probabilities.shape[1], 1))
         # Past the last alternative of its group a row of sums stays at 1, up to rounding: the drawn number must lie below it.
         findings: NDArray[np.int64] = (rising < drawn * rising[:, :, -1:]).sum(axis=2)
         return findings
 
-    def pool(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """``count`` findings and their targets: drawn once, they serve the batches of a round."""
-        drawn = [self.draw(min(CHUNK, count - start), random) for start in range(0, count, CHUNK)]
-        findings = np.concatenate(drawn) if drawn else np.empty((0, self.probabilities.shape[1]), dtype=np.int64)
-        return findings, self.targets(findings)
+    def pool(self, count: int, random: np.random.Generator, prior: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+        """``count`` findings, drawn once to serve the batches of a round. ``prior``: shares of the classes; none: all alike, for rare
+        ones are what records teach least.
+        """
+        shares = self._shares(prior)
+        drawn = [self.draw(min(CHUNK, count - start), random, shares) for start in range(0, count, CHUNK)]
+        return np.concatenate(drawn) if drawn else np.empty((0, self.probabilities.shape[1]), dtype=np.int64)
 
-    def targets(self, findings: NDArray[np.int64]) -> NDArray[np.float32]:
-        """P(class | findings) ``(records, classes)`` with even classes, as they were drawn."""
-        return self.calibration.targets(log_evidence(self.probabilities, findings), prior=False).astype(np.float32)
+    def targets(self, findings: NDArray[np.int64], prior: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+        """P(class | findings) ``(records, classes)`` for classes of the same shares as they were drawn by."""
+        return self.calibration.targets(log_evidence(self.probabilities, findings), self._shares(prior)).astype(np.float32)
+
+    def _shares(self, prior: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        classes = len(self.probabilities)
+        return np.full(classes, 1.0 / classes) if prior is None else prior / prior.sum()

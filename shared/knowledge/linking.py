@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
 from shared.knowledge.evidence import MISSING, Groups
-from shared.task import CategoricalColumn, TabularTask
+from shared.task import CategoricalColumn, ImageTask, TabularTask, TextTask
 
 
 class CategoryLink(Frozen):
@@ -25,8 +25,7 @@ class CategoryLink(Frozen):
 
 class RangeLink(Frozen):
     """The entities that ranges of ``column`` name. ``edges`` ascend; range 0 lies below the first, range k from edge k-1 (included)
-    to edge k, the last from the last edge on. ``entities``: one a range, None (in TOML, which has no None, ``""``) where a range names
-    none.
+    to edge k, the last from the last edge on. ``entities``: one a range, None (in a file: ``""``) where a range names none.
     """
 
     kind: Literal["range"] = "range"
@@ -34,10 +33,15 @@ class RangeLink(Frozen):
     edges: tuple[float, ...] = Field(min_length=1)
     entities: tuple[str | None, ...]
 
-    @field_validator("entities")
+    @field_validator("entities", mode="before")
     @classmethod
-    def _none(cls, entities: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        return tuple(entity or None for entity in entities)
+    def _read(cls, value: object) -> object:
+        return tuple(name or None for name in value) if isinstance(value, list | tuple) else value
+
+    @field_serializer("entities", when_used="json")
+    def _write(self, value: tuple[str | None, ...]) -> tuple[str, ...]:
+        # TOML, in which mappings are written, has no null.
+        return tuple(name or "" for name in value)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -51,22 +55,38 @@ class RangeLink(Frozen):
 Link = Annotated[CategoryLink | RangeLink, Field(discriminator="kind")]
 
 
-class TableMapping(Frozen):
-    """How records of a table and a graph meet. ``classes``: the entity of each label, left out where a label is the absence of
-    another; ``columns``: one link a column; ``relations``: those that tie findings to classes, all if empty; ``hops``: how many
+class LabelMapping(Frozen):
+    """How the labels of records and a graph meet, which is all there is of images. ``classes``: the entity of each label, left out
+    where a label is the absence of another; ``relations``: those that tie findings to classes, all if empty; ``hops``: how many
     triples apart they may be.
     """
 
     classes: dict[str, str]
-    columns: tuple[Link, ...] = Field(min_length=1)
     relations: tuple[str, ...] = ()
     hops: int = Field(default=1, ge=1, le=4)
+
+    def class_entities(self, task: TabularTask | ImageTask | TextTask) -> tuple[str | None, ...]:
+        """The entity of each of the task's labels, None where it has none. Raises :class:`KnowledgeError` for a label that is none."""
+        if unknown := sorted(set(self.classes) - set(task.labels)):
+            raise KnowledgeError(f"the mapping names the class '{unknown[0]}'; the task's labels are {', '.join(task.labels)}")
+        return tuple(self.classes.get(label) for label in task.labels)
+
+
+class TextMapping(LabelMapping):
+    """As :class:`LabelMapping`, with the ``names`` that entities go by in texts; without any each goes by its own name in the graph."""
+
+    names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class TableMapping(LabelMapping):
+    """As :class:`LabelMapping`, with ``columns``: one link a column."""
+
+    columns: tuple[Link, ...] = Field(min_length=1)
 
     def checked(self, task: TabularTask) -> TableMapping:
         """This mapping if it fits ``task``; raises :class:`KnowledgeError` for a label, column, category or kind that does not."""
         columns = {column.name: column for column in task.columns}
-        if unknown := sorted(set(self.classes) - set(task.labels)):
-            raise KnowledgeError(f"the mapping names the class '{unknown[0]}'; the task's labels are {', '.join(task.labels)}")
+        self.class_entities(task)
         names = [link.column for link in self.columns]
         for link in self.columns:
             if link.column not in columns or names.count(link.column) > 1:
@@ -75,10 +95,6 @@ class TableMapping(Frozen):
                 )
             _check_link(link, columns[link.column])
         return self
-
-    def class_entities(self, task: TabularTask) -> tuple[str | None, ...]:
-        """The entity of each of the task's labels, None where it has none."""
-        return tuple(self.classes.get(label) for label in task.labels)
 
     def groups(self, task: TabularTask) -> Groups:
         """A group a linked column: its categories, or its ranges."""
@@ -99,13 +115,18 @@ class TableMapping(Frozen):
         return found
 
     def records(
-        self, task: TabularTask, findings: NDArray[np.int64], donors: NDArray[np.float32], random: np.random.Generator
+        self,
+        task: TabularTask,
+        findings: NDArray[np.int64],
+        donors: NDArray[np.float32],
+        random: np.random.Generator,
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Raw inputs ``(records, columns)`` that have ``findings``: :meth:`findings` of them gives ``findings`` back where a donor shows
         the range. A category is its index. A number is drawn from the ``donors`` in its range, and is missing where none is. A
-        column without a link, and a finding that is missing, is filled from one donor a record.
+        column without a link, and a finding that is missing, is filled from one donor a record: those at ``rows`` ``(records,)``, or drawn.
         """
-        inputs: NDArray[np.float32] = donors[random.integers(0, len(donors), len(findings))]
+        inputs: NDArray[np.float32] = donors[random.integers(0, len(donors), len(findings)) if rows is None else rows]
         own = self.findings(task, donors)
         for place, (link, _, number) in enumerate(self._placed(task)):
             told = findings[:, place]
@@ -113,13 +134,17 @@ class TableMapping(Frozen):
                 inputs[told != MISSING, number] = told[told != MISSING]
                 continue
             for alternative in np.unique(told[told != MISSING]):
-                rows, pool = np.flatnonzero(told == alternative), donors[own[:, place] == alternative, number]
-                inputs[rows, number] = random.choice(pool, len(rows)) if len(pool) else np.nan
+                chosen, pool = np.flatnonzero(told == alternative), donors[own[:, place] == alternative, number]
+                inputs[chosen, number] = random.choice(pool, len(chosen)) if len(pool) else np.nan
         return inputs
 
     def _placed(self, task: TabularTask) -> list[tuple[CategoryLink | RangeLink, object, int]]:
         numbers = {column.name: number for number, column in enumerate(task.columns)}
         return [(link, task.columns[numbers[link.column]], numbers[link.column]) for link in self.columns]
+
+
+Mapping = TableMapping | TextMapping | LabelMapping
+"""What a configuration may say, by the fields that it has."""
 
 
 def _alternatives(link: CategoryLink | RangeLink, column: object) -> tuple[str | None, ...]:

@@ -22,9 +22,8 @@ def read_table(path: Path, *, shown: int = SHOWN) -> Reading:
     """The triples of a ``.tsv`` or ``.csv`` file, packed with gzip (``.gz``) or not.
 
     Without a header the columns are head, relation, tail and weight, in that order. With one, a column ``time`` makes a graph with
-    dates (:class:`Clock` says what is a time). Lines that begin with ``#`` are remarks, unless they come after a header and have as
-    many columns as it: then they are rows, for a name may begin so. A row is one line: names hold no line break. Rows that are no
-    triples are counted, and the first ``shown`` of them kept (:class:`Reading`).
+    dates (:class:`Clock` says what is a time). Lines that begin with ``#`` are remarks. A row is one line: names hold no line break.
+    Rows that are no triples are counted, and the first ``shown`` of them kept (:class:`Reading`).
 
     Raises :class:`KnowledgeError` for another suffix, for what is no text, for a file that is too large, and where no row is a
     triple; :class:`MissingFileError`.
@@ -38,7 +37,8 @@ def read_table(path: Path, *, shown: int = SHOWN) -> Reading:
 
 def write_table(graph: Graph, path: Path) -> None:
     """Writes ``graph`` as the one form of its kind: a header, then a line a triple, sorted by names (and time), weights so that float32
-    comes back exactly, a column ``time`` only where there are dates. Whole or not at all; packed where the name ends in ``.gz``.
+    comes back exactly, a column ``time`` only where there are dates. The order is that of :data:`HEADER`, but for heads that look like
+    remarks. Whole or not at all; packed where the name ends in ``.gz``.
 
     Law: :func:`read_table` gives back an equal graph, but for entities without a triple.
 
@@ -50,10 +50,13 @@ def write_table(graph: Graph, path: Path) -> None:
     if odd is not None:
         raise KnowledgeError(f"the name {odd[:80]!r} cannot be written in a table; names are printable and begin and end with no space")
     lines = sorted((*row[:3], time, row[3]) for row, time in zip(graph.rows(), _times(graph), strict=True))
-    dated = graph.times is not None
-    content = ["\t".join(HEADER if dated else HEADER[:-1])]
+    # A line that begins with # is a remark: where a head does, the weight stands before it.
+    first = ("weight",) if any(head.startswith("#") for head, *_ in lines) else ()
+    columns = [*first, *(name for name in HEADER if name not in first and (name != "time" or graph.times is not None))]
+    content = ["\t".join(columns)]
     for head, relation, tail, time, weight in lines:
-        content.append("\t".join((head, relation, tail, f"{weight:.9g}", *([str(time)] if dated else []))))
+        cells = {"head": head, "relation": relation, "tail": tail, "weight": f"{weight:.9g}", "time": str(time)}
+        content.append("\t".join(cells[name] for name in columns))
     write_atomic(path, packed(path, ("\n".join(content) + "\n").encode()))
 
 
@@ -74,21 +77,15 @@ class _Rows:
     def __init__(self, tally: Tally, separator: str) -> None:
         self.tally, self._separator, self._clock = tally, separator, Clock()
         self._places: dict[str, int] = {}
-        self._width: int | None = None
 
     @property
     def dated(self) -> bool:
         return "time" in self._places
 
     def take(self, line: int, text: str) -> None:
-        if not text.strip():
-            return
-        remark = text.startswith("#")
-        if remark and self._width is None:
+        if not text.strip() or text.startswith("#"):
             return
         cells = _cells(text, self._separator)
-        if remark and (cells is None or len(cells) != self._width):
-            return
         if cells is None:
             self.tally.bad(line, "its quotes do not close")
         elif self._places or not self._header(cells):
@@ -97,7 +94,7 @@ class _Rows:
     def _header(self, first: list[str]) -> bool:
         names = [cell.strip().lower() for cell in first]
         if set(HEADER[:3]) <= set(names):
-            self._places, self._width = {name: names.index(name) for name in HEADER if name in names}, len(first)
+            self._places = {name: names.index(name) for name in HEADER if name in names}
             return True
         self._places = dict(zip(HEADER[:4], range(4), strict=True))
         return False

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.data.records import UNLABELLED, Records
 from shared.errors import KnowledgeError
-from shared.knowledge.evidence import likelihoods, log_evidence, typical
+from shared.knowledge.evidence import MISSING, likelihoods, log_evidence, typical
 from shared.knowledge.imagined import Imagination
 from shared.knowledge.linking import TableMapping
 from shared.knowledge.triples import Graph
@@ -33,10 +33,18 @@ class TabularKnowledge:
         """In [0, 1]: what every term of knowledge is multiplied with. 0 where no record has a label."""
         return self.imagination.calibration.trust
 
-    def pool(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Imagined records as raw inputs ``(count, columns)``, and the graph's answers ``(count, labels)``: once a round."""
-        findings, answers = self.imagination.pool(count, random)
-        return self.mapping.records(self.task, findings, self.donors, random), answers
+    def pool(
+        self, count: int, random: np.random.Generator, prior: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Imagined records as raw inputs ``(count, columns)``, and the graph's answers ``(count, labels)``: once a round.
+
+        Each misses what one of the institution's own records misses. ``prior``: as of :meth:`Imagination.pool`.
+        """
+        rows = random.integers(0, len(self.donors), count)
+        told = self.mapping.findings(self.task, self.donors) != MISSING
+        findings = np.where(told[rows], self.imagination.pool(count, random, prior), MISSING)
+        inputs = self.mapping.records(self.task, findings, self.donors, random, rows)
+        return inputs, self.imagination.targets(findings, prior)
 
     def answers(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's answers ``(records, labels)`` on records that are there, with the class shares of the labelled ones."""

@@ -37,10 +37,12 @@ class Calibration:
     prior: NDArray[np.float64]
     manner: Manner = "share"
 
-    def targets(self, evidence: NDArray[np.float64], *, prior: bool = True) -> NDArray[np.float64]:
-        """P(class | findings) ``(records, classes)`` as the graph has it: softmax of ``factor · evidence + log prior``."""
-        logits = self.factor * evidence + (np.log(self.prior) if prior else 0.0)
-        return np.exp(_log_softmax(logits))
+    def targets(self, evidence: NDArray[np.float64], prior: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """P(class | findings) ``(records, classes)`` as the graph has it: softmax of ``factor · evidence + log prior``.
+
+        ``prior`` ``(classes,)``: the shares to suppose, else those of the labels; it need not sum to 1.
+        """
+        return np.exp(_log_softmax(self.factor * evidence + np.log(self.prior if prior is None else prior)))
 
 
 def class_prior(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from shared.errors import ConfigError
 from shared.models.layers import initialise
 from shared.models.mobile import MobileNet, stages
 from shared.models.network import Network
+from shared.models.perceptron import Perceptron
 from shared.models.residual import ResidualNet, layout, stem_size
 from shared.models.seeds import generator
 from shared.models.text import TextTransformer
@@ -15,7 +16,11 @@ from shared.settings import NetworkSettings
 from shared.task import ImageTask, TabularTask, Task, TextTask, numeric_inputs
 from shared.work import Normalisation
 
-_ARCHITECTURES = {"tabular": ("transformer",), "image": ("convolutional", "transformer", "mobile"), "text": ("encoder", "decoder")}
+_ARCHITECTURES = {
+    "tabular": ("transformer", "perceptron"),
+    "image": ("convolutional", "transformer", "mobile"),
+    "text": ("encoder", "decoder"),
+}
 """Those of each family of tasks, the first is ``auto``'s."""
 _IMAGES: dict[str, type[ResidualNet | VisionTransformer | MobileNet]] = {
     "convolutional": ResidualNet,
@@ -60,11 +65,11 @@ def architecture(network: NetworkSettings, task: Task) -> str:
 
 def _made(network: NetworkSettings, task: Task, normalisation: Normalisation) -> Network:
     kind = architecture(network, task)
-    if kind not in ("convolutional", "mobile") and network.width % network.heads:
+    if kind not in ("convolutional", "mobile", "perceptron") and network.width % network.heads:
         raise ConfigError(f"width {network.width} is not a multiple of heads {network.heads}; change one of the two")
     match task:
         case TabularTask():
-            return TabularTransformer(network, task, normalisation)
+            return (Perceptron if kind == "perceptron" else TabularTransformer)(network, task, normalisation)
         case ImageTask():
             return _IMAGES[kind](network, task, normalisation)
         case TextTask():

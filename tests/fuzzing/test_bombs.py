@@ -13,8 +13,9 @@ import zstandard
 
 from client.training import _tensors
 from shared.compress import archive
-from shared.errors import ArtifactError, CheckpointError, IdentityError, ProtocolError
+from shared.errors import ArtifactError, CheckpointError, IdentityError, KnowledgeError, ProtocolError
 from shared.identity import load_roster
+from shared.knowledge.packed import unpack_graph
 from shared.rpc import secagg_pb2 as pb
 from shared.rpc.codec import LARGEST_HEADER, from_wire, join_masked, split_masked, to_wire
 from shared.secagg.encoding import MOST_WORDS, prove_headroom
@@ -163,6 +164,12 @@ def runs(count: int) -> bytes:
 def test_an_archive_of_a_gigabyte_in_32_kilobytes(claimed: int) -> None:
     with bounded_memory(16 * MEBIBYTE), pytest.raises(ArtifactError):
         archive.unpack(frame(claimed, runs(8000)))
+
+
+@pytest.mark.parametrize("claimed", [2**20, 2**27, 2**40, 2**63, 2**64 - 1])
+def test_a_knowledge_graph_of_a_gigabyte_in_32_kilobytes(claimed: int) -> None:
+    with bounded_memory(16 * MEBIBYTE), pytest.raises(KnowledgeError):
+        unpack_graph(frame(claimed, runs(8000)))
 
 
 def test_an_archive_that_does_not_say_how_large_it_is() -> None:

@@ -23,13 +23,16 @@ from client.flower import allowed
 from client.training import _tensors, _vector
 from server.gateway import is_fleet_call
 from server.state import Facts, RunState
+from shared.attached import sized_content
 from shared.bundle import app_bundle, bundle_hash
 from shared.certificates import load_certificate, make_authority
 from shared.compress import archive, verify
 from shared.compress.manifest import Manifest
 from shared.enrolment import make_enrolment, read_connection, read_enrolment
-from shared.errors import ArtifactError, CheckpointError, FedstillError, IdentityError, ProtocolError
+from shared.errors import ArtifactError, CheckpointError, FedstillError, IdentityError, KnowledgeError, ProtocolError
 from shared.identity import load_identity, load_roster, make_identity, make_node_key, save_roster
+from shared.knowledge.packed import pack_graph, unpack_graph
+from shared.knowledge.triples import graph_of
 from shared.rpc.codec import from_wire, join_masked, open_request, seal_request, split_masked, to_wire
 from shared.secagg.errors import LostEpoch
 from shared.secagg.messages import Agreement, AgreeRequest, EpochKey, OpenRequest, Shares, TrainRequest, UnmaskRequest
@@ -310,6 +313,16 @@ PATHS = [
     b"//v1/fleet/a",
 ]
 
+
+def graphs() -> list[bytes]:
+    rows = [(f"head {number}", "shows", f"tail {number % 7}", 1.0 + number) for number in range(40)]
+    return [pack_graph(graph_of(rows)), pack_graph(graph_of(rows[:1])), pack_graph(graph_of([], entities=["alone"]))]
+
+
+def attached_content(content: bytes) -> bytes:
+    return sized_content(np.frombuffer(content[: len(content) // 8 * 8], np.uint64), "the graph")
+
+
 PARSERS: dict[str, Parser] = {
     **{kind.__name__: of(kind) for kind in (OpenRequest, EpochKey, TrainRequest, AgreeRequest, Agreement, UnmaskRequest, Shares)},
     "masked answer": Parser(masked_answers, join, (ProtocolError,), 20_000),
@@ -317,7 +330,9 @@ PARSERS: dict[str, Parser] = {
     "epoch state": Parser(states, unpack, (LostEpoch,), 20_000),
     "work": Parser(works, parse_work, (ValidationError,), 20_000),
     "model": Parser(models, _tensors, (CheckpointError,), 20_000),
-    "vector": Parser(models, _vector, (CheckpointError,), 5_000),
+    "vector": Parser(models, lambda content: _vector(_tensors(content)), (CheckpointError,), 5_000),
+    "knowledge graph": Parser(graphs, unpack_graph, (KnowledgeError,), 10_000),
+    "attached content": Parser(graphs, attached_content, (ProtocolError,), 5_000),
     "checkpoint": Parser(checkpoints, lambda content: RunState.from_bytes(content, where="here"), (CheckpointError,), 5_000),
     "archive": Parser(artifacts, archive.unpack, (ArtifactError,), 5_000),
     "archive's tar": Parser(tars, unpack_tar, (ArtifactError,), 5_000),

@@ -91,6 +91,7 @@ class SmallWorkbench:
 class SmallToolbox:
     size: int = SIZE
     proxy_records: int = 10
+    graph_bytes: bytes = b"a graph, packed"
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         return (4,) * (sums.size // 64)
@@ -103,6 +104,9 @@ class SmallToolbox:
 
     def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
         return np.arange(2 * self.proxy_records, dtype=np.float32).reshape(-1, 2) / 3
+
+    def graph(self) -> bytes:
+        return self.graph_bytes
 
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
         # A student that knows the consensus by heart.

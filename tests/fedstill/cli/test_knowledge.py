@@ -12,9 +12,12 @@ import tomli_w
 
 from fedstill.cli import main
 from fedstill.plan import builtin_federation
+from shared.knowledge.facts import facts_of
+from shared.knowledge.heart import read_heart_graph
 from shared.knowledge.tables import read_table
 
 PAID = "day,from,to,place,type\n2024-01-01,a,b,X,food\n2024-01-02,a,b,,food\n2024-02-01,b,c,X,\nsoon,b,c,,\n"
+HEART = read_heart_graph()
 COLUMNS = ["--source", "from", "--target", "to", "--time", "day"]
 
 
@@ -38,12 +41,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_files_become_one_table_and_bad_rows_are_shown(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(["build", "t.tsv", "heart", "--out", "graph.tsv"], capsys)
     assert (code, err) == (0, "")
-    assert "78 rows read: 25 bad, 1 repeated" in out
+    assert f"{len(HEART) + 28} rows read: 25 bad, 1 repeated" in out
     assert "bad: t.tsv, line 2: it has 2 columns" in out
     assert out.count("bad: t.tsv, line") == 20
     assert "bad: and 5 more; --all shows every one" in out
-    assert "55 entities" not in out
-    assert len(read_table(files / "graph.tsv").graph) == 52
+    assert len(read_table(files / "graph.tsv").graph) == len(HEART) + 2
     code, out, _ = run(["build", "t.tsv", "--out", "graph.tsv.gz", "--all", "--json"], capsys)
     found = json.loads(out)
     assert (code, len(found["bad_rows"]), found["graph"]["triples"]) == (0, 25, 2)
@@ -75,8 +77,8 @@ def test_transactions_become_a_dated_table(files: Path, capsys: pytest.CaptureFi
 def test_a_graph_and_an_entity_are_shown(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(["inspect", "heart"], capsys)
     assert (code, err) == (0, "")
-    assert "50 entities, 6 relations, 50 triples" in out
-    assert "2 connected parts (of 41, 9 entities)" in out
+    assert f"{len(HEART.entities)} entities, {len(HEART.relations)} relations, {len(HEART)} triples" in out
+    assert f"{len(facts_of(HEART).components)} connected parts (of {facts_of(HEART).components[0]}" in out
     code, out, _ = run(["inspect", "t.tsv", "flu"], capsys)
     assert "'flu' is in 2 triples; 2 entities lie within 1 of it" in out
     assert "cough [dry]" in out
@@ -88,7 +90,8 @@ def test_a_graph_and_an_entity_are_shown(files: Path, capsys: pytest.CaptureFixt
 def test_a_neighbourhood_is_drawn(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(["inspect", "heart", "coronary artery disease", "--plot", "near.png", "--most", "5"], capsys)
     assert code == 0
-    assert "drew near.png; 16 neighbours are left out" in out
+    around = len(HEART.neighbourhood("coronary artery disease").entities) - 1
+    assert f"drew near.png; {around - 5} neighbours are left out" in out
     assert (files / "near.png").read_bytes().startswith(b"\x89PNG")
     assert run(["inspect", "heart", "--plot", "near.png"], capsys)[0] == 10
 
@@ -108,7 +111,9 @@ def test_columns_and_the_graph_are_compared(files: Path, capsys: pytest.CaptureF
     assert "'sex' names 'fevre', which the graph does not have; near: fever" in out
     assert "label 'yes' names 'flue', which the graph does not have; near: flu" in out
     assert "label 'no' names no entity" in out
-    assert run(["inspect", "t.tsv", "--config", "federation.toml"], capsys)[0] == 10
+    own = run(["inspect", "heart", "--config", "federation.toml", "--json"], capsys)[1]
+    assert own == run(["inspect", "heart", "--config", "federation.toml", "--mapping", "heart", "--json"], capsys)[1]
+    assert run(["inspect", "t.tsv", "--mapping", "mapping.toml"], capsys)[0] == 10
 
 
 def test_embeddings_are_written_scored_and_asked(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +122,12 @@ def test_embeddings_are_written_scored_and_asked(files: Path, capsys: pytest.Cap
     )
     found = json.loads(out)
     assert (code, err) == (0, "")
-    assert (found["held_out"], found["triples"], found["settings"]["model"], found["settings"]["width"]) == (5, 45, "distmult", 8)
+    assert (found["held_out"], found["triples"], found["settings"]["model"], found["settings"]["width"]) == (
+        len(HEART) // 10,
+        len(HEART) - len(HEART) // 10,
+        "distmult",
+        8,
+    )
     assert 0 < found["completion"]["mrr"] <= 1
     code, out, _ = run(["inspect", "heart", "statin", "--embeddings", "e.safetensors", "--nearest", "4", "--json"], capsys)
     near = json.loads(out)["nearest"]

@@ -33,9 +33,10 @@ def test_files_and_built_in_graphs_become_one_table(triples: Path, tmp_path: Pat
     summary = write_graph(built, tmp_path / "o.tsv.gz", ["heart", str(triples)])
     written = read_table(tmp_path / "o.tsv.gz").graph
     assert written == joined(read_heart_graph(), read_table(triples).graph)
-    assert (summary.rows, summary.bad, summary.repeated) == (53, 1, 1)
+    rows = len(read_heart_graph()) + 3
+    assert (summary.rows, summary.bad, summary.repeated) == (rows, 1, rows - 1 - len(written))
     assert summary.bad_rows == (f"{triples}, line 2: it has 1 columns; head, relation and tail are needed",)
-    assert (summary.graph.triples, summary.graph.digest) == (51, written.digest())
+    assert (summary.graph.triples, summary.graph.digest) == (len(written), written.digest())
 
 
 def test_a_bad_row_is_an_error_where_that_is_wanted_and_nothing_is_written(triples: Path, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from fedstill.knowledge.inspecting import entity_facts, links
+from fedstill.knowledge.inspecting import entity_facts, links, read_mapping
 from fedstill.plan import builtin_federation
-from shared.errors import ConfigError, KnowledgeError
+from shared.errors import ConfigError, KnowledgeError, MissingFileError
+from shared.knowledge.builtin import MAPPINGS
 from shared.knowledge.heart import read_heart_graph
 from shared.knowledge.triples import graph_of
 
@@ -31,6 +32,11 @@ def test_the_built_in_federation_and_mapping_meet_the_built_in_graph(tmp_path: P
     found = links(read_heart_graph(), path, "heart")
     assert {column.column for column in found.columns} >= {"age", "cp", "thal"}
     assert not found.absent_classes
+    assert links(read_heart_graph(), path) == found
+    plain = builtin_federation("heart").model_dump(mode="json", exclude_none=True)
+    path.write_text(tomli_w.dumps({key: value for key, value in plain.items() if key != "knowledge"}))
+    with pytest.raises(ConfigError, match=r"no \[knowledge.mapping\] of columns"):
+        links(read_heart_graph(), path)
 
 
 def test_a_federation_of_pictures_has_no_columns_to_link(tmp_path: Path) -> None:
@@ -38,3 +44,17 @@ def test_a_federation_of_pictures_has_no_columns_to_link(tmp_path: Path) -> None
     path.write_text(tomli_w.dumps(builtin_federation("digits").model_dump(mode="json", exclude_none=True)))
     with pytest.raises(ConfigError, match="federation of image records"):
         links(GRAPH, path, "heart")
+
+
+def test_a_mapping_survives_toml_and_a_wrong_one_is_named_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    with pytest.raises(MissingFileError, match="mapping"):
+        read_mapping(str(path))
+    path.write_text(tomli_w.dumps(MAPPINGS["heart"].model_dump(mode="json", exclude_none=True)))
+    assert read_mapping(str(path)) == MAPPINGS["heart"]
+    path.write_text("classes = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        read_mapping(str(path))
+    path.write_text('[classes]\nyes = "flu"\n[[columns]]\nkind = "category"\ncolum = "skin"\ncolumn = "skin"\nentities = {}\n')
+    with pytest.raises(ConfigError, match="did you mean 'column'"):
+        read_mapping(str(path))

@@ -1,40 +1,34 @@
-"""Built-in graphs by name, and mappings from files."""
-
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import tomli_w
 
-from shared.errors import ConfigError, MissingFileError
-from shared.knowledge.builtin import BUILTIN, graph_path, read_mapping
+from shared.config import KnowledgeSettings
+from shared.errors import KnowledgeError
+from shared.knowledge.builtin import GRAPHS, MAPPINGS, builtin_graph, graph_of, mapping_of
+from shared.knowledge.files import read_graph
 
-
-@pytest.mark.parametrize("name", BUILTIN)
-def test_a_built_in_graph_is_a_file_with_a_mapping_that_survives_toml(name: str, tmp_path: Path) -> None:
-    assert graph_path(name).is_file()
-    mapping = read_mapping(name)
-    table = mapping.model_dump(mode="json")
-    for link in table["columns"]:
-        if link["kind"] == "range":
-            link["entities"] = [entity or "" for entity in link["entities"]]
-    (tmp_path / "mapping.toml").write_text(tomli_w.dumps(table))
-    assert read_mapping(tmp_path / "mapping.toml") == mapping
+MAPPING = {"classes": {"yes": "ill"}, "columns": [{"kind": "range", "column": "age", "edges": [50], "entities": ["", "old"]}]}
 
 
-def test_any_other_name_is_a_file(tmp_path: Path) -> None:
-    assert graph_path("heart.tsv") == Path("heart.tsv")
-    assert graph_path(tmp_path / "heart") == tmp_path / "heart"
+def test_every_graph_has_its_mapping_and_every_class_of_it_is_there() -> None:
+    assert set(GRAPHS) == set(MAPPINGS)
+    for name, mapping in MAPPINGS.items():
+        assert set(mapping.classes.values()) <= set(builtin_graph(name).entities)
 
 
-def test_a_mapping_that_cannot_be_read_is_named_with_its_key(tmp_path: Path) -> None:
-    path = tmp_path / "m.toml"
-    with pytest.raises(MissingFileError, match="mapping"):
-        read_mapping(path)
-    path.write_text("classes = ")
-    with pytest.raises(ConfigError, match="not valid TOML"):
-        read_mapping(path)
-    path.write_text('[classes]\nyes = "flu"\n[[columns]]\nkind = "category"\ncolum = "skin"\ncolumn = "skin"\nentities = {}\n')
-    with pytest.raises(ConfigError, match="did you mean 'column'"):
-        read_mapping(path)
+def test_settings_choose_the_graph_and_the_mapping(tmp_path: Path) -> None:
+    file = tmp_path / "own.tsv"
+    file.write_text("old\traises risk of\till\n")
+    builtin, own = KnowledgeSettings(builtin="heart"), KnowledgeSettings.model_validate({"path": file, "mapping": MAPPING})
+    assert (graph_of(builtin), mapping_of(builtin)) == (builtin_graph("heart"), MAPPINGS["heart"])
+    assert (graph_of(own), mapping_of(own)) == (read_graph(file).graph, own.mapping)
+    assert mapping_of(KnowledgeSettings.model_validate({"builtin": "heart", "mapping": MAPPING})) == own.mapping
+    nothing = KnowledgeSettings()
+    assert (graph_of(nothing), mapping_of(nothing)) == (None, None)
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(KnowledgeError, match="there is no built-in graph 'lung'; there are: heart"):
+        builtin_graph("lung")

@@ -6,8 +6,9 @@ import pytest
 
 from shared.errors import KnowledgeError
 from shared.knowledge.coverage import coverage
-from shared.knowledge.heart import MAPPING, read_heart_graph
+from shared.knowledge.heart import FILE, MAPPING, read_heart_graph
 from shared.knowledge.linking import CategoryLink, RangeLink, TableMapping
+from shared.knowledge.tables import read_table
 from shared.knowledge.triples import graph_of
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
 
@@ -49,10 +50,11 @@ def test_a_mapping_that_does_not_fit_the_task_or_the_graph_is_refused() -> None:
         coverage(GRAPH, MAPPING_OF_TASK.model_copy(update={"relations": ("causes",)}), TASK)
 
 
-def test_the_built_in_mapping_names_only_what_its_graph_has() -> None:
+def test_the_built_in_mapping_names_what_its_file_has_and_what_is_held_back_of_it_is_said() -> None:
     from shared.data.heart import TASK as HEART
 
-    found = coverage(read_heart_graph(), MAPPING, HEART)
+    found, file = coverage(read_heart_graph(), MAPPING, HEART), read_table(FILE).graph
     assert not found.absent_classes
-    assert all(column.named == column.has and not column.absent for column in found.columns)
-    assert all(column.tied > 0 for column in found.columns)
+    assert all(entity in file.ids for column in found.columns for entity in column.absent)
+    assert all(column.named == column.has + len(column.absent) for column in found.columns)
+    assert sum(column.tied > 0 for column in found.columns) >= 12

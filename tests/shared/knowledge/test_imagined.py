@@ -15,7 +15,8 @@ def test_imagined_records_have_the_shares_they_were_drawn_with() -> None:
     held = np.array([[[True, False, False], [False, False, True]], [[False, True, False], [True, False, False]]])
     shares = likelihoods(held, marginals, 0.7)
     imagination = Imagination(shares, Calibration(1.0, 1.0, 0.7, np.array([0.5, 0.5])))
-    findings, targets = imagination.pool(40_000, np.random.default_rng(0))
+    findings = imagination.pool(40_000, np.random.default_rng(0))
+    targets = imagination.targets(findings)
     assert (findings[:, 0] < 2).all()
     for place in range(2):
         np.testing.assert_allclose(np.bincount(findings[:, place], minlength=3) / 40_000, shares[:, place].mean(axis=0), atol=0.01)
@@ -27,6 +28,12 @@ def test_imagined_records_have_the_shares_they_were_drawn_with() -> None:
 def test_a_pool_of_any_size_and_an_equal_seed_is_the_same() -> None:
     imagination = Imagination(likelihoods(HELD, MARGINALS, 0.8), Calibration(0.9, 1.0, 0.8, np.full(5, 0.2)))
     one, other = (imagination.pool(2500, np.random.default_rng(1)) for _ in range(2))
-    np.testing.assert_array_equal(one[0], other[0])
-    np.testing.assert_array_equal(one[1], imagination.targets(one[0]))
-    assert imagination.pool(0, np.random.default_rng(1))[0].shape == (0, 12)
+    np.testing.assert_array_equal(one, other)
+    assert imagination.pool(0, np.random.default_rng(1)).shape == (0, 12)
+
+
+def test_classes_come_by_their_shares_and_the_answers_suppose_the_same() -> None:
+    shares = np.array([0.6, 0.2, 0.1, 0.05, 0.05])
+    imagination = Imagination(likelihoods(HELD, MARGINALS, 0.8), Calibration(1.0, 1.0, 0.8, np.full(5, 0.2)))
+    findings = imagination.pool(40_000, np.random.default_rng(2), shares * 7)
+    np.testing.assert_allclose(imagination.targets(findings, shares).mean(axis=0), shares, atol=0.01)

@@ -112,12 +112,12 @@ def test_names_that_no_table_holds_and_other_suffixes_are_not_written(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_after_a_header_a_name_may_begin_as_a_remark_does(tmp_path: Path) -> None:
+def test_remarks_are_remarks_everywhere_and_a_head_that_looks_like_one_is_written_behind_its_weight(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
-    path.write_text("# a\tb\tc\nhead\trelation\ttail\n#a\tr\tb\n# remark\n")
-    assert set(read_table(path).graph.rows()) == {("#a", "r", "b", 1.0)}
-    path.write_text("a\tr\tb\n#a\tr\tb\n")
+    path.write_text("# a\tb\tc\nhead\trelation\ttail\n#a\tr\tb\na\tr\tb\n")
     assert set(read_table(path).graph.rows()) == {("a", "r", "b", 1.0)}
+    write_table(graph_of([("#a", "r", "b", 2.0)]), path)
+    assert path.read_text() == "weight\thead\trelation\ttail\n2\t#a\tr\tb\n"
 
 
 def test_a_column_of_times_makes_a_dated_graph_and_bad_times_are_shown(tmp_path: Path) -> None:
