@@ -1,9 +1,10 @@
-"""Embeddings of a graph's entities by link prediction: a triple that holds must score above one whose head or tail is replaced."""
+"""Embeddings of a graph's entities by link prediction: an end of a triple that holds must score above all other entities in its place."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,72 +12,122 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
-from shared.knowledge.library import graph_layers
+from shared.knowledge.predictor import LinkPredictor, Model
 from shared.knowledge.triples import Graph
 
-MODELS = {"distmult": "DistMult", "complex": "ComplEx", "rotate": "RotatE"}
+_VERSION = "1"
+"""Changed with whatever changes the numbers of a fit, so that a kept fit of another release is not gone on with."""
 
 
 class PretrainingSettings(Frozen):
-    """How entities are embedded. ``model``: DistMult (Yang et al. 2015), ComplEx (Trouillon et al. 2016) or RotatE (Sun et al. 2019);
-    DistMult cannot tell a relation from its inverse. ``width``: numbers an entity; of the complex two, half are imaginary.
-    ``epochs`` over all triples, ``batch`` triples a step.
+    """How entities are embedded. ``model``: see :class:`LinkPredictor`; DistMult cannot tell a relation from its inverse. ``width``:
+    numbers an entity; of the complex two, half are imaginary. ``epochs`` over all triples, ``batch`` triples a step, ``negatives`` drawn
+    entities a step and side that stand for all wrong answers. ``penalty``: weight of the cubes, 0: none.
     """
 
-    model: Literal["distmult", "complex", "rotate"] = "complex"
+    model: Model = "complex"
     width: int = Field(default=64, ge=2, le=1024, multiple_of=2)
-    epochs: int = Field(default=50, ge=0, le=10_000)
-    batch: int = Field(default=4096, ge=1)
-    learning_rate: float = Field(default=0.02, gt=0.0, le=1.0)
+    epochs: int = Field(default=15, ge=0, le=10_000)
+    batch: int = Field(default=1024, ge=1)
+    negatives: int = Field(default=512, ge=16)
+    learning_rate: float = Field(default=0.01, gt=0.0, le=1.0)
+    penalty: float = Field(default=0.03, ge=0.0)
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """``entities``: float32 ``(E, width)``; ``losses``: the mean loss of each epoch."""
+    """``entities``: float32 ``(E, width)``; ``relations``: float32 ``(R, width)``, of RotatE angles ``(R, width / 2)``; ``losses``: the
+    mean loss of each epoch; ``model``: what scores them.
+    """
 
     entities: NDArray[np.float32]
+    relations: NDArray[np.float32]
     losses: tuple[float, ...]
+    model: Model
+
+    def predictor(self) -> LinkPredictor:
+        """The model that has these numbers."""
+        made = LinkPredictor(self.model, 1, 1, 2, torch.Generator())
+        with torch.no_grad():
+            made.entities, made.relations = (torch.nn.Parameter(torch.tensor(part)) for part in (self.entities, self.relations))
+        return made
 
 
-def pretrain(graph: Graph, settings: PretrainingSettings, seed: int) -> Embeddings:
-    """The embeddings after ``settings.epochs``. Equal arguments give equal numbers on one number of threads.
+def fit_key(graph: Graph, settings: PretrainingSettings, seed: int) -> str:
+    """What a kept fit depends on, as one digest."""
+    text = f"{_VERSION}:{torch.__version__}:{graph.digest()}:{settings.canonical().decode()}:{seed}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    Raises :class:`KnowledgeError` for a graph without triples.
+
+def pretrain(
+    graph: Graph,
+    settings: PretrainingSettings,
+    seed: int,
+    *,
+    on_epoch: Callable[[int, int], None] = lambda done, total: None,
+    resume: Resume | None = None,
+) -> Embeddings:
+    """The embeddings after ``settings.epochs``. Equal arguments give equal numbers on one number of threads, stopped and gone on with
+    (``resume``, of :func:`fit_key`) or not. ``on_epoch`` is called with the epochs that are done and their number.
+
+    Raises :class:`KnowledgeError` for a graph without triples or with a single entity.
     """
-    if not len(graph):
-        raise KnowledgeError("a graph without triples cannot be embedded; add triples")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _model(graph, settings)
-        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-        triples = torch.from_numpy(graph.triples.copy())
-        losses = tuple(_epoch(model, optimizer, triples, settings.batch) for _ in range(settings.epochs))
-        return Embeddings(_entities(model), losses)
+    if not len(graph) or len(graph.entities) < 2:
+        raise KnowledgeError("a graph without triples, or with a single entity, cannot be embedded; add triples")
+    fit = _Fit(graph, settings, seed)
+    kept = resume.load() if resume is not None else None
+    if kept is not None:
+        fit.set_state(kept)
+    while len(fit.losses) < settings.epochs:
+        fit.epoch()
+        on_epoch(len(fit.losses), settings.epochs)
+        if resume is not None and resume.due():
+            resume.save(fit.get_state())
+    model = fit.model
+    return Embeddings(_numbers(model.entities), _numbers(model.relations), tuple(fit.losses), settings.model)
 
 
-def _model(graph: Graph, settings: PretrainingSettings) -> Any:
-    complex_parts = 1 if settings.model == "distmult" else 2
-    kind = getattr(graph_layers(), MODELS[settings.model])
-    return kind(len(graph.entities), len(graph.relations), settings.width // complex_parts)
+class _Fit:
+    """One fit between two epochs: what it has, and how it goes on."""
+
+    def __init__(self, graph: Graph, settings: PretrainingSettings, seed: int) -> None:
+        self.settings, self.losses = settings, list[float]()
+        self._random = torch.Generator().manual_seed(seed)
+        self.model = LinkPredictor(settings.model, len(graph.entities), len(graph.relations), settings.width, self._random)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, fused=True)
+        self._triples = torch.from_numpy(graph.triples.copy())
+
+    def epoch(self) -> None:
+        total, settings = 0.0, self.settings
+        for rows in torch.split(torch.randperm(len(self._triples), generator=self._random), settings.batch):
+            loss = self.model.loss(self._triples[rows], settings.negatives, settings.penalty, self._random)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += float(loss.detach()) * len(rows)
+        self.losses.append(total / len(self._triples))
+
+    def get_state(self) -> dict[str, Tensor]:
+        kept = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, part in self._optimizer.state_dict()["state"].items():
+            kept |= {f"adam.{number}.{name}": tensor for name, tensor in part.items()}
+        return kept | {"losses": torch.tensor(self.losses, dtype=torch.float64), "random": self._random.get_state()}
+
+    def set_state(self, kept: dict[str, Tensor]) -> None:
+        self.model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in kept.items() if name.startswith("model.")})
+        whole, parts = self._optimizer.state_dict(), dict[int, dict[str, Tensor]]()
+        for name, tensor in kept.items():
+            if name.startswith("adam."):
+                _, number, part = name.split(".")
+                parts.setdefault(int(number), {})[part] = tensor
+        self._optimizer.load_state_dict(whole | {"state": parts})
+        self.losses = kept["losses"].tolist()
+        self._random.set_state(kept["random"])
 
 
-def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch: int) -> float:
-    total = 0.0
-    for rows in torch.split(torch.randperm(len(triples)), batch):
-        heads, relations, tails = triples[rows].T
-        loss: Tensor = model.loss(heads, relations, tails)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(triples)
-
-
-def _entities(model: Any) -> NDArray[np.float32]:
-    parts = [model.node_emb.weight]
-    if hasattr(model, "node_emb_im"):
-        parts.append(model.node_emb_im.weight)
-    found: NDArray[np.float32] = torch.cat(parts, dim=1).detach().numpy().copy()
+def _numbers(parameter: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = parameter.detach().numpy().copy()
     return found

@@ -109,16 +109,17 @@ def _times(columns: TransactionColumns, table: Mapping[str, Sequence[str]]) -> t
     return times, known
 
 
-def _names(columns: TransactionColumns, table: Mapping[str, Sequence[str]], part: str, known: NDArray[np.bool_]) -> NDArray[np.str_]:
+def _names(columns: TransactionColumns, table: Mapping[str, Sequence[str]], part: str, known: NDArray[np.bool_]) -> NDArray[np.object_]:
     column: str | None = getattr(columns, part)
     if column is None:
-        return np.full(len(known), "", dtype=np.str_)
+        return np.full(len(known), "", dtype=object)
     cells = _column(table, column)
     if len(cells) != len(known):
         raise KnowledgeError(f"the column '{column}' has {len(cells)} rows and '{columns.time}' {len(known)}; give tables of one length")
     # Source and target share their names where they are one kind of account; a location or a kind never does.
     shown = "account" if part in ("source", "target") else part
-    return np.array([f"{shown}:{cell.strip()}" if cell.strip() else "" for cell in cells], dtype=np.str_)
+    # Objects, not fixed widths: one long name must not make every cell as long.
+    return np.array([f"{shown}:{cell.strip()}" if cell.strip() else "" for cell in cells], dtype=object)
 
 
 def _column(table: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:

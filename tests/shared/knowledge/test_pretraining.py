@@ -1,28 +1,35 @@
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
-from shared.knowledge.pretraining import PretrainingSettings, pretrain
+from shared.knowledge.predictor import Model
+from shared.knowledge.pretraining import PretrainingSettings, fit_key, pretrain
 from shared.knowledge.triples import graph_of
 
 CLANS = graph_of([(f"{clan}{a}", "knows", f"{clan}{b}", 1.0) for clan in "xy" for a in range(6) for b in range(6) if a != b])
 
 
 @pytest.mark.parametrize("model", ["distmult", "complex", "rotate"])
-def test_entities_that_share_neighbours_come_close(model: Literal["distmult", "complex", "rotate"]) -> None:
-    settings = PretrainingSettings(model=model, width=8, epochs=60, batch=16)
-    found = pretrain(CLANS, settings, seed=1)
-    assert found.entities.shape == (12, 8)
-    assert found.losses[-1] < found.losses[0]
-    unit = found.entities / np.linalg.norm(found.entities, axis=1, keepdims=True)
-    alike = unit @ unit.T
+def test_entities_that_share_neighbours_come_close(model: Model) -> None:
+    settings = PretrainingSettings(model=model, width=8, epochs=40, batch=16)
     clan = np.array([name[0] == "x" for name in CLANS.entities])
     same = clan[:, None] == clan[None, :]
-    assert alike[same & ~np.eye(12, dtype=bool)].mean() > alike[~same].mean() + 0.2
+    gaps = []
+    # RotatE stays in a bad place from one of four seeds here, so the median counts.
+    for seed in range(3):
+        found = pretrain(CLANS, settings, seed)
+        assert found.entities.shape == (12, 8)
+        assert found.relations.shape == (1, 4 if model == "rotate" else 8)
+        assert found.losses[-1] < found.losses[0]
+        unit = found.entities / np.linalg.norm(found.entities, axis=1, keepdims=True)
+        alike = unit @ unit.T
+        gaps.append(alike[same & ~np.eye(12, dtype=bool)].mean() - alike[~same].mean())
+    assert np.median(gaps) > 0.2
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
@@ -32,6 +39,44 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     assert not np.array_equal(one, other)
 
 
-def test_a_graph_without_triples_is_refused() -> None:
-    with pytest.raises(KnowledgeError, match="without triples"):
-        pretrain(graph_of([], entities=["a"]), PretrainingSettings(), 0)
+def test_the_predictor_has_the_numbers() -> None:
+    found = pretrain(CLANS, PretrainingSettings(width=4, epochs=1), 0)
+    model = found.predictor()
+    assert model.model == "complex"
+    np.testing.assert_array_equal(model.entities.detach().numpy(), found.entities)
+    np.testing.assert_array_equal(model.relations.detach().numpy(), found.relations)
+
+
+@pytest.mark.parametrize("stopped", [1, 4])
+def test_a_fit_that_is_stopped_goes_on_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
+    settings = PretrainingSettings(width=4, epochs=6, batch=16)
+    key = fit_key(CLANS, settings, 5)
+
+    def stop(done: int, total: int) -> None:
+        assert total == 6
+        # What was kept is that of the epoch before.
+        if done == stopped + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(CLANS, settings, 5, on_epoch=stop, resume=Resume(tmp_path / "fit", key, interval_s=0.0))
+    seen = list[int]()
+    again = pretrain(CLANS, settings, 5, on_epoch=lambda done, _: seen.append(done), resume=Resume(tmp_path / "fit", key))
+    whole = pretrain(CLANS, settings, 5)
+    assert seen == list(range(stopped + 1, 7))
+    np.testing.assert_array_equal(again.entities, whole.entities)
+    np.testing.assert_array_equal(again.relations, whole.relations)
+    assert again.losses == whole.losses
+
+
+def test_a_key_depends_on_graph_settings_and_seed() -> None:
+    settings = PretrainingSettings(width=4)
+    other = graph_of([*CLANS.rows(), ("x0", "knows", "y0", 1.0)])
+    changed = [(other, settings, 0), (CLANS, PretrainingSettings(width=6), 0), (CLANS, settings, 1)]
+    assert len({fit_key(CLANS, settings, 0), *(fit_key(*one) for one in changed)}) == 4
+
+
+@pytest.mark.parametrize("graph", [graph_of([], entities=["a", "b"]), graph_of([("a", "r", "a", 1.0)])])
+def test_a_graph_without_triples_or_with_a_single_entity_is_refused(graph: object) -> None:
+    with pytest.raises(KnowledgeError, match="without triples, or with a single entity"):
+        pretrain(graph, PretrainingSettings(), 0)  # type: ignore[arg-type]
