@@ -1,0 +1,240 @@
+"""A new fraud wave: what the graph of past transactions adds to a student that must find frauds of a kind hardly seen.
+
+    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_fraud [--seeds 5] [--wave 87.5 50 70] [--design] [--boosting-grid]
+
+S-FFSD (``benchmarks/fraud_waves.py``): learn from the first 50, 70 or 87.5 % of the labelled transactions in time, test on all that
+follow. Every figure of the graph at a transaction rests on earlier transactions alone; labels are those of the training part. The
+student is the product's transformer over columns, the same for all but its input:
+
+``raw``             amount, target, location and kind of the transaction
+``raw_taught``      the same, and in the loss the answers of ``graph`` on labelled and unlabelled transactions: knowledge in training alone
+``alone``           raw, and how often source, target, location and kind were seen before: the student without knowledge
+``graph``           no ids, but behaviour in the graph within windows of time (``shared/knowledge/behaviour.py``), computed on site
+``shuffled``        ``graph``, with the entities of transactions dealt out anew among each thousand: what survives is not knowledge
+``boosting``        LightGBM on the input of ``alone``
+``boosting_graph``  LightGBM on the input of ``graph``
+
+``recall1`` and ``recall5``: at 1 and 5 % false positives. ``alarms``: false positives at half of the frauds found. ``equal_alarms``: those
+at the recall that ``alone`` has at 5 %. ``f1``: at the threshold that is best on the training part. Gains are of a seed's own ``alone``.
+``--design`` reports the cuts within the first seven eighths on which all choices were made; ``--boosting-grid`` tries LightGBM's settings
+on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import lightgbm
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.fraud_waves import (
+    COUNTS,
+    DESIGN,
+    GRAPH,
+    IDS,
+    RAW,
+    WAVES,
+    Ledger,
+    Wave,
+    alarms_at,
+    best_threshold,
+    grades,
+    read_ledgers,
+    recall_at,
+    task_of,
+)
+from benchmarks.harness import Claim, claim, parser, report
+from shared.config import FederationConfig
+from shared.data.records import Records
+from shared.distill.alone import distil_alone
+from shared.distill.targets import HeldTargets, Targets
+from shared.models.features import Features
+from shared.models.network import predict_logits
+from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+
+STUDENT = NetworkSettings(width=16, depth=2, heads=4, dropout=0.1)
+TRAINING = TrainingSettings(epochs=4, batch_size=512, learning_rate=5e-3, weight_decay=0.1)
+SOFT_WEIGHT = 0.7
+BOOSTING: Mapping[str, Any] = {"n_estimators": 200, "num_leaves": 15}
+GRID = {"n_estimators": (100, 200, 400), "num_leaves": (7, 15, 31)}
+FIXED: Mapping[str, Any] = {
+    **{"learning_rate": 0.05, "min_child_samples": 50, "subsample": 0.8, "subsample_freq": 1, "colsample_bytree": 0.5},
+    **{"reg_lambda": 5.0, "n_jobs": 1, "verbose": -1},
+}
+BOOSTED = {"50": 0.841, "70": 0.758, "87.5": 0.622}
+"""AUC of gradient boosting on counts as first given for these data."""
+RECALL_GOAL, ALARMS_GOAL = 27.0, -35.0
+UNITS = {"auc": "AUC", "f1": "F1", "recall1": "recall", "recall5": "recall", "alarms": "share", "equal_alarms": "share"}
+EQUAL = 0.05
+
+
+def main() -> None:
+    """Measures and reports."""
+    options = parser(__doc__ or "", seeds=5)
+    options.add_argument("--design", action="store_true", help="the cuts that choices were made on, none of which has the last eighth")
+    options.add_argument("--wave", nargs="+", metavar="SHARE", help="which cuts (default all)")
+    options.add_argument("--boosting-grid", action="store_true", help="only show LightGBM's settings on the cuts of --design")
+    arguments = options.parse_args()
+    torch.set_num_threads(1)
+    if arguments.boosting_grid:
+        return show_grid()
+    waves = DESIGN if arguments.design else WAVES
+    chosen = {name: waves[name] for name in arguments.wave or waves}
+    return report("knowledge_fraud", measured(chosen, arguments), arguments)
+
+
+def measured(waves: Mapping[str, Wave], arguments: argparse.Namespace) -> list[Claim]:
+    """The claims of each wave."""
+    claims: list[Claim] = []
+    for name, wave in waves.items():
+        runs = []
+        for seed in range(arguments.seeds):
+            real, dealt = read_ledgers(seed)
+            runs.append(compared(scored(real, dealt, wave, seed)))
+            print(f"{name} %, seed {seed}: " + "; ".join(f"{one} {_shown(found)}" for one, found in runs[-1].items()), flush=True)
+        claims.extend(claims_of(name, runs, None if arguments.design else BOOSTED.get(name)))
+    return claims
+
+
+def _shown(found: Mapping[str, float]) -> str:
+    return " ".join(f"{found[name]:.3f}" for name in ("auc", "f1", "recall1", "recall5", "equal_alarms"))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A method's scores of the training and the test rows."""
+
+    train: NDArray[np.float64]
+    test: NDArray[np.float64]
+    truth: NDArray[np.int64]
+    known: NDArray[np.int64]
+
+
+def scored(real: Ledger, dealt: Ledger, wave: Wave, seed: int) -> dict[str, Answers]:
+    """The answers of each method."""
+    train, test = real.parts(wave)
+    extra = real.unlabelled(int(test[0]), len(train), seed)
+    wider = np.concatenate([train, extra])
+    asked = np.concatenate([wider, test])
+    graph = student(real, GRAPH, train, asked, seed)
+    scores: dict[str, NDArray[Any]] = {
+        "raw": student(real, RAW, train, asked, seed),
+        "raw_taught": student(real, RAW, wider, asked, seed, teacher=graph),
+        "alone": student(real, COUNTS, train, asked, seed),
+        "graph": graph,
+        "shuffled": student(dealt, GRAPH, train, asked, seed),
+        "boosting": boosted(real, COUNTS, train, seed),
+        "boosting_graph": boosted(real, GRAPH, train, seed),
+    }
+    truth, known = real.labels[test], real.labels[train]
+    return {name: Answers(_margin(logits)[train], _margin(logits)[test], truth, known) for name, logits in scores.items()}
+
+
+def _margin(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    return (logits[:, 1] - logits[:, 0]).astype(np.float64)
+
+
+def student(
+    ledger: Ledger,
+    names: Sequence[str],
+    rows: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    seed: int,
+    teacher: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """A student that learns from ``rows``, with a teacher's logits ``(n, 2)`` beside the labels where there is one.
+
+    Its logits ``(n, 2)`` for the transactions at ``asked``, NaN for the others.
+    """
+    columns, inputs = ledger.table(names, rows)
+    kind, weight = ("none", 0.0) if teacher is None else ("own", SOFT_WEIGHT)
+    config = FederationConfig(
+        name="fraud",
+        task=task_of(columns),
+        student=STUDENT,
+        training=TRAINING,
+        distillation=DistillationSettings.model_validate(
+            {"teacher": kind, "temperature": 1.0, "soft_weight": weight, "hidden_weight": 0.0, "attention_weight": 0.0}
+        ),
+    )
+    targets: Targets | None = None if teacher is None else HeldTargets(Features(torch.from_numpy(teacher[rows])))
+    records = Records(np.ascontiguousarray(inputs[rows]), ledger.labels[rows])
+    found, _ = distil_alone(records, config, targets, epochs=TRAINING.epochs, seed=seed)
+    logits = np.full((len(inputs), 2), np.nan, dtype=np.float32)
+    logits[asked] = predict_logits(found, inputs[asked])
+    return logits
+
+
+def boosted(
+    ledger: Ledger, names: Sequence[str], rows: NDArray[np.int64], seed: int, settings: Mapping[str, Any] = BOOSTING
+) -> NDArray[np.float64]:
+    """The same of LightGBM; ids are categories to it."""
+    _, inputs = ledger.table(names, rows)
+    model = lightgbm.LGBMClassifier(random_state=seed, **{**FIXED, **settings})
+    closed = [place for place, name in enumerate(names) if name in IDS]
+    model.fit(inputs[rows], ledger.labels[rows], categorical_feature=closed)
+    raw = np.asarray(model.predict(inputs, raw_score=True), dtype=np.float64)
+    return np.column_stack([np.zeros_like(raw), raw])
+
+
+def compared(answers: Mapping[str, Answers]) -> dict[str, dict[str, float]]:
+    """The grades of each method, with the false alarms at the recall of ``alone``."""
+    alone = answers["alone"]
+    recall = recall_at(alone.test, alone.truth, EQUAL)
+    found = {}
+    for name, one in answers.items():
+        own = grades(one.test, one.truth, best_threshold(one.train, one.known))
+        found[name] = {**own, "equal_alarms": alarms_at(one.test, one.truth, recall)}
+    return found
+
+
+def claims_of(wave: str, runs: Sequence[Mapping[str, Mapping[str, float]]], boosted_auc: float | None) -> list[Claim]:
+    """Each method's figures, and what each gains over ``alone``, seed by seed, in percent."""
+    claims = [
+        claim(f"{wave}.{method}.{name}", [run[method][name] for run in runs], unit, baseline=_baseline(method, name, boosted_auc))
+        for method in runs[0]
+        for name, unit in UNITS.items()
+    ]
+    for method in ("graph", "shuffled", "boosting_graph"):
+        for name, goal in (("recall1", RECALL_GOAL), ("recall5", RECALL_GOAL), ("equal_alarms", ALARMS_GOAL)):
+            claims.append(_gain(wave, method, "alone", name, runs, goal if method == "graph" else None))
+    claims.extend(_gain(wave, "raw_taught", "raw", name, runs, RECALL_GOAL) for name in ("recall1", "recall5"))
+    for rival in ("boosting", "boosting_graph"):
+        points = [100 * (run["graph"]["auc"] - run[rival]["auc"]) for run in runs]
+        claims.append(claim(f"{wave}.graph.over_{rival}", points, "points", goal=0.0))
+    return claims
+
+
+def _baseline(method: str, name: str, boosted_auc: float | None) -> float | None:
+    return boosted_auc if (method, name) == ("boosting", "auc") else None
+
+
+def _gain(wave: str, method: str, base: str, name: str, runs: Sequence[Mapping[str, Mapping[str, float]]], goal: float | None) -> Claim:
+    gains = [100 * (run[method][name] / max(run[base][name], 1e-9) - 1) for run in runs]
+    reference = statistics.median(run[base][name] for run in runs)
+    return claim(f"{wave}.{method}.{name}.gain", gains, "%", baseline=reference, goal=goal)
+
+
+def show_grid() -> None:
+    """Mean AUC and recall at 5 % over the cuts of :data:`DESIGN`, for each setting and input."""
+    real, _ = read_ledgers(0)
+    for names, settings in product((COUNTS, GRAPH), product(*GRID.values())):
+        chosen = dict(zip(GRID, settings, strict=True))
+        found = []
+        for wave in DESIGN.values():
+            train, test = real.parts(wave)
+            scores, truth = _margin(boosted(real, names, train, 0, chosen))[test], real.labels[test]
+            found.append([grades(scores, truth, 0.0)["auc"], recall_at(scores, truth, EQUAL)])
+        area, recall = np.mean(found, axis=0)
+        print(f"{'counts' if names is COUNTS else 'graph'} {chosen}: AUC {area:.3f}, recall at 5 % {recall:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
