@@ -27,10 +27,13 @@ SPAN = 1000
 RAREST = 5
 """Training records that a category must have to be one."""
 IDS = ("target", "location", "kind")
-RAW = ("amount", *IDS)
-COUNTS = (*RAW, "source.total", "target.total", "location.total", "kind.total")
+AMOUNT = ("amount", "nothing")
+RAW = (*AMOUNT, *IDS)
+TOTALS = ("source.total", "target.total", "location.total", "kind.total")
+COUNTS = (*RAW, *TOTALS)
 GRAPH = (
-    *("amount", "nothing", "source.gap", "source.in100", "source.in5000", "source.new", "source.deviation", "source.same"),
+    *AMOUNT,
+    *("source.gap", "source.in100", "source.in5000", "source.new", "source.deviation", "source.same"),
     *("target.in100", "target.in5000", "target.new", "target.deviation", "target.same"),
     *("kind.in100", "kind.in5000", "kind.new", "kind.deviation", "target+kind.in1000"),
 )
