@@ -1,6 +1,6 @@
 """A new fraud wave: what the graph of past transactions adds to a student that must find frauds of a kind hardly seen.
 
-    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_fraud [--seeds 5] [--wave 87.5 50 70] [--design] [--boosting-grid]
+    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_fraud [--seeds 5] [--wave 87.5 50 70] [--no-raw] [--design] [--boosting-grid]
 
 S-FFSD (``benchmarks/fraud_waves.py``): learn from the first 50, 70 or 87.5 % of the labelled transactions in time, test on all that
 follow. Every figure of the graph at a transaction rests on earlier transactions alone; labels are those of the training part. The
@@ -17,9 +17,9 @@ student is the product's transformer over columns, the same for all but its inpu
 ``boosting``        LightGBM on the input of ``alone``
 ``boosting_graph``  LightGBM on the input of ``graph``
 
-``recall1`` and ``recall5``: at 1 and 5 % false positives. ``alarms``: false positives at half of the frauds found. ``equal_alarms``: those
-at the recall that the student without knowledge (``alone``; of the raw ones ``raw``) has at 5 %. ``f1``: at the threshold that is best on
-the training part. Gains are over that student of the same seed; ``.known`` ones over ``shuffled``, which has lost its ids as well.
+``recall1`` and ``recall5``: at 1 and 5 % false positives. ``alarms``: false positives at half of the frauds found. ``f1``: at the threshold
+that is best on the training part. ``a.recall5.over_b``: what a gains over b of the same seed; ``a.alarms.over_b``: its false positives at the
+recall that b has at 5 % of them, against that 5 %.
 ``--design`` reports the cuts within the first seven eighths on which all choices were made; ``--boosting-grid`` tries LightGBM's settings
 on them.
 """
@@ -81,10 +81,14 @@ FIXED: Mapping[str, Any] = {
 BOOSTED = {"50": 0.841, "70": 0.758, "87.5": 0.622}
 """AUC of gradient boosting on counts as first given for these data."""
 RECALL_GOAL, ALARMS_GOAL = 27.0, -35.0
-UNITS = {"auc": "AUC", "f1": "F1", "recall1": "recall", "recall5": "recall", "alarms": "share", "equal_alarms": "share"}
+UNITS = {"auc": "AUC", "f1": "F1", "recall1": "recall", "recall5": "recall", "alarms": "share"}
 EQUAL = 0.05
-BASES = {"raw": "raw", "raw_taught": "raw", "raw_shuffled": "raw"}
-"""The student without knowledge that a method is compared with, where it is not ``alone``."""
+COMPARED = (
+    *(("graph", "alone"), ("graph", "nameless"), ("graph", "shuffled"), ("nameless", "alone"), ("shuffled", "alone")),
+    *(("boosting_graph", "alone"), ("raw_taught", "raw"), ("raw_shuffled", "raw")),
+)
+"""A method and the student that it is held against; the goals are those of the first and of ``raw_taught``."""
+WITH_GOALS = (("graph", "alone"), ("raw_taught", "raw"))
 LEAST = 1e-3
 """A recall below this counts as this in a gain: a gain over nothing would have no bound."""
 
@@ -94,6 +98,7 @@ def main() -> None:
     options = parser(__doc__ or "", seeds=5)
     options.add_argument("--design", action="store_true", help="the cuts that choices were made on, none of which has the last eighth")
     options.add_argument("--wave", nargs="+", metavar="SHARE", help="which cuts (default all)")
+    options.add_argument("--no-raw", action="store_true", help="without the students that see raw columns alone")
     options.add_argument("--boosting-grid", action="store_true", help="only show LightGBM's settings on the cuts of --design")
     arguments = options.parse_args()
     torch.set_num_threads(1)
@@ -111,14 +116,14 @@ def measured(waves: Mapping[str, Wave], arguments: argparse.Namespace) -> list[C
         runs = []
         for seed in range(arguments.seeds):
             real, dealt = read_ledgers(seed)
-            runs.append(compared(scored(real, dealt, wave, seed)))
+            runs.append(compared(scored(real, dealt, wave, seed, raw=not arguments.no_raw)))
             print(f"{name} %, seed {seed}: " + "; ".join(f"{one} {_shown(found)}" for one, found in runs[-1].items()), flush=True)
         claims.extend(claims_of(name, runs, None if arguments.design else BOOSTED.get(name)))
     return claims
 
 
 def _shown(found: Mapping[str, float]) -> str:
-    return " ".join(f"{found[name]:.3f}" for name in ("auc", "f1", "recall1", "recall5", "equal_alarms"))
+    return " ".join(f"{found[name]:.3f}" for name in UNITS)
 
 
 @dataclass(frozen=True)
@@ -131,25 +136,24 @@ class Answers:
     known: NDArray[np.int64]
 
 
-def scored(real: Ledger, dealt: Ledger, wave: Wave, seed: int) -> dict[str, Answers]:
-    """The answers of each method."""
+def scored(real: Ledger, dealt: Ledger, wave: Wave, seed: int, *, raw: bool) -> dict[str, Answers]:
+    """The answers of each method, with ``raw`` those of the students that see raw columns alone too."""
     train, test = real.parts(wave)
-    extra = real.unlabelled(int(test[0]), len(train), seed)
-    wider = np.concatenate([train, extra])
+    wider = np.concatenate([train, real.unlabelled(int(test[0]), len(train), seed)])
     asked = np.concatenate([wider, test])
-    graph, shuffled = (student(ledger, GRAPH, train, asked, seed) for ledger in (real, dealt))
     scores: dict[str, NDArray[Any]] = {
-        "raw": student(real, RAW, train, asked, seed),
-        "raw_taught": student(real, RAW, wider, asked, seed, teacher=graph),
-        "raw_shuffled": student(real, RAW, wider, asked, seed, teacher=shuffled),
         "alone": student(real, COUNTS, train, asked, seed),
         "nameless": student(real, (*AMOUNT, *TOTALS), train, asked, seed),
-        "amount": student(real, AMOUNT, train, asked, seed),
-        "graph": graph,
-        "shuffled": shuffled,
+        "graph": student(real, GRAPH, train, asked, seed),
+        "shuffled": student(dealt, GRAPH, train, asked, seed),
         "boosting": boosted(real, COUNTS, train, seed),
         "boosting_graph": boosted(real, GRAPH, train, seed),
     }
+    if raw:
+        scores["amount"] = student(real, AMOUNT, train, asked, seed)
+        scores["raw"] = student(real, RAW, train, asked, seed)
+        scores["raw_taught"] = student(real, RAW, wider, asked, seed, teacher=scores["graph"])
+        scores["raw_shuffled"] = student(real, RAW, wider, asked, seed, teacher=scores["shuffled"])
     truth, known = real.labels[test], real.labels[train]
     return {name: Answers(_margin(logits)[train], _margin(logits)[test], truth, known) for name, logits in scores.items()}
 
@@ -202,56 +206,42 @@ def boosted(
 
 
 def compared(answers: Mapping[str, Answers]) -> dict[str, dict[str, float]]:
-    """The grades of each method, with the false alarms at the recall of the student without knowledge."""
-    found = {}
-    for name, one in answers.items():
-        base = answers[BASES.get(name, "alone")]
-        recall = recall_at(base.test, base.truth, EQUAL)
-        own = grades(one.test, one.truth, best_threshold(one.train, one.known))
-        found[name] = {**own, "equal_alarms": alarms_at(one.test, one.truth, recall)}
-    control = answers["shuffled"]
-    recall = recall_at(control.test, control.truth, EQUAL)
-    found["graph"]["known_alarms"] = alarms_at(answers["graph"].test, control.truth, recall)
-    found["shuffled"]["known_alarms"] = alarms_at(control.test, control.truth, recall)
+    """The grades of each method, and for each pair of :data:`COMPARED` the false alarms at the other's recall."""
+    found = {name: grades(one.test, one.truth, best_threshold(one.train, one.known)) for name, one in answers.items()}
+    for method, base in COMPARED:
+        if method in answers:
+            recall = recall_at(answers[base].test, answers[base].truth, EQUAL)
+            found[method][f"alarms.{base}"] = alarms_at(answers[method].test, answers[method].truth, recall)
     return found
 
 
-def claims_of(wave: str, runs: Sequence[Mapping[str, Mapping[str, float]]], boosted_auc: float | None) -> list[Claim]:
-    """Each method's figures, and what each gains over ``alone``, seed by seed, in percent."""
-    claims = [
-        claim(f"{wave}.{method}.{name}", [run[method][name] for run in runs], unit, baseline=_baseline(method, name, boosted_auc))
-        for method in runs[0]
-        for name, unit in UNITS.items()
-    ]
-    for method in ("graph", "shuffled", "boosting_graph", "raw_taught", "raw_shuffled"):
-        goals = (RECALL_GOAL, RECALL_GOAL, ALARMS_GOAL) if method in ("graph", "raw_taught") else (None, None, None)
-        for name, goal in zip(("recall1", "recall5", "equal_alarms"), goals, strict=True):
-            claims.append(_gain(wave, method, name, runs, goal))
-    for name, goal in (("recall1", RECALL_GOAL), ("recall5", RECALL_GOAL), ("known_alarms", ALARMS_GOAL)):
-        claims.append(_gain(wave, "graph", name, runs, goal, base="shuffled", label="known"))
+Run = Mapping[str, Mapping[str, float]]
+
+
+def claims_of(wave: str, runs: Sequence[Run], boosted_auc: float | None) -> list[Claim]:
+    """Each method's figures, and what it gains, seed by seed."""
+    claims = []
+    for method, (name, unit) in product(runs[0], UNITS.items()):
+        baseline = boosted_auc if (method, name) == ("boosting", "auc") else None
+        claims.append(claim(f"{wave}.{method}.{name}", [run[method][name] for run in runs], unit, baseline=baseline))
+    for method, base in COMPARED:
+        if method in runs[0]:
+            claims.extend(_gains(wave, method, base, runs))
     for rival in ("boosting", "boosting_graph"):
         points = [100 * (run["graph"]["auc"] - run[rival]["auc"]) for run in runs]
-        claims.append(claim(f"{wave}.graph.over_{rival}", points, "points", goal=0.0))
+        claims.append(claim(f"{wave}.graph.auc.over_{rival}", points, "points", goal=0.0))
     return claims
 
 
-def _baseline(method: str, name: str, boosted_auc: float | None) -> float | None:
-    return boosted_auc if (method, name) == ("boosting", "auc") else None
-
-
-def _gain(
-    wave: str,
-    method: str,
-    name: str,
-    runs: Sequence[Mapping[str, Mapping[str, float]]],
-    goal: float | None,
-    base: str | None = None,
-    label: str = "gain",
-) -> Claim:
-    base = base or BASES.get(method, "alone")
-    gains = [100 * (run[method][name] / max(run[base][name], LEAST) - 1) for run in runs]
-    reference = statistics.median(run[base][name] for run in runs)
-    return claim(f"{wave}.{method}.{name}.{label}", gains, "%", baseline=reference, goal=goal)
+def _gains(wave: str, method: str, base: str, runs: Sequence[Run]) -> list[Claim]:
+    recall_goal, alarms_goal = (RECALL_GOAL, ALARMS_GOAL) if (method, base) in WITH_GOALS else (None, None)
+    claims = []
+    for name in ("recall1", "recall5"):
+        gains = [100 * (run[method][name] / max(run[base][name], LEAST) - 1) for run in runs]
+        reference = statistics.median(run[base][name] for run in runs)
+        claims.append(claim(f"{wave}.{method}.{name}.over_{base}", gains, "%", baseline=reference, goal=recall_goal))
+    fewer = [100 * (run[method][f"alarms.{base}"] / EQUAL - 1) for run in runs]
+    return [*claims, claim(f"{wave}.{method}.alarms.over_{base}", fewer, "%", baseline=EQUAL, goal=alarms_goal)]
 
 
 def show_grid() -> None:
