@@ -17,9 +17,9 @@ student is the product's transformer over columns, the same for all but its inpu
 ``boosting``        LightGBM on the input of ``alone``
 ``boosting_graph``  LightGBM on the input of ``graph``
 
-``recall1`` and ``recall5``: at 1 and 5 % false positives. ``alarms``: false positives at half of the frauds found. ``f1``: at the threshold
-that is best on the training part. ``a.recall5.over_b``: what a gains over b of the same seed; ``a.alarms.over_b``: its false positives at the
-recall that b has at 5 % of them, against that 5 %.
+``recall1`` and ``recall5``: at 1 and 5 % false positives. ``alarms``: false positives at half of the frauds found. ``f1``: at the
+threshold that is best on the training part. ``a.recall5.over_b``: what a gains over b of the same seed; ``a.alarms.over_b``: its false
+positives at the recall that b has at 5 % of them, against that 5 %.
 ``--design`` reports the cuts within the first seven eighths on which all choices were made; ``--boosting-grid`` tries LightGBM's settings
 on them.
 """
