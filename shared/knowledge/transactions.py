@@ -126,3 +126,18 @@ def _column(table: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     if name not in table:
         raise MissingColumnError(f"the transactions have no column '{name}'; they have {', '.join(table)}")
     return table[name]
+
+
+def dealt_anew(entities: NDArray[np.int64], times: NDArray[np.int64], span: int, seed: int) -> NDArray[np.int64]:
+    """The control: who pays, who is paid, where and what kind, each dealt out anew by ``seed`` among the transactions of each ``span``
+    units of time. Every entity keeps how often it is seen in each span, and no transaction its own. Shapes of :class:`TransactionGraph`.
+
+    What still helps after this is not knowledge of who deals with whom.
+    """
+    random = np.random.default_rng(seed)
+    dealt = entities.copy()
+    spans = times // span
+    for part in (np.flatnonzero(spans == number) for number in np.unique(spans)):
+        for column in range(entities.shape[1]):
+            dealt[part, column] = entities[random.permutation(part), column]
+    return dealt
