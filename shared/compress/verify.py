@@ -47,12 +47,20 @@ class Prediction:
 class Artifact:
     """A verified artifact, loaded. ``manifest`` is a plain dict, ``signer`` the raw public key that signed it.
 
-    ``tokenizer`` is the content of the artifact's ``tokenizer.json``; None where the task is not one of texts.
+    ``tokenizer`` is the content of the artifact's ``tokenizer.json``; None where the task is not one of texts. ``digest`` is the
+    SHA-256 of ``manifest.json`` in hex: the artifact's name, for the manifest has the digests of all other files.
     """
 
-    def __init__(self, manifest: dict[str, Any], model: bytes, signer: bytes, *, tokenizer: bytes | None = None, threads: int = 1) -> None:
-        self.manifest, self.model, self.signer, self.tokenizer = manifest, model, signer, tokenizer
+    def __init__(
+        self, manifest: dict[str, Any], model: bytes, signer: bytes, *, tokenizer: bytes | None = None, threads: int = 1, digest: str = ""
+    ) -> None:
+        self.manifest, self.model, self.signer, self.tokenizer, self.digest = manifest, model, signer, tokenizer, digest
         self._session = runtime.session(model, threads=threads)
+
+    @property
+    def version(self) -> int:
+        """The number that its signer gave it, which grows; 0 where the manifest has none."""
+        return int(self.manifest.get("version", 0))
 
     def encode(self, records: Sequence[Any]) -> NDArray[Any]:
         """Records as people write them -> raw records of the task; as :func:`shared.compress.rows.encode`."""
@@ -84,7 +92,11 @@ class Artifact:
         ``head``: the name of the task's head to answer within; without it all labels of all heads may be the answer. Raises
         :class:`DataError` for a head that the task has not.
         """
-        scores = self.logits(inputs).astype(np.float64)
+        return self.answers(self.logits(inputs), head)
+
+    def answers(self, logits: NDArray[np.float32], head: str | None = None) -> Prediction:
+        """What :meth:`predict` makes of the logits ``(n, labels)``, each row by itself."""
+        scores = logits.astype(np.float64)
         if head is not None:
             span = self.span(head)
             scores[:, : span.start] = scores[:, span.stop :] = -np.inf
@@ -102,7 +114,8 @@ def open_artifact(path: Path, public_key: bytes | None = None, *, threads: int =
     files = read_files(path)
     manifest, signer = _verified_manifest(files[MANIFEST], files[SIGNATURE], public_key)
     _check_digests(manifest, files)
-    artifact = Artifact(manifest, files[MODEL], signer, tokenizer=files.get(TOKENIZER), threads=threads)
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
+    artifact = Artifact(manifest, files[MODEL], signer, tokenizer=files.get(TOKENIZER), threads=threads, digest=digest)
     _check_runs(artifact)
     return artifact
 
@@ -162,6 +175,8 @@ def _verified_manifest(content: bytes, signature: bytes, public_key: bytes | Non
         raise ArtifactError("the manifest names another signer than the key that signed it; do not use it")
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"the artifact has format {manifest.get('format')!r}, this fedstill reads {FORMAT}; use a fitting version")
+    if type(version := manifest.get("version", 0)) is not int or version < 0:
+        raise ArtifactError("the manifest's version is not a whole number from 0; do not use the artifact")
     return manifest, signer
 
 

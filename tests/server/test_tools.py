@@ -83,7 +83,7 @@ def publication(site: CoordinatorSite, state: RunState, folder: Path) -> Publica
         RoundRecord(number=2, phase="train", status="void"),
         RoundRecord(number=3, phase="train", status="closed", survivors=("ash", "elm", "fir")),
     ]
-    return Publication("trial", folder, state, records, site.roster.digest)
+    return Publication("trial", folder, state, records, site.roster.digest, 7)
 
 
 def test_the_student_is_made_from_seed_and_normalisation(site: CoordinatorSite, final: RunState) -> None:
@@ -99,7 +99,11 @@ def test_an_artifact_is_signed_by_the_coordinator_and_says_where_it_comes_from(
 ) -> None:
     folder = InstalledToolbox(site).publish(publication(site, final, tmp_path))
     verify(folder, site.roster.coordinator)
-    provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["version"] == 7
+    scales = final.facts.normalisation
+    assert manifest["inputs_seen"] == {"means": list(scales.means), "deviations": list(scales.deviations)}
+    provenance = manifest["provenance"]
     assert provenance["run"] == "trial"
     assert (provenance["rounds"], provenance["void_rounds"], provenance["cohort_sizes"]) == (1, 1, [3])
     assert provenance["train_records"] == 40
