@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
     "knowledge": ("fedstill.cli.knowledge", "Build, inspect and embed a graph of knowledge."),
-    "artifact": ("fedstill.cli.artifact", "Verify, show and try a signed INT8 artifact."),
+    "artifact": ("fedstill.cli.artifact", "Verify, show, try and serve a signed INT8 artifact."),
 }
 
 

@@ -29,6 +29,7 @@ def verdict(artifact: Artifact, *, key_given: bool) -> dict[str, Any]:
         "signer_compared": key_given,
         "grid": manifest["grid"],
         "device": manifest["device"],
+        "version": artifact.version,
         "model_bytes": len(artifact.model),
     }
 
@@ -64,6 +65,7 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
             f"{won['right'] / gate['records']:.4f}, float {gate['float_right'] / gate['records']:.4f}, on {gate['records']} records",
         ),
         ("agreement with float", f"{won['agree'] / gate['records']:.4f}"),
+        ("version", str(artifact.version or "none: older than numbered artifacts")),
         ("federation, run", f"{came['federation']}, {came['run']}"),
         ("rounds", f"{came['rounds']}, {came['void_rounds']} void; cohorts {', '.join(map(str, came['cohort_sizes'])) or 'not recorded'}"),
         ("parameters", f"student {came['student_parameters']:,}, teacher {came['teacher_parameters'] or 'none'}"),

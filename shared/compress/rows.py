@@ -21,6 +21,7 @@ from shared.tokenise import Tokeniser
 
 MISSING = frozenset({"", "?", "na", "nan", "null", "none"})
 """Spellings of a missing value, in any case."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def encode(task: Mapping[str, Any], records: Sequence[Any], tokeniser: Tokeniser | None = None) -> NDArray[Any]:
@@ -142,8 +143,8 @@ def _cell(column: Mapping[str, Any], value: Any, number: int) -> float:
         cell = float(value)
     except (TypeError, ValueError) as error:
         raise DataError(f"record {number}: column '{column['name']}' needs a number") from error
-    if not math.isfinite(cell):
-        raise DataError(f"record {number}: column '{column['name']}' is infinite; leave it empty where it is not known")
+    if not abs(cell) <= _LARGEST:
+        raise DataError(f"record {number}: column '{column['name']}' is infinite or too large; leave it empty where it is not known")
     return cell
 
 

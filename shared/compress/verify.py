@@ -47,11 +47,14 @@ class Prediction:
 class Artifact:
     """A verified artifact, loaded. ``manifest`` is a plain dict, ``signer`` the raw public key that signed it.
 
-    ``tokenizer`` is the content of the artifact's ``tokenizer.json``; None where the task is not one of texts.
+    ``tokenizer`` is the content of the artifact's ``tokenizer.json``; None where the task is not one of texts. ``digest`` is the
+    SHA-256 of ``manifest.json`` in hex: the artifact's name, for the manifest has the digests of all other files.
     """
 
-    def __init__(self, manifest: dict[str, Any], model: bytes, signer: bytes, *, tokenizer: bytes | None = None, threads: int = 1) -> None:
-        self.manifest, self.model, self.signer, self.tokenizer = manifest, model, signer, tokenizer
+    def __init__(
+        self, manifest: dict[str, Any], model: bytes, signer: bytes, *, tokenizer: bytes | None = None, threads: int = 1, digest: str = ""
+    ) -> None:
+        self.manifest, self.model, self.signer, self.tokenizer, self.digest = manifest, model, signer, tokenizer, digest
         self._session = runtime.session(model, threads=threads)
 
     @property
@@ -111,7 +114,8 @@ def open_artifact(path: Path, public_key: bytes | None = None, *, threads: int =
     files = read_files(path)
     manifest, signer = _verified_manifest(files[MANIFEST], files[SIGNATURE], public_key)
     _check_digests(manifest, files)
-    artifact = Artifact(manifest, files[MODEL], signer, tokenizer=files.get(TOKENIZER), threads=threads)
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
+    artifact = Artifact(manifest, files[MODEL], signer, tokenizer=files.get(TOKENIZER), threads=threads, digest=digest)
     _check_runs(artifact)
     return artifact
 

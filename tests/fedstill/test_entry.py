@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from client.edge import command
 from fedstill import entry
 from shared.compress import console
 
@@ -42,9 +43,27 @@ def test_a_device_has_the_artifact_s_commands(device: list[list[str]], given: li
     assert device == [passed]
 
 
+@pytest.mark.parametrize("name", ["serve", "install", "rollback"])
+def test_a_device_has_the_service_s_commands(device: list[list[str]], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(command, "main", calls.append)
+    entry.main(["artifact", name, "a", "--key", "k"])
+    assert (calls, device) == ([[name, "a", "--key", "k"]], [])
+
+
+def test_a_device_s_help_lists_all_commands_of_artifacts(device: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        entry.main(["artifact", "--help"])
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("verify", "show", "serve-once", *command.COMMANDS))
+    assert set(entry.EDGE_COMMANDS) == set(command.COMMANDS)
+
+
 def test_a_device_has_no_other_commands(device: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         entry.main(["simulate"])
     assert caught.value.code == 2
-    assert "invalid choice: 'simulate'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "invalid choice: 'simulate'" in said
+    assert "fedstill[federation]" in said
     assert device == []

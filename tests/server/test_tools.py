@@ -99,7 +99,11 @@ def test_an_artifact_is_signed_by_the_coordinator_and_says_where_it_comes_from(
 ) -> None:
     folder = InstalledToolbox(site).publish(publication(site, final, tmp_path))
     verify(folder, site.roster.coordinator)
-    provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["version"] == 7
+    scales = final.facts.normalisation
+    assert manifest["inputs_seen"] == {"means": list(scales.means), "deviations": list(scales.deviations)}
+    provenance = manifest["provenance"]
     assert provenance["run"] == "trial"
     assert (provenance["rounds"], provenance["void_rounds"], provenance["cohort_sizes"]) == (1, 1, [3])
     assert provenance["train_records"] == 40

@@ -10,10 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
+from client.edge.batching import Limits
+from client.edge.command import main as edge_command
+from client.edge.server import EdgeOptions, Tls
 from fedstill.cli.artifact import app
 from shared.compress.artifact import write_artifact
 from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
-from shared.errors import ArtifactError, DataError
+from shared.errors import ArtifactError, ConfigError, DataError, DowngradeError
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
 
 RUN = CliRunner()
@@ -107,3 +110,72 @@ def test_serve_once_answers_within_a_head_that_there_is(artifact, tmp_path):
     asked = RUN.invoke(app, ["serve-once", str(tmp_path / "headed"), *arguments[2:], "--head", "only", "--json"])
     assert json.loads(asked.stdout)["predictions"][0]["label"] == "yes"
     assert "only: no, yes" in RUN.invoke(app, ["show", str(tmp_path / "headed")]).stdout
+
+
+def test_install_pins_the_signer_and_rollback_goes_back(artifact, tmp_path):
+    home, key = str(tmp_path / "home"), signer(artifact)
+    assert isinstance(RUN.invoke(app, ["install", str(artifact), "--to", home]).exception, ConfigError)
+    done = RUN.invoke(app, ["install", str(artifact), "--to", home, "--key", key])
+    assert "version 0" in done.stdout
+    newer = numbered(artifact, tmp_path / "newer", 2)
+    done = RUN.invoke(app, ["install", str(newer), "--to", home, "--json"])
+    assert json.loads(done.stdout)["current"]["version"] == 2
+    caught = RUN.invoke(app, ["install", str(numbered(artifact, tmp_path / "older", 1)), "--to", home]).exception
+    assert isinstance(caught, DowngradeError)
+    assert caught.exit_code == 71
+    done = RUN.invoke(app, ["rollback", home])
+    assert "version 0" in done.stdout
+    assert "no older than 2 will be installed" in done.stdout
+    assert isinstance(RUN.invoke(app, ["rollback", home]).exception, ArtifactError)
+
+
+def test_serve_passes_on_what_it_was_given(artifact, monkeypatch):
+    given = []
+    monkeypatch.setattr("client.edge.command.serve", lambda *arguments: given.append(arguments))
+    options = ["--listen", "0.0.0.0:7", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--tls-client-ca", "ca.pem", "--metrics-port", "9"]
+    more = ["--max-batch", "8", "--max-wait-ms", "2", "--queue-rows", "16", "--threads", "2", "--max-message-kb", "5", "--drain-s", "3"]
+    done = RUN.invoke(app, ["serve", str(artifact), "--key", signer(artifact), *options, *more, "--insecure"])
+    assert done.exit_code == 0, done.exception
+    path, key, found, *_ = given[0]
+    assert (path, key.hex()) == (artifact, signer(artifact))
+    assert found == EdgeOptions(
+        listen="0.0.0.0:7",
+        tls=Tls(Path("c.pem"), Path("k.pem"), Path("ca.pem")),
+        insecure=True,
+        metrics_port=9,
+        limits=Limits(batch=8, queue=16, wait_s=0.002),
+        threads=2,
+        largest_message=5120,
+        drain_s=3.0,
+    )
+
+
+def test_the_defaults_of_both_command_lines_are_those_of_the_service(artifact, monkeypatch):
+    given = []
+    monkeypatch.setattr("client.edge.command.serve", lambda *arguments: given.append(arguments[2]))
+    RUN.invoke(app, ["serve", str(artifact)])
+    edge_command(["serve", str(artifact)])
+    assert given == [EdgeOptions(), EdgeOptions()]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([], ConfigError),
+        (["--key", "11" * 32], ArtifactError),
+        (["--tls-cert", "c.pem"], ConfigError),
+        (["--listen", "0.0.0.0:1"], ConfigError),
+        (["--listen", "nowhere"], ConfigError),
+        (["--max-batch", "2000"], ConfigError),
+    ],
+)
+def test_serve_refuses_before_it_listens(artifact, options, error):
+    assert isinstance(RUN.invoke(app, ["serve", str(artifact), *options]).exception, error)
+
+
+def numbered(artifact: Path, folder: Path, version: int) -> Path:
+    """The same artifact signed again with a version."""
+    manifest = json.loads((artifact / "manifest.json").read_bytes())
+    changed = Manifest.model_validate(manifest | {"version": version, "files": {}, "signer": None})
+    write_artifact(folder, linear_model(), changed, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    return folder

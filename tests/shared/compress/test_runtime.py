@@ -13,6 +13,12 @@ def test_batches_do_not_change_the_answers(dense_onnx):
     np.testing.assert_allclose(runtime.logits(loaded, inputs, batch=7), runtime.logits(loaded, inputs), atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 16, 64])
+def test_an_int8_student_gives_the_same_bits_in_any_company(table_int8, table_rows, batch):
+    loaded = runtime.session(table_int8)
+    np.testing.assert_array_equal(runtime.logits(loaded, table_rows, batch=batch), runtime.logits(loaded, table_rows))
+
+
 def test_no_records_give_an_empty_answer_of_the_right_width(dense_onnx):
     assert runtime.logits(runtime.session(dense_onnx), np.zeros((0, 4), np.float32)).shape == (0, 3)
 

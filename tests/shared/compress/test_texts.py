@@ -122,6 +122,13 @@ def test_the_tokeniser_travels_signed_in_folder_and_archive(folder: Path, artifa
     assert open_artifact(archive_path(folder)).tokenizer == artifact.tokenizer == CONTENT
 
 
+def test_a_text_is_answered_with_the_same_bits_in_any_company(artifact: Artifact) -> None:
+    together = artifact.logits(tokens())
+    for size in (1, 2, 3, 7):
+        parts = [artifact.logits(tokens()[start : start + size]) for start in range(0, len(together), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), together)
+
+
 def test_texts_are_answered_however_they_are_written(artifact: Artifact) -> None:
     texts = TEXTS[:2]
     written = [

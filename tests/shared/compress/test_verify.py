@@ -55,6 +55,12 @@ def test_no_records_give_no_predictions(written, table_rows):
     assert predict(written, table_rows[:0]).labels.shape == (0,)
 
 
+def test_an_artifact_without_a_version_has_version_0(written, tmp_path, identity):
+    assert open_artifact(written).version == 0
+    assert open_artifact(signed_again(written, tmp_path / "old", lambda m: m.pop("version"), identity)).version == 0
+    assert open_artifact(signed_again(written, tmp_path / "new", lambda m: m.update(version=12), identity)).version == 12
+
+
 def test_wrong_inputs_are_refused_in_a_sentence(written, table_rows):
     artifact = open_artifact(written)
     for inputs in (table_rows.astype(np.float64), table_rows[:, :2], np.zeros((1, 8, 8, 1), np.uint8)):
@@ -91,6 +97,9 @@ def test_a_signature_over_the_manifest_alone_does_not_count(written, tmp_path, p
     ("change", "reason"),
     [
         (lambda m: m.update(format=2), "format 2"),
+        (lambda m: m.update(version=-1), "version is not a whole number"),
+        (lambda m: m.update(version=True), "version is not a whole number"),
+        (lambda m: m.update(version=1.5), "version is not a whole number"),
         (lambda m: m["files"].update({"extra": {"sha256": "0" * 64, "size": 0}}), "nothing else"),
         (lambda m: m.update(files=[]), "nothing else"),
         (lambda m: m["files"][CARD].update(size=1), "card.md is not the file"),
