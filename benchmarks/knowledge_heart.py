@@ -38,8 +38,8 @@ LEAST_RECORDS = 8
 Figures = Mapping[str, float]
 
 
-def measure(seed: int, share: float) -> dict[str, float]:
-    """Every model's accuracy, for one seed and share."""
+def measure(seed: int, share: float, weight: float = 1.0) -> dict[str, float]:
+    """Every model's accuracy, for one seed, share and weight of the graph."""
     config = builtin_federation("heart").model_copy(update={"seed": seed, "knowledge": None})
     sites = {name: thinned(split, share, seed, name) for name, split in load_sites(config).items()}
     test = pool([split.test for split in sites.values()])
@@ -52,18 +52,16 @@ def measure(seed: int, share: float) -> dict[str, float]:
         for lesson, teacher in (("labels", "none"), ("teacher", "own")):
             chosen = config.model_copy(update={"distillation": config.distillation.model_copy(update={"teacher": teacher})})
             for which, path in {"plain": None, **paths}.items():
-                state = hospitals.federate(taught(chosen, path))
+                state = hospitals.federate(taught(chosen, path, weight))
                 found[f"{lesson}.{which}"] = accuracy(hospitals, state, test)
                 if path is not None:
                     found[f"trust.{which}"] = state.facts.metrics.get("knowledge_trust", 0.0)
     return found
 
 
-def taught(config: FederationConfig, graph: Path | None) -> FederationConfig:
+def taught(config: FederationConfig, graph: Path | None, weight: float) -> FederationConfig:
     """The federation with a graph in place of what it had."""
-    preset = builtin_federation("heart").knowledge or KnowledgeSettings()
-    own = {"builtin": None, "path": graph, "mapping": MAPPINGS["heart"]}
-    knowledge = None if graph is None else preset.model_copy(update=own)
+    knowledge = None if graph is None else KnowledgeSettings(path=graph, mapping=MAPPINGS["heart"], weight=weight)
     return config.model_copy(update={"knowledge": knowledge})
 
 
@@ -101,11 +99,12 @@ def main() -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=5)
     options.add_argument("--share", type=float, nargs="+", default=[1.0, 0.2, 0.1], help="of each hospital's training records")
+    options.add_argument("--weight", type=float, default=1.0, help="of what the graph teaches (default: the preset's)")
     options.add_argument("--first-seed", type=int, default=FRESH_SEED, help=f"default {FRESH_SEED}: settings were chosen on seeds below it")
     chosen = options.parse_args()
     entries: list[Claim] = []
     for share in chosen.share:
-        found = [measure(seed, share) for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds)]
+        found = [measure(seed, share, chosen.weight) for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds)]
         for seed, one in enumerate(found, chosen.first_seed):
             print(f"{share:g}, seed {seed}: " + ", ".join(f"{name} {value:.3f}" for name, value in one.items()), flush=True)
         entries += claims(share, found)
