@@ -1,6 +1,7 @@
 """An institution's own student, where only its answers travel: one private file a version of the consensus.
 
-A file holds one tensor, named by everything but records that decides what the student is: its shape, its task and its run.
+A file holds one tensor, named by everything but records that decides what the student is: its shape, its task and its run. The
+embeddings that are its own where entities are shared are kept the same way (``client/entities.py``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from shared.work import AnswerWork
 
 KEPT = 3
 """Newest versions that are kept: a coordinator asks again for the last one at most."""
-_NAME = re.compile(r"own-student-v(\d{5,})\.safetensors")
+_VERSION = re.compile(r".+-v(\d{5,})\.safetensors")
 
 
 class StudentStore:
@@ -31,8 +32,8 @@ class StudentStore:
     was away goes on from its own last round.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, name: str = "own-student") -> None:
+        self._folder, self._name = folder, name
 
     def load(self, version: int, key: str) -> NDArray[np.float32] | None:
         """The parameters ``float32 (d,)`` to start ``version`` from; ``None`` for version 0, and where the run has none of this key.
@@ -44,9 +45,9 @@ class StudentStore:
             return None
         path = self._path(max(earlier))
         try:
-            found: NDArray[np.float32] | None = load(read_bytes(path, what="own student")).get(key)
+            found: NDArray[np.float32] | None = load(read_bytes(path, what=self._name)).get(key)
         except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged; restore a copy, or remove it and the student starts anew") from error
+            raise CheckpointError(f"{path} is damaged; restore a copy, or remove it and what it held starts anew") from error
         return found
 
     def save(self, version: int, key: str, vector: NDArray[np.float32]) -> None:
@@ -57,11 +58,11 @@ class StudentStore:
                 self._path(number).unlink(missing_ok=True)
 
     def _versions(self) -> list[int]:
-        found = (_NAME.fullmatch(path.name) for path in self._folder.glob("own-student-v*.safetensors"))
+        found = (_VERSION.fullmatch(path.name) for path in self._folder.glob(f"{self._name}-v*.safetensors"))
         return sorted(int(match[1]) for match in found if match)
 
     def _path(self, version: int) -> Path:
-        return self._folder / f"own-student-v{version:05d}.safetensors"
+        return self._folder / f"{self._name}-v{version:05d}.safetensors"
 
 
 def student_key(config: InstitutionConfig, work: AnswerWork) -> str:

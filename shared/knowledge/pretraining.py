@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,10 +14,14 @@ from torch import Tensor
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
+from shared.knowledge.dictionary import folded
 from shared.knowledge.library import graph_layers
 from shared.knowledge.triples import Graph
+from shared.models.seeds import derive
 
 MODELS = {"distmult": "DistMult", "complex": "ComplEx", "rotate": "RotatE"}
+NODES = ("node_emb.weight", "node_emb_im.weight")
+"""The library's names of the parts of entities' embeddings; all other parameters are those of relations."""
 
 
 class PretrainingSettings(Frozen):
@@ -34,14 +39,17 @@ class PretrainingSettings(Frozen):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """``entities``: float32 ``(E, width)``; ``losses``: the mean loss of each epoch."""
+    """``entities``: float32 ``(E, width)``; ``relations``: those of the relations, float32 ``(R, ...)`` by the library's names;
+    ``losses``: the mean loss of each epoch."""
 
     entities: NDArray[np.float32]
-    losses: tuple[float, ...]
+    relations: Mapping[str, NDArray[np.float32]]
+    losses: tuple[float, ...] = ()
 
 
-def pretrain(graph: Graph, settings: PretrainingSettings, seed: int) -> Embeddings:
-    """The embeddings after ``settings.epochs``. Equal arguments give equal numbers on one number of threads.
+def pretrain(graph: Graph, settings: PretrainingSettings, seed: int, start: Embeddings | None = None) -> Embeddings:
+    """The embeddings after ``settings.epochs``, from those of ``start`` or from ones that ``seed`` draws. Equal arguments give equal
+    numbers on one number of threads.
 
     Raises :class:`KnowledgeError` for a graph without triples.
     """
@@ -49,17 +57,43 @@ def pretrain(graph: Graph, settings: PretrainingSettings, seed: int) -> Embeddin
         raise KnowledgeError("a graph without triples cannot be embedded; add triples")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _model(graph, settings)
+        model = _model(len(graph.entities), len(graph.relations), settings)
+        if start is not None:
+            _begin(model, start)
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
         triples = torch.from_numpy(graph.triples.copy())
         losses = tuple(_epoch(model, optimizer, triples, settings.batch) for _ in range(settings.epochs))
-        return Embeddings(_entities(model), losses)
+        return Embeddings(_entities(model), _relations(model), losses)
 
 
-def _model(graph: Graph, settings: PretrainingSettings) -> Any:
+def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agreed: int) -> Embeddings:
+    """What a federation's link prediction begins with: entities drawn by the institution's own ``seed``, and each relation by its name
+    and a seed that all have ``agreed`` on. A relation of one name then begins the same everywhere: what an entity's shared row
+    means at one institution it soon means at others.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        entities = _entities(_model(len(graph.entities), 1, settings))
+        relations = []
+        for name in graph.relations:
+            torch.manual_seed(derive(agreed, "relation", folded(name)))
+            relations.append(_relations(_model(1, 1, settings)))
+    return Embeddings(entities, {part: np.concatenate([one[part] for one in relations]) for part in (relations[0] if relations else {})})
+
+
+def _model(entities: int, relations: int, settings: PretrainingSettings) -> Any:
     complex_parts = 1 if settings.model == "distmult" else 2
     kind = getattr(graph_layers(), MODELS[settings.model])
-    return kind(len(graph.entities), len(graph.relations), settings.width // complex_parts)
+    return kind(entities, relations, settings.width // complex_parts)
+
+
+def _begin(model: Any, start: Embeddings) -> None:
+    parts = dict(model.named_parameters())
+    nodes = [name for name in NODES if name in parts]
+    values = dict(zip(nodes, np.split(start.entities, len(nodes), axis=1), strict=True)) | dict(start.relations)
+    with torch.no_grad():
+        for name, value in values.items():
+            parts[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 
 def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch: int) -> float:
@@ -75,8 +109,10 @@ def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch:
 
 
 def _entities(model: Any) -> NDArray[np.float32]:
-    parts = [model.node_emb.weight]
-    if hasattr(model, "node_emb_im"):
-        parts.append(model.node_emb_im.weight)
-    found: NDArray[np.float32] = torch.cat(parts, dim=1).detach().numpy().copy()
+    parts = dict(model.named_parameters())
+    found: NDArray[np.float32] = torch.cat([parts[name] for name in NODES if name in parts], dim=1).detach().numpy().copy()
     return found
+
+
+def _relations(model: Any) -> dict[str, NDArray[np.float32]]:
+    return {name: part.detach().numpy().copy() for name, part in model.named_parameters() if name not in NODES}
