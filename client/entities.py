@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class EntitySharing:
         start.entities[here] = table.rows[place[here]]
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "link prediction")
         found = pretrain(graph, _settings(work, len(graph)), seed, start)
-        self._store.save(work.version, self._key(work, graph), _flat(found))
+        self._store.save(work.version, self._key(work, graph), found.flat())
         # Rows are averaged over those who have them, each counting alike, and not by their records: that is taken out beforehand.
         lift = min(MOST_LIFT, max(LEAST_LIFT, knowledge.mean_records / max(1, records)))
         unit = unit_of(knowledge.shared.scale, *table.rows.shape)
@@ -98,7 +98,7 @@ class EntitySharing:
         seed = derive(self._config.seed, self._config.name, work.seed, "entities")
         first = first_embeddings(graph, _settings(work, len(graph)), seed, work.seed)
         kept = self._store.load(work.version, self._key(work, graph))
-        return first if kept is None else _unflat(kept, first)
+        return first if kept is None else first.refilled(kept)
 
     def _key(self, work: TrainWork, graph: Graph) -> str:
         if self._named is None or self._named[0] is not graph:
@@ -121,22 +121,14 @@ def table_of(work: TrainWork, vector: NDArray[np.float32], kept: NDArray[np.int6
     return vector[:size], Table(kept, rows)
 
 
+def batch_of(triples: int) -> int:
+    """Triples a step."""
+    return min(LARGEST_BATCH, max(LEAST_BATCH, triples // STEPS))
+
+
 def _settings(work: TrainWork, triples: int) -> PretrainingSettings:
     assert work.knowledge is not None
     terms, shared = work.knowledge.embeddings, work.knowledge.shared
     assert terms is not None
     assert shared is not None
-    batch = min(LARGEST_BATCH, max(LEAST_BATCH, triples // STEPS))
-    return PretrainingSettings(model=terms.model, width=terms.width, epochs=shared.epochs, batch=batch)
-
-
-def _flat(found: Embeddings) -> NDArray[np.float32]:
-    return np.concatenate([found.entities.reshape(-1), *(found.relations[name].reshape(-1) for name in sorted(found.relations))])
-
-
-def _unflat(vector: NDArray[np.float32], like: Embeddings) -> Embeddings:
-    names = sorted(like.relations)
-    ends = np.cumsum([like.entities.size, *(like.relations[name].size for name in names)])
-    parts = np.split(vector, ends[:-1])
-    relations = {name: part.reshape(like.relations[name].shape) for name, part in zip(names, parts[1:], strict=True)}
-    return replace(like, entities=parts[0].reshape(like.entities.shape).copy(), relations=relations)
+    return PretrainingSettings(model=terms.model, width=terms.width, epochs=shared.epochs, batch=batch_of(triples))

@@ -46,6 +46,18 @@ class Embeddings:
     relations: Mapping[str, NDArray[np.float32]]
     losses: tuple[float, ...] = ()
 
+    def flat(self) -> NDArray[np.float32]:
+        """All numbers in one vector: entities, then relations by their names."""
+        return np.concatenate([self.entities.reshape(-1), *(self.relations[name].reshape(-1) for name in sorted(self.relations))])
+
+    def refilled(self, vector: NDArray[np.float32]) -> Embeddings:
+        """These with the numbers of a vector that :meth:`flat` made of others of the same shapes."""
+        names = sorted(self.relations)
+        ends = np.cumsum([self.entities.size, *(self.relations[name].size for name in names)])
+        entities, *parts = (part.copy() for part in np.split(vector, ends[:-1]))
+        relations = {name: part.reshape(self.relations[name].shape) for name, part in zip(names, parts, strict=True)}
+        return Embeddings(entities.reshape(self.entities.shape), relations)
+
 
 def pretrain(graph: Graph, settings: PretrainingSettings, seed: int, start: Embeddings | None = None) -> Embeddings:
     """The embeddings after ``settings.epochs``, from those of ``start`` or from ones that ``seed`` draws. Equal arguments give equal
@@ -79,6 +91,13 @@ def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agr
             torch.manual_seed(derive(agreed, "relation", folded(name)))
             relations.append(_relations(_model(1, 1, settings)))
     return Embeddings(entities, {part: np.concatenate([one[part] for one in relations]) for part in (relations[0] if relations else {})})
+
+
+def model_of(found: Embeddings, settings: PretrainingSettings) -> Any:
+    """The library's model with these embeddings: it scores triples ``(n,)``, given heads, relations and tails, int64 ``(n,)`` each."""
+    model = _model(len(found.entities), max((len(part) for part in found.relations.values()), default=0), settings)
+    _begin(model, found)
+    return model
 
 
 def _model(entities: int, relations: int, settings: PretrainingSettings) -> Any:
