@@ -6,9 +6,12 @@ The figure is the area under the ROC curve: 0.5 is a coin, 1 is certainty.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 from torch.func import vmap
 from torch.nn import functional
@@ -49,6 +52,25 @@ def loss_drop(model: Network, update: NDArray[np.float64], records: Records) -> 
     second = _losses(model, records)
     load_vector(model, before)
     return first - second
+
+
+def surety(logits: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """``log(p / (1 - p))`` of the true label's probability, ``(n,)``: what Carlini et al. 2022 (section IV.C) score a record by, for it is
+    nearly normal where a loss is not. It orders records as the loss does."""
+    found = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    true = found[rows, labels]
+    others = found.copy()
+    others[rows, labels] = -np.inf
+    result: NDArray[np.float64] = true - logsumexp(others, axis=1)
+    return result
+
+
+def beyond(found: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much higher each record's score is than the least-squares line of the scores on what is ``usual`` of it, both ``(n,)``."""
+    line = np.stack([usual, np.ones(len(usual))], axis=1)
+    residual: NDArray[np.float64] = found - line @ np.linalg.lstsq(line, found, rcond=None)[0]
+    return residual
 
 
 def auc(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:

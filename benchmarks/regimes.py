@@ -146,7 +146,7 @@ def followed(hospitals: Hospitals, config: FederationConfig, shown: Collection[i
             found.bytes.append(plan.layout.update_words * plan.layout.width // 8 + len(asked.delta or asked.blob))
 
     with tempfile.TemporaryDirectory() as scratch:
-        kit = Kit(config, InstalledToolbox(_coordinator(Path(scratch) / "coordinator", config)))
+        kit = Kit(config, InstalledToolbox(coordinator_at(Path(scratch) / "coordinator", config)))
 
         def watch(state: RunState) -> None:
             version = state.facts.version
@@ -166,7 +166,8 @@ def _published(state: RunState, kit: Kit) -> RunState:
     return end_training(state, kit) if state.facts.phase == "train" else state
 
 
-def _coordinator(folder: Path, config: FederationConfig) -> CoordinatorSite:
+def coordinator_at(folder: Path, config: FederationConfig) -> CoordinatorSite:
+    """A coordinator's place in ``folder`` with a configuration of its own."""
     write_atomic(folder / "federation.toml", tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
     return CoordinatorSite(folder)
 

@@ -108,7 +108,7 @@ def credit() -> Subject:
 def photographs(source: Source) -> Subject:
     """Retinas graded 0 to 4 (``benchmarks/photographs.py``), validation records learnt from too."""
     found = read(source, bench_data(source))
-    config = _images(source, GRADES, found.size, 3) if found.size < 64 else _pretrained(source, GRADES, found.size, 3, epochs=20)
+    config = _images(source, GRADES, found.size, 3) if found.size < 64 else _pretrained(source, GRADES, found.size, 3)
     return Subject(source, config, Split(joined([found.train, found.validation]), found.test), "kappa", kappa)
 
 
@@ -119,7 +119,7 @@ def solar_cells() -> Subject:
     small = images.reshape(len(images), 64, 2, 64, 2).mean(axis=(2, 4)).round().astype(np.uint8)[..., np.newaxis]
     kept, held = train_test_split(np.arange(len(labels)), test_size=0.25, random_state=5, stratify=labels)
     whole = Records(small, labels)
-    config = _pretrained("elpv", ("none", "slight", "moderate", "severe"), 64, 1, epochs=10)
+    config = _pretrained("elpv", ("none", "slight", "moderate", "severe"), 64, 1)
     return Subject("elpv", config, Split(whole.take(kept), whole.take(held)), "macro-F1", macro_f1)
 
 
@@ -142,12 +142,12 @@ def _images(name: str, labels: tuple[str, ...], size: int, channels: int) -> Fed
     )
 
 
-def _pretrained(name: str, labels: tuple[str, ...], size: int, channels: int, *, epochs: int) -> FederationConfig:
+def _pretrained(name: str, labels: tuple[str, ...], size: int, channels: int) -> FederationConfig:
     # Ten of EfficientNet-lite0's blocks at its width, 0.5 million parameters: a few hundred photographs do not teach a net to see.
     update = {
         "initial_path": lite0(),
         "student": NetworkSettings(width=32, depth=10, architecture="mobile"),
-        "training": TrainingSettings(epochs=epochs, batch_size=16, learning_rate=1e-3, weight_decay=2e-2),
+        "training": TrainingSettings(epochs=30, batch_size=16, learning_rate=1e-3, weight_decay=2e-2),
         "distillation": DistillationSettings(temperature=2.0, soft_weight=0.8, hidden_weight=0.0, attention_weight=0.0, views=6),
     }
     return _images(name, labels, size, channels).model_copy(update=update)

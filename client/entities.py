@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
-from client.students import StudentStore
 from shared.config import InstitutionConfig
 from shared.errors import ProtocolError
 from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, pretrain
@@ -24,6 +24,7 @@ from shared.knowledge.salt import read_salt
 from shared.knowledge.slots import NONE, own_slots, presence, rows_of, unit_of
 from shared.knowledge.triples import Graph
 from shared.models.seeds import derive
+from shared.versions import Versions
 from shared.work import EntitiesWork, TrainWork
 
 LARGEST_BATCH, LEAST_BATCH, STEPS = 4096, 64, 16
@@ -56,7 +57,7 @@ class EntitySharing:
     """One institution's side of sharing. ``folder`` keeps what is its own from round to round: all that does not lie in the table."""
 
     def __init__(self, config: InstitutionConfig, folder: Path) -> None:
-        self._config, self._store = config, StudentStore(folder, "own-entities")
+        self._config, self._files = config, Versions(folder, "own-entities", "remove it, and what it held is learnt anew")
         self._named: tuple[Graph, str] | None = None
 
     def counted(self, work: EntitiesWork, graph: Graph | None) -> NDArray[np.int64]:
@@ -79,7 +80,7 @@ class EntitySharing:
         start.entities[here] = table.rows[place[here]]
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "link prediction")
         found = pretrain(graph, _settings(work, len(graph)), seed, start)
-        self._store.save(work.version, self._key(work, graph), found.flat())
+        self._files.save(work.version, save({self._key(work, graph): found.flat()}))
         # Rows are averaged over those who have them, each counting alike, and not by their records: that is taken out beforehand.
         lift = min(MOST_LIFT, max(LEAST_LIFT, knowledge.mean_records / max(1, records)))
         unit = unit_of(knowledge.shared.scale, *table.rows.shape)
@@ -97,7 +98,7 @@ class EntitySharing:
     def _start(self, work: TrainWork, graph: Graph) -> Embeddings:
         seed = derive(self._config.seed, self._config.name, work.seed, "entities")
         first = first_embeddings(graph, _settings(work, len(graph)), seed, work.seed)
-        kept = self._store.load(work.version, self._key(work, graph))
+        kept = (self._files.load(work.version, load) or {}).get(self._key(work, graph))
         return first if kept is None else first.refilled(kept)
 
     def _key(self, work: TrainWork, graph: Graph) -> str:

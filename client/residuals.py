@@ -5,21 +5,15 @@ A file holds one tensor, named by its run.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from shared.errors import CheckpointError
-from shared.files import PRIVATE_MODE, read_bytes, write_atomic
-
-KEPT = 3
-"""Newest versions that are kept: a coordinator asks again for the last one at most."""
-_NAME = re.compile(r"residual-v(\d{5,})\.safetensors")
+from shared.versions import Versions
 
 Residual = NDArray[np.float32]
 
@@ -44,35 +38,19 @@ class ResidualStore:
     """Residuals as files in an institution's state folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._files = Versions(folder, "residual", "remove it: what rounding left over is lost, nothing else")
 
     def load(self, run: str, version: int, size: int) -> Residual:
         """As :meth:`Residuals.load`. Raises :class:`CheckpointError` for a damaged file, or one of another student."""
-        earlier = [number for number in self._versions() if number <= version]
-        if version == 0 or not earlier:
-            return np.zeros(size, np.float32)
-        path = self._path(max(earlier))
-        try:
-            residual: Residual = load(read_bytes(path, what="residual")).get(run, np.zeros(size, np.float32))
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged; remove it: what rounding left over is lost, nothing else") from error
+        residual: Residual = (self._files.load(version, load) or {}).get(run, np.zeros(size, np.float32))
         if residual.shape != (size,) or residual.dtype != np.float32:
+            path = self._files.newest(version)
             raise CheckpointError(f"{path} is of another student, not of one with {size} parameters; remove it")
         return residual
 
     def save(self, run: str, version: int, residual: Residual) -> None:
         """As :meth:`Residuals.save`; old versions, and those of an earlier run, are removed."""
-        write_atomic(self._path(version + 1), save({run: residual}), mode=PRIVATE_MODE)
-        for number in self._versions():
-            if number <= version + 1 - KEPT or number > version + 1:
-                self._path(number).unlink(missing_ok=True)
-
-    def _versions(self) -> list[int]:
-        found = (_NAME.fullmatch(path.name) for path in self._folder.glob("residual-v*.safetensors"))
-        return sorted(int(match[1]) for match in found if match)
-
-    def _path(self, version: int) -> Path:
-        return self._folder / f"residual-v{version:05d}.safetensors"
+        self._files.save(version, save({run: residual}))
 
 
 class MemoryResiduals:

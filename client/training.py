@@ -36,6 +36,7 @@ from shared.distill.teacher import load_teacher
 from shared.distill.trainer import AlignmentState, distil
 from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
+from shared.files import PRIVATE_MODE, write_atomic
 from shared.knowledge.alignment import Known
 from shared.knowledge.slots import kept_slots
 from shared.models import Network, build, load_vector, to_vector
@@ -64,6 +65,8 @@ from shared.work import (
 
 LARGEST_LOSS = 2.0**20
 """A mean training loss counts no more than this, so that its counter cannot overflow."""
+IN_FORCE_FILE = "in-force.txt"
+"""In ``state/``: which terms of the objective taught in the last round, a sentence."""
 
 _LOG = logging.getLogger("fedstill.training")
 
@@ -224,6 +227,8 @@ class Workbench:
             device=device,
         )
         self._alignment.save(work.version, outcome.alignment)
+        # For the institution alone to read: what its teacher shows inside is nobody else's to know.
+        write_atomic(self._folder / "state" / IN_FORCE_FILE, f"{outcome.in_force}\n".encode(), mode=PRIVATE_MODE)
         resume.done()
         records = len(self._split.train)
         loss = round(min(outcome.loss, LARGEST_LOSS) * records * FIXED_POINT)

@@ -70,6 +70,7 @@ class Fitted(Frozen):
     student_sha256: str
     train_loss: float
     epochs: int
+    objective: str = ""
 
 
 def plan_distillation(
@@ -270,7 +271,7 @@ def _train(plan: DistilPlan, key: str, asked: tuple[Targets, Wanted] | None, rec
         )
     save_model(plan.folder / STUDENT_FILE, student)
     digest = _sha256(read_bytes(plan.folder / STUDENT_FILE, what="student"))
-    fitted = Fitted(key=key, student_sha256=digest, train_loss=outcome.loss, epochs=outcome.epochs)
+    fitted = Fitted(key=key, student_sha256=digest, train_loss=outcome.loss, epochs=outcome.epochs, objective=outcome.in_force)
     write_atomic(plan.folder / FITTED_FILE, fitted.model_dump_json(indent=2).encode())
     return fitted
 
@@ -361,6 +362,7 @@ def _summarise(plan: DistilPlan, teacher: Teacher | None, student: Network, spli
         held_out=len(split.test),
         epochs=fitted.epochs,
         train_loss=fitted.train_loss,
+        objective=fitted.objective,
         teacher=theirs,
         student=ours,
         kept=ours.accuracy / theirs.accuracy if theirs is not None and theirs.accuracy else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +19,10 @@ from rich.console import Console
 
 from fedstill import baselines
 from fedstill.drops import parse_drop, schedule
-from fedstill.plan import ExperimentPlan
+from fedstill.plan import PLAN_FILE, ExperimentPlan, keep_plan
 from fedstill.progress import Bar, progress_bar
 from fedstill.report import ModelFigures, Summary, print_summary, write_report
-from fedstill.sites import resize
+from fedstill.sites import check_count, resize
 from fedstill.stopwatch import Stopwatch
 from fedstill.teachers import fit_institution
 from fedstill.tell import Teller
@@ -48,6 +48,8 @@ def run_experiment(plan: ExperimentPlan, console: Console, *, started: float | N
         return _run(plan, console, Stopwatch(started))
     except KeyboardInterrupt:
         # Whatever was being done: what is finished lies in the run's folder, and the same run goes on from there.
+        if not (plan.folder / PLAN_FILE).exists():
+            raise
         again = f"fedstill simulate --resume --out {plan.folder}"
         console.print(f"stopped; what is finished is kept. Go on with: {again}", highlight=False, soft_wrap=True)
         raise
@@ -101,13 +103,20 @@ def _hand_over(signed: Path, target: Path) -> Path:
 
 
 def make_workspace(plan: ExperimentPlan) -> Workspace:
-    """The folders of the plan's federation, made if they are missing. Raises :class:`DataError` for records that do not load."""
+    """The folders of the plan's federation, and the plan in them, made if they are missing.
+
+    Raises :class:`DataError` for records that do not load, and :class:`ConfigError` for too few institutions and for drops of some that
+    are not there; then nothing is made.
+    """
     known = sorted(path.parent.name for path in (plan.folder / "institutions").glob("*/institution.toml"))
     if (plan.folder / "coordinator" / "roster.json").exists() and known:
         return Workspace(plan.folder, plan.folder / "coordinator", {name: plan.folder / "institutions" / name for name in known})
     sites = load_sites(plan.federation)
     if plan.institutions is not None and len(sites) != plan.institutions:
         sites = resize(sites, plan.institutions, seed=plan.federation.seed)
+    check_count(len(sites), plan.federation.aggregation.smallest_cohort)
+    _vanishing(plan, sites)
+    keep_plan(plan)
     return prepare(plan.federation, plan.folder, sites)
 
 
@@ -160,8 +169,6 @@ def _kept(
 def _federate(plan: ExperimentPlan, workspace: Workspace, bar: Bar) -> RunResult:
     from fedstill.simulation import run_in_process
 
-    names = list(workspace.institutions)
-    vanishing = schedule((parse_drop(drop) for drop in plan.drops), names, seed=plan.federation.seed)
     stop = StopSignal()
     with _interruptible(stop, bar):
         return run_in_process(
@@ -169,10 +176,14 @@ def _federate(plan: ExperimentPlan, workspace: Workspace, bar: Bar) -> RunResult
             workspace.institutions,
             plan.run,
             on_event=Teller(bar),
-            drops=vanishing,
+            drops=_vanishing(plan, workspace.institutions),
             vanish="after",
             stop=stop,
         )
+
+
+def _vanishing(plan: ExperimentPlan, institutions: Iterable[str]) -> dict[int, frozenset[str]]:
+    return schedule((parse_drop(drop) for drop in plan.drops), list(institutions), seed=plan.federation.seed)
 
 
 @contextmanager

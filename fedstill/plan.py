@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fedstill.drops import parse_drop
+from fedstill.drops import check_rounds, parse_drop
+from fedstill.sites import check_count
 from shared.config import BuiltinData, FederationConfig, load_config
 from shared.errors import ConfigError, RunError
 from shared.files import read_bytes, write_atomic
@@ -41,23 +42,25 @@ def plan_experiment(
     resume: bool,
     baselines: bool,
 ) -> ExperimentPlan:
-    """Settles a simulation, or with ``resume`` reads the one that ``out`` (or the latest run) holds.
+    """Settles a simulation, or with ``resume`` reads the one that ``out`` (or the latest run) holds. Writes nothing.
 
     Raises :class:`ConfigError` for what cannot be used and :class:`RunError` for a folder that is taken or empty.
     """
     if resume:
         return read_plan(out if out is not None else latest_run(Path("runs")))
-    for drop in drops:
-        parse_drop(drop)
+    vanishing = [parse_drop(drop) for drop in drops]
     federation = load_config(FederationConfig, config) if config is not None else builtin_federation(data)
     changes: dict[str, object] = {key: value for key, value in (("rounds", rounds), ("seed", seed)) if value is not None}
     if institutions is not None and federation.data is not None and federation.split.sites is not None:
         changes["split"] = federation.split.model_copy(update={"sites": institutions})
     federation = revalidated(federation, changes)
+    check_rounds(vanishing, federation.rounds)
+    if institutions is not None:
+        check_count(institutions, federation.aggregation.smallest_cohort)
     folder = (out if out is not None else _new_folder(federation.name)).absolute()
     if (folder / PLAN_FILE).exists():
         raise RunError(f"{folder} holds a run already; go on with it by --resume, or give another --out")
-    plan = ExperimentPlan(
+    return ExperimentPlan(
         run=f"{federation.name}-{federation.seed}",
         folder=folder,
         federation=federation,
@@ -65,8 +68,11 @@ def plan_experiment(
         drops=tuple(drops),
         baselines=baselines,
     )
-    write_atomic(folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
-    return plan
+
+
+def keep_plan(plan: ExperimentPlan) -> None:
+    """Writes the plan into its folder: from then on the run is there to be gone on with."""
+    write_atomic(plan.folder / PLAN_FILE, plan.model_dump_json(indent=2).encode())
 
 
 def builtin_federation(name: str) -> FederationConfig:

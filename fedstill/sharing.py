@@ -41,7 +41,8 @@ def device_of_rank(name: str, rank: int, count: int) -> torch.device:
 def shared_fit(plan: DistilPlan) -> Iterator[Share]:
     """Starts the other processes of a plan's fit, and takes part as the first; whatever happens, they end with the block.
 
-    On Linux they also end when this process is killed. Raises :class:`RunError` with the last words of a process that failed.
+    On Linux they also end when this process is killed. Raises :class:`RunError` with the last words of a process that failed, at once
+    where it fails before the fit begins.
     """
     from shared.distill.share import ALONE, joined_share
 
@@ -56,7 +57,8 @@ def shared_fit(plan: DistilPlan) -> Iterator[Share]:
                 log.unlink(missing_ok=True)
                 arguments = (sys.executable, "-m", "fedstill.sharing", str(plan.folder), str(rank), meeting.name)
                 others.start(Command(f"process {rank}", arguments, log, {"OMP_NUM_THREADS": str(plan.threads)}))
-            with joined_share(0, plan.processes, meeting, device_of_rank(plan.device, 0, plan.processes)) as share:
+            device = device_of_rank(plan.device, 0, plan.processes)
+            with joined_share(0, plan.processes, meeting, device, watch=lambda: _all_run(others)) as share:
                 yield share
         except RunError as error:
             said = next((words for log in logs if (words := tail(log, 1))), "")
@@ -67,6 +69,12 @@ def shared_fit(plan: DistilPlan) -> Iterator[Share]:
             for log in logs:
                 if log.exists() and not log.stat().st_size:
                     log.unlink()
+
+
+def _all_run(others: Supervisor) -> None:
+    # Called before the fit begins only: none of them ends by itself so early, unless it failed.
+    for ended in others.tend():
+        raise RunError(f"{ended.name} ended by itself (code {ended.code}) before the fit began; start the fit again")
 
 
 def main(folder: str, rank: str, meeting: str) -> None:

@@ -20,8 +20,7 @@ def resize(sites: Mapping[str, Split], count: int, *, seed: int) -> dict[str, Sp
     Halves are a seeded shuffle of the site's records, training and held-out apart, named ``site-1`` and ``site-2``.
     Raises :class:`ConfigError` where the records do not suffice.
     """
-    if count < 2:
-        raise ConfigError(f"a federation needs at least 2 institutions, not {count}")
+    check_count(count, 2)
     chosen = dict(sorted(sites.items(), key=lambda item: (-len(item[1].train), item[0]))[:count])
     rng = np.random.default_rng(seed)
     while len(chosen) < count:
@@ -32,6 +31,15 @@ def resize(sites: Mapping[str, Split], count: int, *, seed: int) -> dict[str, Sp
         (train_a, train_b), (test_a, test_b) = _halves(split.train, rng), _halves(split.test, rng)
         chosen[f"{name}-1"], chosen[f"{name}-2"] = Split(train_a, test_a), Split(train_b, test_b)
     return dict(sorted(chosen.items()))
+
+
+def check_count(count: int, fewest: int) -> None:
+    """Raises :class:`ConfigError` for fewer institutions than ``fewest``, the smallest cohort: no round of theirs could be added up."""
+    if count < fewest:
+        raise ConfigError(
+            f"a federation of {count} is too small: a sum must hide one institution among at least {fewest} (aggregation.smallest_cohort); "
+            "give more by --institutions, or by the data"
+        )
 
 
 def check_students(config: FederationConfig, names: Iterable[str]) -> None:

@@ -53,10 +53,23 @@ def summarise(
         answers=plan.federation.proxy is not None,
         machine=describe_machine(),
         seed=plan.federation.seed,
+        objective=objectives(workspace),
         epsilon=privacy.spent(result.rounds) if privacy is not None else None,
         delta=privacy.settings.delta if privacy is not None else None,
         notes=tuple(note for record in result.rounds for note in _notes(record)),
     )
+
+
+def objectives(workspace: Workspace) -> dict[str, tuple[str, ...]]:
+    """Which terms taught in the last round, as each institution's own folder says, with whom they did; empty where none says it."""
+    from client.training import IN_FORCE_FILE
+
+    found: dict[str, tuple[str, ...]] = {}
+    for name, home in workspace.institutions.items():
+        if (path := home / "state" / IN_FORCE_FILE).exists():
+            sentence = path.read_text().strip()
+            found[sentence] = (*found.get(sentence, ()), name)
+    return found
 
 
 def _logits(plan: ExperimentPlan) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server import knowledge
-from server.annealing import span
+from server.learning import learning
 from server.state import Facts, RunState
 from server.toolbox import Toolbox
 from shared.answers import consensus_blob, inputs_digest, table_of
@@ -36,15 +36,7 @@ def work(state: RunState, config: FederationConfig, toolbox: Toolbox) -> AnswerW
     """What the next round asks. Raises :class:`RunError` where the proxy records are others than when the run began."""
     facts, proxy = state.facts, _settings(config)
     return AnswerWork(
-        version=facts.version,
-        seed=config.seed,
-        normalisation=facts.normalisation,
-        training=config.training,
-        distillation=config.distillation,
-        label_shares=facts.label_shares,
-        error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
-        knowledge=knowledge.work(state, config),
+        **dict(learning(state, config)),
         proxy=ProxyTerms(weight=proxy.weight, temperature=proxy.temperature, bound=proxy.bound),
         records=len(_same_inputs(state, toolbox)),
         proxy_sha256=facts.proxy_sha256,

@@ -226,7 +226,8 @@ class Coordinator:
         status = store.run_status(run)
         if status is None or status[0] != "finished":
             self._emit(run, PhaseStarted(phase="publish"))
-            artifact = kit.toolbox.publish(Publication(run, folder, state, rounds, self._site.roster.digest))
+            version = store.finished_runs() + 1
+            artifact = kit.toolbox.publish(Publication(run, folder, state, rounds, self._site.roster.digest, version))
             store.finish_run(run, str(artifact.relative_to(folder)))
             self._emit(run, ArtifactWritten(path=str(artifact)))
         else:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from server import answers, entities, knowledge
-from server.annealing import span
 from server.downlink import move_to
+from server.learning import learning
 from server.optimizer import Moments, step
 from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
@@ -290,17 +290,9 @@ def decode_counters(work: Work, task: Task, counters: NDArray[np.uint64]) -> dic
 
 
 def _learning(state: RunState, kit: Kit) -> Asked:
-    config, facts = kit.config, state.facts
+    config = kit.config
     work = TrainWork(
-        version=facts.version,
-        seed=config.seed,
-        normalisation=facts.normalisation,
-        training=config.training,
-        distillation=config.distillation,
-        label_shares=facts.label_shares,
-        error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
-        knowledge=knowledge.work(state, config),
+        **dict(learning(state, config)),
         fragments=config.fragments,
         head_owners=config.head_owners,
     )

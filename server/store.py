@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.events import Event, parse_event
@@ -89,6 +89,11 @@ class Store:
         """The names of all runs, in order of names."""
         with self._begin() as connection:
             return tuple(connection.scalars(select(RUNS.c.run).order_by(RUNS.c.run)))
+
+    def finished_runs(self) -> int:
+        """How many runs have finished: a count that only grows, and is the same for who publishes again after a kill."""
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(RUNS).where(RUNS.c.status == "finished")) or 0
 
     # Epochs
 

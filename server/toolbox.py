@@ -31,13 +31,17 @@ class Student:
 
 @dataclass(frozen=True)
 class Publication:
-    """Everything an artifact is made of: the final state, and the run's history for its provenance."""
+    """Everything an artifact is made of: the final state, and the run's history for its provenance.
+
+    ``version`` is one more than how many runs of this coordinator have finished before.
+    """
 
     run: str
     folder: Path
     state: RunState
     rounds: Sequence[RoundRecord]
     roster_digest: bytes
+    version: int
 
 
 class Toolbox(Protocol):

@@ -120,7 +120,7 @@ class InstalledToolbox:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
         from shared.compress.artifact import write_artifact
         from shared.compress.gate import results
-        from shared.compress.manifest import Manifest
+        from shared.compress.manifest import InputsSeen, Manifest
         from shared.models import save_model
 
         config, facts = self._config, publication.state.facts
@@ -130,12 +130,15 @@ class InstalledToolbox:
         digest = hashlib.sha256(files.pop(FLOAT)).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
         gate = results(files, sums, config.compression.max_drop)
+        scales = facts.normalisation
         manifest = Manifest(
+            version=publication.version,
             task=config.task,
             device=config.compression.device,
             grid=gate.winner,
             gate=gate,
             provenance=self._provenance(publication, digest),
+            inputs_seen=InputsSeen(means=scales.means, deviations=scales.deviations),
         )
         folder = publication.folder / "artifact"
         write_artifact(folder, files[gate.winner], manifest, self._site.identity, self._tokenizer())

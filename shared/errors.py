@@ -17,6 +17,7 @@
     ├── PolicyRefusal                55   an institution's own policy says no
     ├── RunError                     60   a run that cannot go on
     ├── ArtifactError                70   an artifact that must not be trusted or cannot be made
+    │   └── DowngradeError           71   an artifact older than one that the device has had
     ├── DeploymentError              80   a process, port or peer that is not as it should be
     └── ResourceError                90   disk, memory or time ran out
 
@@ -135,6 +136,13 @@ class ArtifactError(FedstillError):
 
     exit_code = 70
     slug = "artifact"
+
+
+class DowngradeError(ArtifactError):
+    """An artifact that is older than one that was installed before, or another of the same version."""
+
+    exit_code = 71
+    slug = "downgrade"
 
 
 class DeploymentError(FedstillError):

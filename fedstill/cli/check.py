@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tomllib
@@ -34,6 +35,7 @@ def check(
     if isinstance(config, FederationConfig) and counts:
         check_students(config, counts)
     proxy = _proxy(config) if isinstance(config, FederationConfig) and records else None
+    knowledge = _knowledge(config) if isinstance(config, FederationConfig) else None
     if as_json:
         sys.stdout.write(json.dumps({"file": str(file), "kind": type(config).__name__, "records": counts}) + "\n")
         return
@@ -43,6 +45,8 @@ def check(
         sys.stdout.write(f"  privacy: the updates of {config.rounds} rounds cost each institution at most {promise}\n")
     if proxy is not None:
         sys.stdout.write(f"  {proxy}\n")
+    if knowledge is not None:
+        sys.stdout.write(f"  {knowledge}\n")
     for name, (train, test) in counts.items():
         sys.stdout.write(f"  {name}: {train} records to learn from, {test} held out\n")
 
@@ -82,6 +86,19 @@ def _proxy(config: FederationConfig) -> str | None:
         return f"proxy: {config.proxy.records} generated records, {config.proxy.records * labels} logits a round; no weights leave"
     inputs = read_proxy(config.proxy, config.task, config.tokenizer_path)
     return f"proxy: {len(inputs)} records, {len(inputs) * labels} logits a round; no weights leave; SHA-256 {inputs_digest(inputs)}"
+
+
+def _knowledge(config: FederationConfig) -> str | None:
+    """What the public graph is, in a sentence; with the digest that a policy may name."""
+    from shared.knowledge.builtin import graph_of
+    from shared.knowledge.packed import pack_graph
+
+    graph = graph_of(config.knowledge) if config.knowledge is not None else None
+    if graph is None:
+        return None
+    content = pack_graph(graph)
+    size = f"{len(graph)} triples among {len(graph.entities)} entities"
+    return f"knowledge: {size}, {len(content)} bytes on their way to each institution; SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
 def _count_records(config: FederationConfig | InstitutionConfig) -> dict[str, tuple[int, int]]:

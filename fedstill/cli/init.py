@@ -26,6 +26,9 @@ def init(
     ] = False,
     site_column: Annotated[str | None, typer.Option(help="CSV: the column that names each row's institution.")] = None,
     sites: Annotated[int | None, typer.Option(help="Deal the records to this many institutions (seeded Dirichlet split).")] = None,
+    head_column: Annotated[
+        str | None, typer.Option(help="CSV: the column that names the question which each row answers: the student gets a head for each.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("federation.toml"),
     force: Annotated[bool, typer.Option(help="Overwrite.")] = False,
 ) -> None:
@@ -35,11 +38,24 @@ def init(
 
     Texts: fedstill init messages.csv --text message --label intent --tokenizer model/tokenizer.json --sites 4
     """
-    from fedstill.inferring import Hints, infer_federation
+    from fedstill.inferring import Hints, infer_federation, suggested_heads
 
     if out.exists() and not force:
         raise ConfigError(f"{out} is already there; give another --out or --force")
-    hints = Hints(label=label, text=text, tokenizer=tokenizer, unlabelled=unlabelled, site_column=site_column, sites=sites)
+    hints = Hints(
+        label=label,
+        text=text,
+        tokenizer=tokenizer,
+        unlabelled=unlabelled,
+        site_column=site_column,
+        sites=sites,
+        head_column=head_column,
+    )
     config = infer_federation(data, hints)
-    write_atomic(out, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
-    sys.stdout.write(f"wrote {out}: {len(config.task.labels)} labels, {config.task.family} task; next: fedstill simulate {out}\n")
+    comments = suggested_heads(config)
+    table = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    write_atomic(out, (table + (f"\n{comments}" if comments else "")).encode())
+    heads = f" in {len(config.task.heads)} heads" if config.task.heads else ""
+    sys.stdout.write(f"wrote {out}: {len(config.task.labels)} labels{heads}, {config.task.family} task; next: fedstill simulate {out}\n")
+    if comments:
+        sys.stderr.write(f"some sites share no label with others; if they answer different questions, see the end of {out}\n")

@@ -22,8 +22,9 @@ class Scores(Frozen):
 
 
 class DistilSummary(Frozen):
-    """``epochs`` were done, fewer than planned where ``training.patience`` ended the fit. ``kept`` is the student's part of the
-    teacher's accuracy, ``targets_mb`` the size of the teacher's cached targets, ``files`` what the student consists of, by name.
+    """``epochs`` were done, fewer than planned where ``training.patience`` ended the fit. ``objective`` says which terms taught
+    (:mod:`shared.distill.in_force`), ``kept`` is the student's part of the teacher's accuracy, ``targets_mb`` the size of the teacher's
+    cached targets, ``files`` what the student consists of, by name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class DistilSummary(Frozen):
     held_out: int
     epochs: int
     train_loss: float
+    objective: str = ""
     teacher: Scores | None
     student: Scores
     kept: float | None
@@ -49,6 +51,8 @@ def print_distilled(summary: DistilSummary, console: Console) -> None:
         if scores is not None:
             table.add_row(name, *_cells(scores))
     console.print(table)
+    if summary.objective:
+        console.print(f"objective: {summary.objective}", highlight=False, soft_wrap=True)
     if summary.kept is not None:
         console.print(f"the student keeps {summary.kept:.1%} of the teacher's accuracy", highlight=False)
     parts = [f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()]

@@ -64,7 +64,8 @@ class Summary(Frozen):
     Bytes are means over closed training rounds with headers, counters and shares; those down without the first, which
     carries the student whole. With ``answers`` institutions exchanged answers in place of weights: bytes are then a logit, not
     a parameter, and a training round's accuracy is that of the institutions' own students. ``epsilon`` at ``delta`` is what the
-    updates have cost each institution's privacy (null: no noise).
+    updates have cost each institution's privacy (null: no noise). ``objective`` maps a sentence on which terms taught
+    (:mod:`shared.distill.in_force`) to the institutions where they did, as their own folders say: nothing of it was sent.
     """
 
     name: str
@@ -87,6 +88,13 @@ class Summary(Frozen):
     answers: bool = False
     machine: str
     seed: int
+    objective: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     epsilon: float | None = None
     delta: float | None = None
     notes: tuple[str, ...] = ()
+
+    def objectives(self) -> list[str]:
+        """A line for each objective that taught, with the institutions' names where there are several."""
+        if len(self.objective) == 1:
+            return [f"objective: {sentence}" for sentence in self.objective]
+        return [f"objective of {', '.join(names)}: {sentence}" for sentence, names in self.objective.items()]

@@ -18,6 +18,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         + (f", {rounds.void} void" if rounds.void else "")
         + f"; INT8 and float agree on {summary.agreement:.2%} of the held-out records"
     )
+    for line in summary.objectives():
+        console.print(line, highlight=False, soft_wrap=True)
     if summary.answers:
         console.print("institutions exchanged answers to proxy records; accuracies by round are of their own students", highlight=False)
     if summary.epsilon is not None:

@@ -82,6 +82,16 @@ class Provenance(Frozen):
     graph_digest: Hex | None = None
 
 
+class InputsSeen(Frozen):
+    """Mean and deviation of each numeric input (tables: by column, images: by channel) over the records that were learnt from.
+
+    They are the run's normalisation, from masked sums, which the graph holds as constants anyway: nothing more leaves anybody.
+    """
+
+    means: tuple[float, ...] = ()
+    deviations: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+
+
 class Operators(Frozen):
     """Nodes of the graph by operator: computed in INT8, and left in float (conversions between them not counted)."""
 
@@ -90,15 +100,21 @@ class Operators(Frozen):
 
 
 class Manifest(Frozen):
-    """The signed statement. ``files``, ``signer``, ``operators`` and ``inputs`` are filled in by ``write_artifact``."""
+    """The signed statement. ``files``, ``signer``, ``operators`` and ``inputs`` are filled in by ``write_artifact``.
+
+    ``version`` grows with every artifact that a coordinator signs: a device does not go back behind the highest it has had. It counts
+    and is no time, so that equal runs give equal bytes and no clock is trusted. 0, and what older manifests without it have: unnumbered.
+    """
 
     format: Literal[1] = 1
+    version: int = Field(default=0, ge=0)
     task: Task
     device: str
     grid: str
     gate: GateResult
     provenance: Provenance
     inputs: InputSchema | None = None
+    inputs_seen: InputsSeen | None = None
     operators: Operators = Operators()
     files: dict[str, FileEntry] = Field(default_factory=dict)
     signer: Hex | None = None

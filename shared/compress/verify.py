@@ -54,6 +54,11 @@ class Artifact:
         self.manifest, self.model, self.signer, self.tokenizer = manifest, model, signer, tokenizer
         self._session = runtime.session(model, threads=threads)
 
+    @property
+    def version(self) -> int:
+        """The number that its signer gave it, which grows; 0 where the manifest has none."""
+        return int(self.manifest.get("version", 0))
+
     def encode(self, records: Sequence[Any]) -> NDArray[Any]:
         """Records as people write them -> raw records of the task; as :func:`shared.compress.rows.encode`."""
         return rows.encode(self.manifest["task"], records, self._tokeniser)
@@ -84,7 +89,11 @@ class Artifact:
         ``head``: the name of the task's head to answer within; without it all labels of all heads may be the answer. Raises
         :class:`DataError` for a head that the task has not.
         """
-        scores = self.logits(inputs).astype(np.float64)
+        return self.answers(self.logits(inputs), head)
+
+    def answers(self, logits: NDArray[np.float32], head: str | None = None) -> Prediction:
+        """What :meth:`predict` makes of the logits ``(n, labels)``, each row by itself."""
+        scores = logits.astype(np.float64)
         if head is not None:
             span = self.span(head)
             scores[:, : span.start] = scores[:, span.stop :] = -np.inf
@@ -162,6 +171,8 @@ def _verified_manifest(content: bytes, signature: bytes, public_key: bytes | Non
         raise ArtifactError("the manifest names another signer than the key that signed it; do not use it")
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"the artifact has format {manifest.get('format')!r}, this fedstill reads {FORMAT}; use a fitting version")
+    if type(version := manifest.get("version", 0)) is not int or version < 0:
+        raise ArtifactError("the manifest's version is not a whole number from 0; do not use the artifact")
     return manifest, signer
 
 

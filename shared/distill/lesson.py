@@ -13,6 +13,7 @@ from shared.distill.auxiliary import Auxiliary, Beside
 from shared.distill.average import AverageTeacher
 from shared.distill.depth import Wanted
 from shared.distill.heads import ConfinedTargets, site_heads
+from shared.distill.in_force import in_force
 from shared.distill.label_shift import label_offset, shifted, teacher_offset
 from shared.distill.mutual import MutualTeacher
 from shared.distill.objective import Objective, declare
@@ -171,7 +172,9 @@ class Lesson:
             with torch.no_grad():
                 shown = self.mutual(self._placed(self._inputs[:1]))
         grid = isinstance(self._student, Network) and self._student.task.family == "image"
-        return declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
+        objective = declare(self._settings, shape, shown, generator(seed, "alignment"), wanted, heads=self._heads, grid=grid)
+        self.in_force = in_force(objective, self._settings, shape, shown)
+        return objective
 
 
 class Shifted:

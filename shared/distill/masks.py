@@ -17,12 +17,12 @@ def mask_of(shown: Features, tokens: int) -> Tensor | None:
 def same_tokens(found: Tensor, wanted: Tensor) -> None:
     """Raises :class:`ConfigError` where two states or maps of a batch are over other tokens (the last but one dimension).
 
-    Records that a first look found equally long need not all be: a teacher with another tokeniser splits texts otherwise.
+    Records that a first look found equally long need not all be: a teacher may take shorter texts than the student, or join tokens.
     """
     if found.shape[-2:-1] != wanted.shape[-2:-1]:
         raise ConfigError(
-            f"the teacher sees {wanted.shape[-2]} tokens where the student sees {found.shape[-2]}: they split texts differently; "
-            "set distillation.attention_weight to 0, or give both the same tokeniser"
+            f"the teacher sees {wanted.shape[-2]} tokens where the student sees {found.shape[-2]}: it takes shorter texts or joins tokens; "
+            "lower task.max_tokens to what it takes, or set distillation.attention_weight to 0"
         )
 
 

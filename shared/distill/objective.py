@@ -120,6 +120,11 @@ def needs_inside(settings: DistillationSettings) -> bool:
     return settings.embedding_weight > 0 or settings.hidden_weight > 0 or settings.attention_weight > 0
 
 
+def token_by_token(student: Features, teacher: Features) -> bool:
+    """Whether states pair by token: a teacher that knows no padding where the student does has averaged over tokens of its own."""
+    return student.mask is None or teacher.mask is not None
+
+
 def _output(settings: DistillationSettings) -> Term:
     match settings.output_loss:
         case "kl":
@@ -162,7 +167,7 @@ def _inside(
         )
         declared.append(("hidden", settings.hidden_weight, term))
     relations = settings.attention_loss == "relations"
-    if settings.attention_weight and (states if relations else maps):
+    if settings.attention_weight and (states and token_by_token(student, teacher) if relations else maps):
         kind = RelationAlignment if relations else AttentionAlignment
         declared.append(("attention", settings.attention_weight, kind(student, teacher, decay, wanted=places, hidden_map=chosen)))
     return declared

@@ -8,7 +8,8 @@ state is one for the whole process and its meeting place a port, while this grou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,8 @@ from shared.errors import RunError
 
 WAIT_S = 300.0
 """Seconds that a process waits for the others at most, at the start and in each step."""
+LOOK_S = 0.1
+"""Seconds between two looks who has come."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,25 @@ class Share:
 ALONE = Share()
 
 
+def nobody_watched() -> None:
+    """Whoever does not come is waited for to the end."""
+
+
 @contextmanager
-def joined_share(rank: int, count: int, meeting: Path, device: torch.device, *, wait_s: float | None = None) -> Iterator[Share]:
+def joined_share(
+    rank: int,
+    count: int,
+    meeting: Path,
+    device: torch.device,
+    *,
+    wait_s: float | None = None,
+    watch: Callable[[], None] = nobody_watched,
+) -> Iterator[Share]:
     """The group of ``count`` processes that meet in the file ``meeting``, which none of them has used before, for as long as it lasts.
 
     Tensors are added up by NCCL on CUDA GPUs, each process on its own, else by gloo, over this machine's loopback alone. Raises
-    :class:`RunError` where the others do not come within ``wait_s`` seconds (:data:`WAIT_S`).
+    :class:`RunError` where the others do not come within ``wait_s`` seconds (:data:`WAIT_S`), and whatever ``watch`` raises, which is
+    called every :data:`LOOK_S` seconds while somebody is missing.
     """
     wait_s = WAIT_S if wait_s is None else wait_s
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -71,8 +87,19 @@ def joined_share(rank: int, count: int, meeting: Path, device: torch.device, *, 
         # A group of its own, not torch's default one: that is one for a process, and a meeting that failed would spoil the next.
         store = dist.FileStore(str(meeting.absolute()), count)  # type: ignore[attr-defined]
         store.set_timeout(timedelta(seconds=wait_s))
+        _meet(store, rank, count, time.monotonic() + wait_s, watch)
         kind = getattr(dist, "ProcessGroupNCCL" if device.type == "cuda" else "ProcessGroupGloo")
         group = kind(store, rank, count, timeout=timedelta(seconds=wait_s))
-    except RuntimeError as error:
+    except (RuntimeError, TimeoutError) as error:
         raise RunError(f"process {rank} of {count} did not meet the others within {wait_s:.0f} s; start the fit again") from error
     yield Share(rank, count, group)
+
+
+def _meet(store: Any, rank: int, count: int, until: float, watch: Callable[[], None]) -> None:
+    # The group's own wait cannot be left before its time, so that each says first that it is there.
+    store.set(f"here-{rank}", "")
+    while not store.check([f"here-{other}" for other in range(count)]):
+        watch()
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(LOOK_S)

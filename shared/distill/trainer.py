@@ -36,11 +36,12 @@ AlignmentState = Mapping[str, Tensor]
 @dataclass(frozen=True)
 class Outcome:
     """``loss``: the whole loss's mean over the records in the last epoch; ``alignment``: what to hand back next round; ``epochs``
-    that were done, fewer than asked for where the fit stopped early."""
+    that were done, fewer than asked for where the fit stopped early; ``in_force``: which terms taught (:mod:`shared.distill.in_force`)."""
 
     loss: float
     alignment: AlignmentState
     epochs: int = 0
+    in_force: str = ""
 
 
 def distil(
@@ -134,7 +135,7 @@ def distil(
     student.eval()
     use_dropout(student, None)
     _to(CPU, student, mentor)
-    return Outcome(fit.last, lesson.kept(), fit.epoch)
+    return Outcome(fit.last, lesson.kept(), fit.epoch, lesson.in_force)
 
 
 def _to(device: torch.device, *models: nn.Module | None) -> None:

@@ -51,15 +51,15 @@ class KnowledgeAlignment(nn.Module):
             nn.init.zeros_(self.project.linear.bias)
         for name, values in (("records", known.records), ("prototypes", known.prototypes), ("similarity", known.similarity)):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
+        kinds = np.unique(known.records, axis=0, return_inverse=True)[1].reshape(-1)
+        self.register_buffer("kinds", torch.from_numpy(kinds.astype(np.int64)), persistent=False)
 
     def forward(self, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
         """``(batch,)`` for the student's features of the records at ``rows`` with these ``labels``."""
         terms, losses = self._terms, found.logits.new_zeros(len(labels))
         projected = self.project(representation(found))
         if terms.record_weight:
-            distance = contrastive_distance if terms.record_loss == "contrastive" else cosine_distance
-            own = self.get_buffer("records").index_select(0, rows.to(projected.device))
-            losses = losses + terms.record_weight * distance(projected, own)
+            losses = losses + terms.record_weight * self._of_records(projected, rows.to(projected.device))
         if terms.prototype_weight:
             losses = losses + terms.prototype_weight * self._of_label(prototype_logits(projected, self.get_buffer("prototypes")), labels)
         if terms.smoothing:
@@ -79,6 +79,12 @@ class KnowledgeAlignment(nn.Module):
             self.load_state_dict(found)
         except RuntimeError as error:
             raise CheckpointError("the projection kept from the last round is of another shape; remove the alignment files") from error
+
+    def _of_records(self, projected: Tensor, rows: Tensor) -> Tensor:
+        own = self.get_buffer("records").index_select(0, rows)
+        if self._terms.record_loss == "cosine":
+            return cosine_distance(projected, own)
+        return contrastive_distance(projected, own, kinds=self.get_buffer("kinds").index_select(0, rows))
 
     def _of_label(self, logits: Tensor, labels: Tensor) -> Tensor:
         # A class without an entity has no prototype: its records are nobody's neighbours, and it is no alternative.

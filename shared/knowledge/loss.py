@@ -43,16 +43,17 @@ def cosine_distance(projected: Tensor, knowledge: Tensor) -> Tensor:
     return torch.where(_named(knowledge), distance, torch.zeros_like(distance))
 
 
-def contrastive_distance(projected: Tensor, knowledge: Tensor, temperature: float = 0.1) -> Tensor:
+def contrastive_distance(projected: Tensor, knowledge: Tensor, temperature: float = 0.1, kinds: Tensor | None = None) -> Tensor:
     """InfoNCE ``(B,)``: a record's representation must find its own knowledge among those of the batch; both ``(B, K)``.
 
     ``-log( exp(cos(p_i, k_i)/t) / sum_j exp(cos(p_i, k_j)/t) )`` (van den Oord et al. 2018, eq. 4), j over the record itself and those
     of the batch whose knowledge differs: two records that name the same entities are no negatives of each other. A record that names
-    no entity has 0, and is nobody's negative. It is at most ``log B + 2/t``.
+    no entity has 0, and is nobody's negative. It is at most ``log B + 2/t``. ``kinds`` int64 ``(B,)``, if known, are equal where knowledge
+    is: comparing them costs less.
     """
     own, others = functional.normalize(projected, dim=1), functional.normalize(knowledge, dim=1)
     similarity = own @ others.T / temperature
-    same = (knowledge.unsqueeze(0) == knowledge.unsqueeze(1)).all(dim=2)
+    same = (knowledge.unsqueeze(0) == knowledge.unsqueeze(1)).all(dim=2) if kinds is None else kinds.unsqueeze(0) == kinds.unsqueeze(1)
     named = _named(knowledge)
     itself = torch.eye(len(knowledge), dtype=torch.bool, device=knowledge.device)
     left_out = (same | ~named.unsqueeze(0)) & ~itself

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
@@ -67,15 +69,15 @@ def pretrain(graph: Graph, settings: PretrainingSettings, seed: int, start: Embe
     """
     if not len(graph):
         raise KnowledgeError("a graph without triples cannot be embedded; add triples")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _model(len(graph.entities), len(graph.relations), settings)
-        if start is not None:
-            _begin(model, start)
-        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-        triples = torch.from_numpy(graph.triples.copy())
-        losses = tuple(_epoch(model, optimizer, triples, settings.batch) for _ in range(settings.epochs))
-        return Embeddings(_entities(model), _relations(model), losses)
+    random = torch.Generator().manual_seed(seed)
+    model = _model(len(graph.entities), len(graph.relations), settings, random)
+    model.random_sample = partial(_corrupted, random, len(graph.entities))
+    if start is not None:
+        _begin(model, start)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    triples = torch.from_numpy(graph.triples.copy())
+    losses = tuple(_epoch(model, optimizer, triples, settings.batch, random) for _ in range(settings.epochs))
+    return Embeddings(_entities(model), _relations(model), losses)
 
 
 def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agreed: int) -> Embeddings:
@@ -83,27 +85,36 @@ def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agr
     and a seed that all have ``agreed`` on. A relation of one name then begins the same everywhere: what an entity's shared row
     means at one institution it soon means at others.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        entities = _entities(_model(len(graph.entities), 1, settings))
-        relations = []
-        for name in graph.relations:
-            torch.manual_seed(derive(agreed, "relation", folded(name)))
-            relations.append(_relations(_model(1, 1, settings)))
+    entities = _entities(_model(len(graph.entities), 1, settings, torch.Generator().manual_seed(seed)))
+    seeds = (derive(agreed, "relation", folded(name)) for name in graph.relations)
+    relations = [_relations(_model(1, 1, settings, torch.Generator().manual_seed(own))) for own in seeds]
     return Embeddings(entities, {part: np.concatenate([one[part] for one in relations]) for part in (relations[0] if relations else {})})
 
 
 def model_of(found: Embeddings, settings: PretrainingSettings) -> Any:
     """The library's model with these embeddings: it scores triples ``(n,)``, given heads, relations and tails, int64 ``(n,)`` each."""
-    model = _model(len(found.entities), max((len(part) for part in found.relations.values()), default=0), settings)
+    relations = max((len(part) for part in found.relations.values()), default=0)
+    model = _model(len(found.entities), relations, settings, torch.Generator())
     _begin(model, found)
     return model
 
 
-def _model(entities: int, relations: int, settings: PretrainingSettings) -> Any:
+def _model(entities: int, relations: int, settings: PretrainingSettings, random: torch.Generator) -> Any:
+    # The library draws from a generator that all threads share: what two institutions in one process draw would depend on their timing.
     complex_parts = 1 if settings.model == "distmult" else 2
-    kind = getattr(graph_layers(), MODELS[settings.model])
-    return kind(entities, relations, settings.width // complex_parts)
+    model = getattr(graph_layers(), MODELS[settings.model])(entities, relations, settings.width // complex_parts)
+    for name, part in model.named_parameters():
+        if settings.model == "rotate" and name not in NODES:
+            nn.init.uniform_(part, 0.0, 2.0 * math.pi, generator=random)
+        else:
+            nn.init.xavier_uniform_(part, generator=random)
+    return model
+
+
+def _corrupted(random: torch.Generator, entities: int, heads: Tensor, relations: Tensor, tails: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # The library's way: another head for the first half, another tail for the rest.
+    drawn, half = torch.randint(entities, heads.shape, generator=random), len(heads) // 2
+    return torch.cat([drawn[:half], heads[half:]]), relations, torch.cat([tails[:half], drawn[half:]])
 
 
 def _begin(model: Any, start: Embeddings) -> None:
@@ -115,9 +126,9 @@ def _begin(model: Any, start: Embeddings) -> None:
             parts[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 
-def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch: int) -> float:
+def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch: int, random: torch.Generator) -> float:
     total = 0.0
-    for rows in torch.split(torch.randperm(len(triples)), batch):
+    for rows in torch.split(torch.randperm(len(triples), generator=random), batch):
         heads, relations, tails = triples[rows].T
         loss: Tensor = model.loss(heads, relations, tails)
         optimizer.zero_grad()

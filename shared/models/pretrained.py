@@ -109,7 +109,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def _settings(folder: Path, config: Mapping[str, Any]) -> NetworkSettings:
     try:
         width, inner, depth, heads = (int(config[name]) for name in _FORMATS[config["model_type"]].sizes)
-        if inner % width:
+        if width < 1 or heads < 1 or inner % width or width % heads:
             raise ValueError
         return NetworkSettings(width=width, depth=depth, heads=heads, architecture="encoder", expansion=inner // width)
     except (KeyError, TypeError, ValueError) as error:

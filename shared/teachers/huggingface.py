@@ -19,7 +19,7 @@ from shared.task import ImageTask, TabularTask, Task, TextTask
 from shared.teachers.loading import load_classifier, placement
 from shared.teachers.pixels import Pixels, read_pixels
 from shared.teachers.reading import Reader
-from shared.teachers.showing import chosen, damaged, digest_of, label_order
+from shared.teachers.showing import averaged, chosen, damaged, digest_of, label_order
 
 _DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}
 """Files that can change what the teacher says."""
@@ -81,7 +81,8 @@ class TextTeacher(HuggingFaceTeacher):
     def show(self, records: Records, *, hidden: Sequence[int] = (), attentions: Sequence[int] = ()) -> Features:
         """As :meth:`Teacher.show`. Raises :class:`DataError` where the records have no texts and it needs them."""
         ids, mask = self._reader.padded(self._reader.tokens(records))
-        return chosen(self._read(ids, mask), hidden, attentions)
+        found = self._read(ids, mask)
+        return chosen(found, hidden, attentions) if self._reader.shares_tokens else averaged(chosen(found, hidden, ()))
 
     def _read(self, ids: Tensor, mask: Tensor) -> Features:
         return self._asked(mask, input_ids=ids, attention_mask=mask.to(torch.int64))

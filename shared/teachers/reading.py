@@ -34,6 +34,11 @@ class Reader:
         limits = (task.max_tokens, getattr(self.tokenizer, "model_max_length", None), getattr(config, "max_position_embeddings", None))
         self._limit = min(int(limit) for limit in limits if limit)
 
+    @property
+    def shares_tokens(self) -> bool:
+        """Whether the model reads the student's own tokens: by the tokenisers' digests, since equal numbers of tokens say nothing."""
+        return self.tokenizer is None
+
     def tokens(self, records: Records) -> list[list[int]]:
         """At least one token of each record. Raises :class:`DataError` where the records have no texts and the model needs them."""
         if self.tokenizer is None:

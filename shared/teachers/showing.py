@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shared.distill.masks import pooled
 from shared.errors import CheckpointError, MissingFileError
 from shared.models.features import Features
 from shared.task import Task
@@ -32,6 +33,12 @@ def chosen(found: Features, hidden: Sequence[int], attentions: Sequence[int]) ->
     moved = part.map(lambda tensor: tensor.detach().to("cpu", torch.float32))
     mask = found.mask.detach().to("cpu", torch.bool) if found.mask is not None and (hidden or attentions) else None
     return Features(moved.logits, moved.hidden_states, moved.attentions, mask)
+
+
+def averaged(found: Features) -> Features:
+    """Features whose states are the means of each record's real tokens, ``(batch, 1, width)``, and without maps: what two models that
+    split texts differently can be compared by. Their tokens are no one another's, even where they happen to be equally many."""
+    return Features(found.logits, tuple(pooled(state, found.mask) for state in found.hidden_states))
 
 
 def label_order(names: Sequence[str], task: Task, *, where: Path) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class Teacher(Protocol):
         """Features of a small batch, without gradient, outside training mode, on the CPU in float32.
 
         ``hidden`` are the wanted places in ``0..layers``, ``attentions`` those in ``1..layers``; the features' tuples hold only
-        these, in that order.
+        these, in that order. A teacher of texts that reads with another tokeniser than the task's shows each state averaged over its
+        own tokens, ``(batch, 1, width)``, without a mask, and no attentions.
         """
         ...

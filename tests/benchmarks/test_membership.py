@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks.membership import alignment, auc, gradients, loss_drop
+from benchmarks.membership import alignment, auc, beyond, gradients, loss_drop, surety
 from benchmarks.privacy_attack import Scene
 from shared.data.digits import read_digits
 from shared.models import to_vector
@@ -47,3 +49,25 @@ def test_a_step_against_a_records_gradient_lowers_its_loss_and_the_model_is_left
     assert drops[0] > 0
     np.testing.assert_array_equal(to_vector(scene.student), before)
     assert np.isfinite(loss_drop(scene.student, 1e30 * np.ones(update.size), few)).all()
+
+
+@given(st.lists(st.lists(st.floats(-20, 20), min_size=3, max_size=3), min_size=1, max_size=6), st.floats(-50, 50))
+def test_sureness_is_the_log_of_the_odds_and_knows_no_constant(rows: list[list[float]], constant: float) -> None:
+    logits, labels = np.array(rows), np.arange(len(rows)) % 3
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    true = chances[np.arange(len(rows)), labels]
+    rest = np.where(np.arange(3) == labels[:, None], 0.0, chances).sum(axis=1)
+    np.testing.assert_allclose(surety(logits, labels), np.log(true) - np.log(rest), atol=1e-9)
+    np.testing.assert_allclose(surety(logits + constant, labels), surety(logits, labels), atol=1e-9)
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=30), st.floats(0.5, 3), st.floats(-5, 5))
+def test_what_is_beyond_the_usual_knows_neither_scale_nor_level_of_it(pairs: list[tuple[float, float]], scale: float, level: float) -> None:
+    found, usual = np.array(pairs).T
+    rest = beyond(found, usual)
+    assert abs(rest.mean()) < 1e-9
+    assert abs(rest @ usual) < 1e-7
+    np.testing.assert_allclose(beyond(scale * usual + level, usual), np.zeros(len(usual)), atol=1e-9)
+    if np.ptp(usual) > 1e-3:
+        np.testing.assert_allclose(beyond(found, scale * usual + level), rest, atol=1e-6)

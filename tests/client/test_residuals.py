@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from client.residuals import KEPT, MemoryResiduals, Residuals, ResidualStore
+from client.residuals import MemoryResiduals, Residuals, ResidualStore
 from shared.errors import CheckpointError
+from shared.versions import KEPT
 
 SIZE = 5
 

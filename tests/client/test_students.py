@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.students import KEPT, StudentStore, student_key
+from client.students import StudentStore, student_key
 from shared.config import InstitutionConfig
 from shared.errors import CheckpointError
+from shared.versions import KEPT
 from tests.client.test_answers import answer_work, config_of
 
 KEY = "k" * 64

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 from torch import Tensor
 
-from client.training import Contribution, Workbench
+from client.training import IN_FORCE_FILE, Contribution, Workbench
 from shared.config import ArrayData, InstitutionConfig
 from shared.data import Split, save_arrays
 from shared.distill import evaluate
@@ -159,9 +159,10 @@ def test_the_alignment_of_earlier_rounds_counts_and_is_private(tmp_path: Path) -
     one = home(tmp_path / "a")
     one.perform(train_work(), student_blob(), 1)
     kept = sorted((tmp_path / "a" / "state").iterdir())
-    assert [path.name.split("-")[0] for path in kept] == ["alignment", "targets"]
-    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600, 0o700]
-    assert {path.stat().st_mode & 0o777 for path in kept[1].iterdir()} == {0o600}
+    assert [path.name.split("-")[0] for path in kept] == ["alignment", "in", "targets"]
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600, 0o600, 0o700]
+    assert "hidden states (uniform, " in kept[1].read_text()
+    assert {path.stat().st_mode & 0o777 for path in kept[2].iterdir()} == {0o600}
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     (tmp_path / "b" / "state" / "alignment-v00001.safetensors").unlink()
     work = train_work(version=1)
@@ -300,7 +301,8 @@ def test_two_institutions_in_two_threads_do_not_meet(tmp_path: Path) -> None:
 def test_without_teaching_no_teacher_is_needed_and_nothing_is_kept(tmp_path: Path) -> None:
     bench = home(tmp_path / "a", teacher=False)
     bench.perform(train_work(distillation=NO_TEACHER), student_blob(), 1)
-    assert not (tmp_path / "a" / "state").exists()
+    assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == [IN_FORCE_FILE]
+    assert (tmp_path / "a" / "state" / IN_FORCE_FILE).read_text().startswith("1 labels; not in force: soft targets (there is no teacher)")
     with pytest.raises(CheckpointError, match="fedstill teacher fit"):
         bench.perform(train_work(), student_blob(), 1)
 

@@ -232,6 +232,8 @@ def test_trees_are_grown_once_and_teach(tmp_path: Path) -> None:
     assert summary.teacher is not None
     assert summary.teacher.accuracy > 0.8
     assert summary.targets_mb > 0
+    # Trees show nothing inside: what the settings ask for beside their answers is said not to teach.
+    assert summary.objective.endswith("; not in force: hidden states (the teacher shows none), attention (the teacher shows none)")
 
 
 def test_a_pretrained_encoder_is_tuned_in_the_folder_and_goes_on_after_a_kill(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from fedstill import experiment
 from fedstill.experiment import make_workspace, run_experiment
-from fedstill.plan import ExperimentPlan
+from fedstill.plan import ExperimentPlan, keep_plan, read_plan
 from fedstill.progress import Bar, progress_bar
 from fedstill.report import ModelFigures
 from server.stopping import StopSignal
 from shared.config import FederationConfig
-from shared.errors import FedstillError, MissingFileError
+from shared.errors import ConfigError, FedstillError, MissingFileError
 from tests.support.small import federation_table
 
 FIGURES = ModelFigures(accuracy={"north": 0.5}, overall=0.5, mean=0.5)
@@ -45,9 +45,30 @@ def test_a_workspace_is_made_once_and_then_found(tmp_path: Path) -> None:
     assert {name: (home / "keys" / "identity.key").read_bytes() for name, home in again.institutions.items()} == keys
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [3, 4, 5])
 def test_as_many_institutions_as_are_asked_for(tmp_path: Path, count: int) -> None:
     assert len(make_workspace(plan(tmp_path, count)).institutions) == count
+
+
+@pytest.mark.parametrize(
+    ("institutions", "drop", "sentence"),
+    [
+        (2, "1@1", "a federation of 2 is too small"),
+        (3, "4@1", "there are only 3 institutions"),
+        (None, "nort@1", "no such institution; there are north, south, west"),
+    ],
+)
+def test_what_the_records_do_not_allow_leaves_the_folder_free(tmp_path: Path, institutions: int | None, drop: str, sentence: str) -> None:
+    wanted = plan(tmp_path, institutions).model_copy(update={"drops": (drop,)})
+    with pytest.raises(ConfigError, match=sentence):
+        make_workspace(wanted)
+    assert not wanted.folder.exists()
+
+
+def test_the_plan_is_kept_with_the_workspace(tmp_path: Path) -> None:
+    wanted = plan(tmp_path)
+    make_workspace(wanted)
+    assert read_plan(wanted.folder) == wanted
 
 
 def test_records_that_do_not_load_leave_no_workspace(tmp_path: Path) -> None:
@@ -81,7 +102,15 @@ def test_the_first_ctrl_c_asks_and_the_second_ends() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_stopped_before_anything_is_kept_it_promises_nothing(tmp_path: Path) -> None:
+    text = io.StringIO()
+    with patch("fedstill.experiment.make_workspace", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run_experiment(plan(tmp_path), Console(file=text))
+    assert not text.getvalue()
+
+
 def test_stopped_it_says_how_to_go_on_and_an_error_does_not(tmp_path: Path) -> None:
+    keep_plan(plan(tmp_path))
     for error, said in ((KeyboardInterrupt(), True), (FedstillError("it failed"), False)):
         text = io.StringIO()
         with patch("fedstill.experiment.make_workspace", side_effect=error), pytest.raises(type(error)):

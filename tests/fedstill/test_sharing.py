@@ -74,14 +74,18 @@ def test_two_processes_give_the_student_of_one(tmp_path: Path) -> None:
 
 
 def test_what_another_process_says_is_told_and_nobody_stays(tmp_path: Path) -> None:
-    plan = plan_in(tmp_path, "two", processes=2)
+    plan, program = plan_in(tmp_path, "two", processes=2), tmp_path / "program"
+    program.write_text("#!/bin/sh\necho there is no such library\nexit 3\n")
+    program.chmod(0o755)
     with (
-        patch("fedstill.sharing.sys.executable", "/bin/false"),
-        patch("shared.distill.share.WAIT_S", 2.0),
-        pytest.raises(RunError, match="did not meet the others"),
+        patch("fedstill.sharing.sys.executable", str(program)),
+        # As long as the test itself would be waited for: who is dead is not waited for at all.
+        patch("shared.distill.share.WAIT_S", 1e6),
+        pytest.raises(RunError, match=r"process 1 ended by itself \(code 3\) before the fit began.*said: there is no such library"),
     ):
         run_distillation(plan, QUIET)
     assert not others_of(plan.folder)
+    assert not list(plan.folder.glob(".meeting-*"))
 
 
 def test_a_process_that_is_killed_takes_the_others_along(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_too_many_sites_lose_the_smallest() -> None:
     assert list(resize(SITES, 2, seed=1)) == ["big", "middle"]
 
 
-@pytest.mark.parametrize(("count", "sentence"), [(1, "at least 2"), (500, "too many for these records")])
+@pytest.mark.parametrize(("count", "sentence"), [(1, "too small"), (500, "too many for these records")])
 def test_what_cannot_be_dealt_is_refused(count: int, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         resize(SITES, count, seed=1)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from client.training import IN_FORCE_FILE
 from fedstill.plan import ExperimentPlan, builtin_federation, revalidated
-from fedstill.summarise import _bytes_down, _logits, _notes, _round
+from fedstill.summarise import _bytes_down, _logits, _notes, _round, objectives
+from fedstill.workspace import Workspace
 from server.records import RoundRecord
+from shared.files import write_atomic
 
 LOST = RoundRecord(number=5, phase="train", training_round=3, status="closed", survivors=("a",), absent={"b": "gone"}, refused={"c": "no"})
 
@@ -53,3 +56,11 @@ def test_bytes_are_a_logit_where_answers_travel_and_a_parameter_elsewhere(tmp_pa
     np.savez(tmp_path / "public.npz", inputs=np.zeros((7, len(federation.task.columns)), np.float32))  # type: ignore[union-attr]
     public = revalidated(federation, {"proxy": {"source": "records", "path": tmp_path / "public.npz"}})
     assert _logits(plan.model_copy(update={"federation": public})) == 14
+
+
+def test_equal_objectives_are_told_once_and_who_has_not_learnt_is_left_out(tmp_path: Path) -> None:
+    homes = {name: tmp_path / name for name in ("a", "b", "c", "d")}
+    for name, sentence in (("a", "1 labels"), ("b", "1 soft targets (kl, T 2)"), ("d", "1 labels")):
+        write_atomic(homes[name] / "state" / IN_FORCE_FILE, f"{sentence}\n".encode())
+    found = objectives(Workspace(tmp_path, tmp_path / "coordinator", homes))
+    assert found == {"1 labels": ("a", "d"), "1 soft targets (kl, T 2)": ("b",)}

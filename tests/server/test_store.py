@@ -35,6 +35,16 @@ def test_a_run_is_remembered_with_its_configuration(url: str) -> None:
     assert again.runs() == ("trial",)
 
 
+def test_only_finished_runs_are_counted(url: str) -> None:
+    store = Store(url)
+    for name in ("a", "b", "c"):
+        assert store.finished_runs() == len(store.runs()) - (name > "a")
+        store.start_run(name, b"{}", b"digest")
+        if name > "a":
+            store.finish_run(name, "artifact")
+    assert Store(url).finished_runs() == 2
+
+
 def test_an_epoch_keeps_its_requests_until_it_is_open(url: str) -> None:
     store = Store(url)
     epoch = Epoch(number=1, first_round=1, asked=("ash", "elm"))

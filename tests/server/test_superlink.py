@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from server.superlink import CoordinatorFolder, executor, gateway, superlink
-from shared.errors import DeploymentError
-from shared.hosting import flower_environment, make_secret, script
 from shared.processes import Command
 
 
@@ -41,25 +39,3 @@ def test_flower_does_not_phone_home_nor_install(tmp_path: Path, build: object) -
     assert environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
     assert environment["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] == "1"
     assert Path(environment["FLWR_HOME"]).is_relative_to(tmp_path)
-
-
-def test_a_proxy_is_not_asked_for_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "intranet")
-    assert flower_environment(tmp_path)["NO_PROXY"] == "intranet,127.0.0.1,localhost"
-    monkeypatch.delenv("NO_PROXY")
-    assert flower_environment(tmp_path)["NO_PROXY"] == "127.0.0.1,localhost"
-
-
-def test_secrets_are_fresh_and_private(tmp_path: Path) -> None:
-    make_secret(tmp_path / "secret")
-    first = (tmp_path / "secret").read_bytes()
-    make_secret(tmp_path / "secret")
-    assert len(first) == 32
-    assert first != (tmp_path / "secret").read_bytes()
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
-
-
-def test_a_missing_command_is_named() -> None:
-    assert Path(script("flower-superlink")).exists()
-    with pytest.raises(DeploymentError, match="flower-nowhere"):
-        script("flower-nowhere")

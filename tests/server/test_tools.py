@@ -83,7 +83,7 @@ def publication(site: CoordinatorSite, state: RunState, folder: Path) -> Publica
         RoundRecord(number=2, phase="train", status="void"),
         RoundRecord(number=3, phase="train", status="closed", survivors=("ash", "elm", "fir")),
     ]
-    return Publication("trial", folder, state, records, site.roster.digest)
+    return Publication("trial", folder, state, records, site.roster.digest, 7)
 
 
 def test_the_student_is_made_from_seed_and_normalisation(site: CoordinatorSite, final: RunState) -> None:

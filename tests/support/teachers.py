@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def make_reader(folder: Path, kind: str = "bert", **changes: Any) -> Path:
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
     return folder
+
+
+def read_by(folder: Path) -> TextTask:
+    """The task of texts whose tokeniser is the one in a reader's folder."""
+    return TEXT.model_copy(update={"tokenizer_sha256": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()})
 
 
 def make_seer(folder: Path, kind: str = "resnet") -> Path:

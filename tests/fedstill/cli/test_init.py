@@ -12,6 +12,7 @@ from PIL import Image
 from fedstill.cli import main
 from fedstill.inferring import Hints, infer_federation
 from shared.config import FederationConfig, load_config
+from tests.fedstill.test_inferring import questions
 
 
 def run(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -63,3 +64,18 @@ def test_nothing_is_overwritten_unless_forced_and_a_refusal_leaves_nothing(
         assert not (tmp_path / "new.toml").exists()
     assert run([rows, "--label", "outcome", "--out", out, "--force"], capsys)[0] == 0
     assert load_config(FederationConfig, out).task.labels == ("mild", "none", "severe")
+
+
+def test_heads_are_written_and_groups_of_sites_are_told_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = questions(tmp_path / "rows.csv"), tmp_path / "f.toml"
+    given = [path, "--label", "defect", "--site-column", "plant", "--out", out, "--force"]
+    code, said, told = run([*given, "--head-column", "question"], capsys)
+    assert (code, told) == (0, "")
+    assert "4 labels in 2 heads, tabular task" in said
+    assert len(load_config(FederationConfig, out).task.heads) == 2
+    code, said, told = run(given, capsys)
+    assert code == 0
+    assert "4 labels, tabular task" in said
+    assert f"see the end of {out}" in told
+    assert out.read_text().splitlines()[-1].startswith("# ")
+    assert load_config(FederationConfig, out) == infer_federation(path, Hints(label="defect", site_column="plant"))

@@ -50,5 +50,11 @@ def test_without_a_teacher_nothing_is_said_of_one(kept: float | None) -> None:
     assert found.count("student ") >= 2
 
 
+def test_the_objective_is_one_line_and_an_older_summary_has_none() -> None:
+    sentence = "0.3 labels + 0.7 soft targets (kl, T 2); not in force: attention (the teacher shows none)"
+    assert f"\nobjective: {sentence}\n" in printed(SUMMARY.model_copy(update={"objective": sentence}))
+    assert "objective" not in printed(SUMMARY)
+
+
 def test_a_summary_is_read_as_it_was_written() -> None:
     assert DistilSummary.model_validate_json(SUMMARY.model_dump_json()) == SUMMARY

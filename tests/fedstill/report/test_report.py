@@ -39,6 +39,7 @@ SUMMARY = Summary(
     bytes_down_per_parameter=0.83,
     machine="a machine",
     seed=1,
+    objective={"1 labels": ("north", "south<script>")},
     notes=("north vanished in round 2",),
 )
 
@@ -47,6 +48,7 @@ def test_page_plots_and_json_are_written_and_agree(tmp_path: Path) -> None:
     page = write_report(SUMMARY, tmp_path).read_text()
     assert "1 void" in page
     assert "too few survivors" in page
+    assert "objective: 1 labels" in page
     assert "north vanished in round 2" in page
     assert "south&lt;script&gt;" in page
     assert "<script>" not in page

@@ -54,3 +54,11 @@ def test_void_rounds_and_privacy_are_said_only_where_there_are_any() -> None:
     private = text(SUMMARY.model_copy(update={"rounds": counts, "epsilon": 7.25, "delta": 1e-5}))
     assert "3 of 3 training rounds closed;" in private
     assert "ε = 7.25 at δ = 1e-05" in private
+
+
+def test_one_objective_is_said_once_and_several_with_their_institutions() -> None:
+    one = text(SUMMARY.model_copy(update={"objective": {"1 labels": ("north", "south")}}))
+    assert "\nobjective: 1 labels\n" in one
+    several = text(SUMMARY.model_copy(update={"objective": {"1 labels": ("north", "west"), "1 soft targets (kl, T 2)": ("south",)}}))
+    assert "\nobjective of north, west: 1 labels\nobjective of south: 1 soft targets (kl, T 2)\n" in several
+    assert "objective" not in text(SUMMARY.model_copy(update={"objective": {}}))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.distill.alignment import KEPT, AlignmentStore
+from shared.distill.alignment import AlignmentStore
 from shared.errors import CheckpointError
+from shared.versions import KEPT
 
 
 def state(value: float) -> dict[str, torch.Tensor]:

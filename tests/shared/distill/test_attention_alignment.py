@@ -59,5 +59,5 @@ def test_a_batch_over_other_tokens_is_refused_in_a_sentence() -> None:
     student, teacher = shown(layers=2, width=4), shown(layers=4, width=8, heads=3, seed=20)
     term = AttentionAlignment(student, teacher, 0.5)
     other = Features(teacher.logits, teacher.hidden_states, tuple(maps[:, :, :-1, :-1] for maps in teacher.attentions))
-    with pytest.raises(ConfigError, match="split texts differently"):
+    with pytest.raises(ConfigError, match="takes shorter texts or joins tokens"):
         term(student, other, LABELS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from shared.errors import CheckpointError
 from shared.models.features import Features
 from shared.models.seeds import generator
 from shared.settings import DistillationSettings
+from shared.teachers.showing import averaged
 from tests.support.networks import IMAGES, LARGE, TABLE, inputs, network
 from tests.support.shown import padded, shown
 
@@ -69,6 +70,16 @@ def test_a_teacher_that_shows_only_logits_still_teaches() -> None:
     student, teacher = pair()
     objective = declare(DistillationSettings(), student, Features(teacher.logits), generator(1, "a"))
     assert list(objective.terms) == ["hard", "soft"]
+
+
+@pytest.mark.parametrize("tokens", [1, 5])
+@pytest.mark.parametrize("kind", ["rows", "relations"])
+def test_a_teacher_of_other_tokens_teaches_means_and_no_attention(tokens: int, kind: Literal["rows", "relations"]) -> None:
+    student = padded(shown(layers=2, width=4, tokens=tokens), 1, seed=1)
+    teacher = averaged(padded(shown(layers=2, width=8, tokens=tokens, seed=9), 1, seed=2))
+    objective = declare(DistillationSettings(attention_loss=kind), student, teacher, generator(1, "a"))
+    assert list(objective.terms) == ["hard", "soft", "hidden"]
+    assert torch.isfinite(objective.double()(student, teacher, LABELS))
 
 
 # Every combination

@@ -92,5 +92,5 @@ def test_gradients_and_order() -> None:
 def test_a_batch_over_other_tokens_is_refused_in_a_sentence() -> None:
     term = RelationAlignment(STUDENT, TEACHER, 0.5)
     other = Features(TEACHER.logits, tuple(state[:, :-1] for state in TEACHER.hidden_states), TEACHER.attentions)
-    with pytest.raises(ConfigError, match="split texts differently"):
+    with pytest.raises(ConfigError, match="takes shorter texts or joins tokens"):
         term(STUDENT, other, LABELS)

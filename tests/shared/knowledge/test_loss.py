@@ -92,3 +92,12 @@ def test_answers_are_matched_at_no_distance_and_zeros_among_them_are_finite() ->
 
 def test_a_projection_carries_one_width_into_another() -> None:
     assert Projection(4, 7)(STUDENT).shape == (6, 7)
+
+
+def test_kinds_that_are_known_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(8)
+    knowledge = torch.randn(5, 6, generator=generator)[torch.tensor([0, 1, 0, 2, 3, 1, 4])]
+    knowledge[4] = 0.0
+    projected = torch.randn(7, 6, generator=generator)
+    kinds = torch.tensor([0, 1, 0, 2, 3, 1, 4])
+    torch.testing.assert_close(contrastive_distance(projected, knowledge, kinds=kinds), contrastive_distance(projected, knowledge))

@@ -16,14 +16,25 @@ CLANS = graph_of([(f"{clan}{a}", "knows", f"{clan}{b}", 1.0) for clan in "xy" fo
 @pytest.mark.parametrize("model", ["distmult", "complex", "rotate"])
 def test_entities_that_share_neighbours_come_close(model: Literal["distmult", "complex", "rotate"]) -> None:
     settings = PretrainingSettings(model=model, width=8, epochs=60, batch=16)
-    found = pretrain(CLANS, settings, seed=1)
-    assert found.entities.shape == (12, 8)
-    assert found.losses[-1] < found.losses[0]
-    unit = found.entities / np.linalg.norm(found.entities, axis=1, keepdims=True)
-    alike = unit @ unit.T
     clan = np.array([name[0] == "x" for name in CLANS.entities])
-    same = clan[:, None] == clan[None, :]
-    assert alike[same & ~np.eye(12, dtype=bool)].mean() > alike[~same].mean() + 0.2
+    same, gaps = clan[:, None] == clan[None, :], []
+    for seed in range(5):
+        found = pretrain(CLANS, settings, seed)
+        assert found.entities.shape == (12, 8)
+        assert found.losses[-1] < found.losses[0]
+        unit = found.entities / np.linalg.norm(found.entities, axis=1, keepdims=True)
+        alike = unit @ unit.T
+        gaps.append(alike[same & ~np.eye(12, dtype=bool)].mean() - alike[~same].mean())
+    # About one seed in ten finds another solution, in which the relation turns entities round.
+    assert np.median(gaps) > 0.2
+
+
+def test_the_generator_that_threads_share_is_not_read() -> None:
+    settings, before = PretrainingSettings(width=4, epochs=2), torch.random.get_rng_state()
+    one = pretrain(CLANS, settings, 0).flat()
+    torch.manual_seed(5)
+    np.testing.assert_array_equal(pretrain(CLANS, settings, 0).flat(), one)
+    torch.random.set_rng_state(before)
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:

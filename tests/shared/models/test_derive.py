@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
+from transformers import BertModel, DistilBertConfig, DistilBertModel
 
 from shared.errors import CheckpointError
 from shared.models import Network, build, save_model
@@ -17,30 +16,18 @@ from shared.models.pretrained import load_pretrained
 from shared.settings import NetworkSettings
 from shared.task import Task, TextTask
 from shared.work import Normalisation
+from tests.support.berts import write_bert
 from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, inputs, network, normalisation
 from tests.support.texts import messages, text_task, tokenizer_json
 
 TASK = text_task()
-BERT = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
 SAME = NetworkSettings(width=32, depth=4, heads=4, expansion=2, architecture="encoder")
 VIT = NetworkSettings(width=16, depth=3, heads=4, architecture="transformer")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A BERT in the form in which they are published, with weights large enough to tell its parts apart."""
-    config = BertConfig(vocab_size=TASK.vocabulary, max_position_embeddings=20, hidden_act="gelu", **BERT)
-    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
-    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
-    with torch.random.fork_rng():
-        model = BertModel(config)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "LayerNorm.weight" not in name:
-                parameter.normal_(std=0.2, generator=generator)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, tmp_path / "model.safetensors")
-    return tmp_path
+    return write_bert(tmp_path)
 
 
 def batch(task: TextTask = TASK, count: int = 6) -> torch.Tensor:

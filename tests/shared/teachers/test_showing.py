@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from shared.errors import CheckpointError
 from shared.models.features import Features
 from shared.task import ImageTask
-from shared.teachers.showing import chosen, damaged, digest_of, label_order, log_probabilities
+from shared.teachers.showing import averaged, chosen, damaged, digest_of, label_order, log_probabilities
+from tests.support.shown import padded, shown
 
 NAMES = ("cat", "dog", "owl", "fox")
 TASK = ImageTask(family="image", labels=NAMES, size=8)
@@ -57,3 +58,12 @@ def test_a_digest_is_of_names_contents_and_choices(tmp_path: Path) -> None:
 
 def test_a_librarys_words_stay_out_of_the_error() -> None:
     assert "secret" not in str(damaged(Path("here"), ValueError("a secret of the file")))
+
+
+def test_averaged_states_do_not_depend_on_padding_and_hold_no_tokens() -> None:
+    found = shown(layers=2, width=4)
+    longer = averaged(padded(found, 3, seed=5))
+    assert (longer.mask, longer.attentions) == (None, ())
+    for mean, state in zip(longer.hidden_states, found.hidden_states, strict=True):
+        torch.testing.assert_close(mean, state.mean(dim=1, keepdim=True))
+    assert torch.equal(longer.logits, found.logits)

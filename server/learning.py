@@ -1,0 +1,25 @@
+"""What every round of learning is told, whether weights or answers come back."""
+
+from __future__ import annotations
+
+from server import knowledge
+from server.annealing import span
+from server.state import RunState
+from shared.config import FederationConfig
+from shared.work import LearningWork
+
+
+def learning(state: RunState, config: FederationConfig) -> LearningWork:
+    """What :class:`shared.work.TrainWork` and :class:`shared.work.AnswerWork` say alike: one is made by ``**dict(learning(…))``."""
+    facts = state.facts
+    return LearningWork(
+        version=facts.version,
+        seed=config.seed,
+        normalisation=facts.normalisation,
+        training=config.training,
+        distillation=config.distillation,
+        label_shares=facts.label_shares,
+        error_feedback=config.aggregation.error_feedback,
+        span=span(facts.version, config),
+        knowledge=knowledge.work(state, config),
+    )
