@@ -21,7 +21,7 @@ from shared.config import InstitutionConfig
 from shared.errors import ProtocolError
 from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, pretrain
 from shared.knowledge.salt import read_salt
-from shared.knowledge.slots import NONE, own_slots, presence, rows_of, unit_of
+from shared.knowledge.slots import NONE, agreed_seed, own_slots, presence, rows_of, unit_of
 from shared.knowledge.triples import Graph
 from shared.models.seeds import derive
 from shared.versions import Versions
@@ -76,7 +76,7 @@ class EntitySharing:
             return Learnt(change.reshape(-1))
         place = rows_of(own_slots(graph.entities, self._salt, knowledge.shared.slots), table.kept)
         here = place != NONE
-        start = self._start(work, graph)
+        start = self._start(work, graph, self._salt)
         start.entities[here] = table.rows[place[here]]
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "link prediction")
         found = pretrain(graph, _settings(work, len(graph)), seed, start)
@@ -95,9 +95,10 @@ class EntitySharing:
             return None
         return read_salt(path)
 
-    def _start(self, work: TrainWork, graph: Graph) -> Embeddings:
+    def _start(self, work: TrainWork, graph: Graph, salt: bytes) -> Embeddings:
         seed = derive(self._config.seed, self._config.name, work.seed, "entities")
-        first = first_embeddings(graph, _settings(work, len(graph)), seed, work.seed)
+        # Whoever knew where relations began could tell from the rows which entities one joins (Zhang et al. 2022, "FedR").
+        first = first_embeddings(graph, _settings(work, len(graph)), seed, agreed_seed(salt, work.seed))
         kept = (self._files.load(work.version, load) or {}).get(self._key(work, graph))
         return first if kept is None else first.refilled(kept)
 

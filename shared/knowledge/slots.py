@@ -29,15 +29,20 @@ SLOTS = "slots"
 """The name under which the kept slots are attached to a round's blob."""
 NONE = -1
 """The slot of an entity that has none of its own."""
-_DOMAIN, _WORD = b"fedstill/entity/v1\0", 64
+_ENTITY, _RELATIONS, _WORD = b"fedstill/entity/v1\0", b"fedstill/relations/v1\0", 64
 
 
 def own_slots(names: Sequence[str], salt: bytes, slots: int) -> NDArray[np.int64]:
     """The slot of each name int64 ``(names,)``, :data:`NONE` for those that fall together, names that differ in case alone too."""
-    hashes = (hmac.digest(salt, _DOMAIN + folded(name).encode(), "sha256") for name in names)
+    hashes = (hmac.digest(salt, _ENTITY + folded(name).encode(), "sha256") for name in names)
     found = np.array([int.from_bytes(each, "big") % slots for each in hashes], dtype=np.int64)
     alone = np.bincount(found, minlength=slots) == 1
     return np.where(alone[found], found, NONE)
+
+
+def agreed_seed(salt: bytes, seed: int) -> int:
+    """A seed that all institutions of a run have by its ``seed``, and the coordinator, which knows that one too, has not."""
+    return int.from_bytes(hmac.digest(salt, _RELATIONS + str(seed).encode(), "sha256")[:8], "big")
 
 
 def presence(own: NDArray[np.int64], slots: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.numpy import load
 
 from client.entities import LEAST_LIFT, MOST_LIFT, EntitySharing, Table, batch_of, table_of
 from client.training import Workbench
@@ -113,6 +114,17 @@ def test_its_own_embeddings_go_on_from_round_to_round_and_a_repeated_round_gives
     assert again.change.tobytes() == found[1].change.tobytes()
     assert anew.change.tobytes() != found[1].change.tobytes()
     assert other_round.change.tobytes() != again.change.tobytes(), "no two sums over the same change of a row"
+
+
+def test_where_relations_begin_is_known_by_the_salt_alone(tmp_path: Path) -> None:
+    kept, starts = np.zeros(0, np.int64), []
+    for name, salt in (("one", b"x" * 32), ("same", b"x" * 32), ("other", b"y" * 32)):
+        site = salted(tmp_path)
+        write_atomic(tmp_path / "salt", salt, mode=0o600)
+        EntitySharing(site, tmp_path / name).learn(shared(epochs=1), OURS, table(kept), 1, 60)
+        (vector,) = load((tmp_path / name / "own-entities-v00001.safetensors").read_bytes()).values()
+        starts.append(vector[-WIDTH:])
+    assert starts[0].tobytes() == starts[1].tobytes() != starts[2].tobytes()
 
 
 def test_a_vector_is_cut_where_the_rows_begin() -> None:

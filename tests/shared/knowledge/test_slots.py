@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProtocolError
-from shared.knowledge.slots import NONE, SLOTS, kept_slots, own_slots, presence, rows_of, slot_words, unit_of
+from shared.knowledge.slots import NONE, SLOTS, agreed_seed, kept_slots, own_slots, presence, rows_of, slot_words, unit_of
 
 NAMES = st.lists(
     st.text("abcdefgh ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=40, unique_by=lambda name: name.split()[0]
@@ -37,6 +37,12 @@ def test_another_salt_gives_other_slots_which_agree_by_chance_alone() -> None:
 def test_the_hash_is_the_keyed_one_of_the_folded_name() -> None:
     expected = int.from_bytes(hmac.digest(b"s" * 16, b"fedstill/entity/v1\0acute myocarditis", "sha256"), "big") % 1024
     assert own_slots(["Acute  Myocarditis "], b"s" * 16, 1024).tolist() == [expected]
+
+
+@given(SALTS, SALTS, st.integers(0, 2**62), st.integers(0, 2**62))
+def test_the_agreed_seed_is_the_run_s_and_the_salt_s(one: bytes, other: bytes, run: int, next_run: int) -> None:
+    assert 0 <= agreed_seed(one, run) == agreed_seed(one, run) < 2**64
+    assert (agreed_seed(one, run) == agreed_seed(other, next_run)) == ((one, run) == (other, next_run))
 
 
 @given(NAMES, SALTS, SLOT_COUNTS)
