@@ -42,7 +42,7 @@ from server.tools import InstalledToolbox
 from shared.config import FederationConfig, InstitutionConfig, KnowledgeSettings, load_config
 from shared.data import Records, Split
 from shared.data.seeds import generator
-from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, model_of, pretrain
+from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, pretrain
 from shared.knowledge.triples import Graph, Row, graph_of, joined
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
 
@@ -192,7 +192,7 @@ def ranked(own: Graph, graph: Graph, found: Embeddings, test: Rows, truth: set[t
 
     ``found`` are embeddings of ``graph``, which has all that ``own`` has.
     """
-    model, ranks = model_of(found, settings(graph, 0)), []
+    model, ranks = found.predictor(), []
     places = torch.tensor([graph.ids[name] for name in own.entities])
     for head, relation, tail, _ in test:
         if head not in own.ids or tail not in own.ids or relation not in own.relations:

@@ -43,6 +43,14 @@ def spent(work: Callable[[], T]) -> tuple[T, Spent]:
     return result, Spent(cpu, wall, peak)
 
 
+def highest() -> float:
+    """The most bytes that were resident in this process since its program began; NaN where the system does not tell.
+
+    Not ``ru_maxrss``: what a program inherits there, on Linux, is the peak of the one that started it.
+    """
+    return _bytes("VmHWM") if _STATUS.exists() else math.nan
+
+
 def _forget_peak() -> float:
     # Linux forgets the highest resident size of a process that writes 5 here (proc(5)); what is resident now.
     try:

@@ -72,14 +72,14 @@ class EntitySharing:
         assert knowledge is not None
         assert knowledge.shared is not None
         change = np.zeros(table.rows.shape, np.float32)
-        if graph is None or not len(graph) or self._salt is None:
+        if graph is None or not len(graph) or len(graph.entities) < 2 or self._salt is None:
             return Learnt(change.reshape(-1))
         place = rows_of(own_slots(graph.entities, self._salt, knowledge.shared.slots), table.kept)
         here = place != NONE
         start = self._start(work, graph, self._salt)
         start.entities[here] = table.rows[place[here]]
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "link prediction")
-        found = pretrain(graph, _settings(work, len(graph)), seed, start)
+        found = pretrain(graph, _settings(work, len(graph)), seed, start=start)
         self._files.save(work.version, save({self._key(work, graph): found.flat()}))
         # Rows are averaged over those who have them, each counting alike, and not by their records: that is taken out beforehand.
         lift = min(MOST_LIFT, max(LEAST_LIFT, knowledge.mean_records / max(1, records)))

@@ -54,6 +54,8 @@ def summarise(
         machine=describe_machine(),
         seed=plan.federation.seed,
         objective=objectives(workspace),
+        knowledge_trust=closed[-1].metrics.get("knowledge_trust") if closed else None,
+        knowledge_used=closed[-1].metrics.get("knowledge_used") if closed else None,
         epsilon=privacy.spent(result.rounds) if privacy is not None else None,
         delta=privacy.settings.delta if privacy is not None else None,
         notes=tuple(note for record in result.rounds for note in _notes(record)),

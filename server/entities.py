@@ -16,9 +16,6 @@ from server.state import FAIR_SHARE, Facts, RunState, SharedFacts
 from shared.config import FederationConfig
 from shared.knowledge.slots import SLOTS, slot_words, unit_of
 
-FIRST_SPREAD = 0.1
-"""Deviation of the numbers of the first rows: about that of a model's own first embeddings."""
-
 
 def counted(state: RunState, counts: NDArray[np.int64], among: tuple[str, ...], config: FederationConfig) -> RunState:
     """The state after the counting round: slots that at least the smallest cohort of ``among`` uses are kept, and their rows drawn."""
@@ -28,7 +25,7 @@ def counted(state: RunState, counts: NDArray[np.int64], among: tuple[str, ...], 
     shared = SharedFacts(kept=tuple(kept.tolist()), known_to=tuple(counts[kept].tolist()), among=among)
     facts = Facts.model_validate(state.facts.model_dump() | {"shared": shared.model_dump()})
     scale, width = _terms(config)
-    first = generator(config.seed, "shared entities").normal(0.0, FIRST_SPREAD * unit_of(scale, len(kept), width), len(kept) * width)
+    first = generator(config.seed, "shared entities").normal(0.0, width**-0.5 * unit_of(scale, len(kept), width), len(kept) * width)
     return replace(state, facts=facts, vector=np.concatenate([state.vector, first.astype(np.float32)]))
 
 

@@ -66,6 +66,8 @@ class Summary(Frozen):
     a parameter, and a training round's accuracy is that of the institutions' own students. ``epsilon`` at ``delta`` is what the
     updates have cost each institution's privacy (null: no noise). ``objective`` maps a sentence on which terms taught
     (:mod:`shared.distill.in_force`) to the institutions where they did, as their own folders say: nothing of it was sent.
+    ``knowledge_trust`` is how far institutions' labels bear the knowledge graph out, their mean in the last training round, and
+    ``knowledge_used`` the part of them that learn from it, both from masked sums (null: no graph).
     """
 
     name: str
@@ -89,12 +91,20 @@ class Summary(Frozen):
     machine: str
     seed: int
     objective: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    knowledge_trust: float | None = None
+    knowledge_used: float | None = None
     epsilon: float | None = None
     delta: float | None = None
     notes: tuple[str, ...] = ()
 
     def objectives(self) -> list[str]:
-        """A line for each objective that taught, with the institutions' names where there are several."""
-        if len(self.objective) == 1:
-            return [f"objective: {sentence}" for sentence in self.objective]
-        return [f"objective of {', '.join(names)}: {sentence}" for sentence, names in self.objective.items()]
+        """A line for each objective that taught, with the institutions' names where there are several, and one for the graph."""
+        lines = [f"objective of {', '.join(names)}: {sentence}" for sentence, names in self.objective.items()]
+        lines = [f"objective: {sentence}" for sentence in self.objective] if len(self.objective) == 1 else lines
+        return [*lines, *self._graph()]
+
+    def _graph(self) -> list[str]:
+        if self.knowledge_trust is None or self.knowledge_used is None:
+            return []
+        used = round(self.knowledge_used * self.institutions)
+        return [f"knowledge graph: borne out {self.knowledge_trust:.2f} of 1 by the labels in the mean; {used} institutions learn from it"]

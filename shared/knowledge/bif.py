@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from shared.errors import KnowledgeError
 from shared.knowledge.reading import bounded_text
 
+SUFFIX = ".bif"
 MAX_BYTES = 64 << 20
 """No longer file is read, compressed or not: a table that needs more was not elicited from experts."""
 MAX_TABLE = 10_000_000
 """No larger conditional table is built."""
+MAX_WORK = 1_000_000_000
+"""No marginal is computed that takes more products in one step: some seconds."""
 SUM_TOLERANCE = 1e-2
 """How far a row of probabilities may be from one before the file is refused; smaller gaps are rounding and are rescaled."""
 _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[{}()\[\],;|]|[^\s{}()\[\],;|"]+', re.DOTALL)
@@ -56,7 +59,10 @@ class Network:
         return tuple(other for other in self.nodes if other in needed)
 
     def joint(self, *names: str) -> NDArray[np.float64]:
-        """Exact P(names) ``(states of each name)``: the product of the tables of all ancestors, summed over the others."""
+        """Exact P(names) ``(states of each name)``: the product of the tables of all ancestors, summed over the others.
+
+        Raises :class:`KnowledgeError` for an unknown name, and where so much depends on so much that no order of summing is short.
+        """
         needed = sorted({other for name in names for other in self.ancestors(name)}, key=list(self.nodes).index)
         if len(needed) > len(string.ascii_letters):
             raise KnowledgeError(
@@ -66,8 +72,25 @@ class Network:
         terms = [self.nodes[other] for other in needed]
         axes = ["".join(letters[part] for part in (*node.parents, node.name)) for node in terms]
         result = "".join(letters[name] for name in names)
-        found: NDArray[np.float64] = np.einsum(f"{','.join(axes)}->{result}", *(node.table for node in terms), optimize="greedy")
+        written, tables = f"{','.join(axes)}->{result}", [node.table for node in terms]
+        path, _ = np.einsum_path(written, *tables, optimize=("greedy", MAX_TABLE))
+        sizes = {letters[node.name]: len(node.states) for node in terms}
+        if (work := _work(axes, result, path[1:], sizes)) > MAX_WORK:
+            raise KnowledgeError(
+                f"marginals of {', '.join(names)} take {work:.1g} products, at most {MAX_WORK:.0g} are made: too much depends on too much"
+            )
+        found: NDArray[np.float64] = np.einsum(written, *tables, optimize=path)
         return found
+
+
+def _work(axes: Sequence[str], result: str, path: Sequence[tuple[int, ...]], sizes: dict[str, int]) -> int:
+    """The products of the longest step: ``path`` says which of the remaining terms are contracted into a new last one."""
+    terms, longest = list(axes), 0
+    for step in path:
+        taken = set().union(*(terms.pop(place) for place in sorted(step, reverse=True)))
+        longest = max(longest, prod(sizes[letter] for letter in taken))
+        terms.append("".join(sorted(taken & set(result).union(*terms))))
+    return longest
 
 
 def read_network(path: Path) -> Network:

@@ -18,6 +18,15 @@ def state_name(variable: str, state: str) -> str:
     return f"{variable}={state}"
 
 
+def network_arcs(network: Network, *, minimum: float = 0.25, lift: float = 2.0) -> Graph:
+    """:func:`network_triples` of each variable about its children alone: what the network's own arcs say, named ``variable=state``."""
+    parts = []
+    for name in network.nodes:
+        if children := [other for other, node in network.nodes.items() if name in node.parents]:
+            parts.append(network_triples(network, name, children, minimum=minimum, lift=lift, named_by=name))
+    return graph_of((row for part in parts for row in part.rows()), (name for part in parts for name in part.entities))
+
+
 def network_triples(
     network: Network, target: str, findings: Sequence[str] = (), *, minimum: float = 0.25, lift: float = 2.0, named_by: str | None = None
 ) -> Graph:
@@ -32,7 +41,9 @@ def network_triples(
     heads = [state if named_by is None else state_name(named_by, state) for state in node.states]
     for finding in findings or [name for name in network.nodes if name != target]:
         joint = network.joint(target, finding)
-        given, alone = joint / joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+        # A state that never happens shows nothing.
+        among, alone = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+        given = np.divide(joint, among, out=np.zeros_like(joint), where=among > 0.0)
         tails = [state_name(finding, state) for state in network.nodes[finding].states]
         names += tails
         for head, tail in zip(*np.nonzero((given >= minimum) & (given >= lift * alone)), strict=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from shared.errors import KnowledgeError
 from shared.knowledge.reading import Reading
 from shared.knowledge.tables import read_table
+from shared.knowledge.triples import graph_of
 
 RDF = (".nt", ".ttl")
 """Suffixes of N-Triples and Turtle, for which rdflib is needed."""
@@ -16,7 +18,7 @@ def read_graph(path: Path) -> Reading:
     """The graph of a ``.tsv``, ``.csv``, ``.nt`` or ``.ttl`` file, packed with gzip (``.gz``) or not.
 
     A Bayesian network (``.bif``) is no graph until it is said of which variable: ``fedstill knowledge build`` makes one of it. Raises
-    as the readers do, and :class:`KnowledgeError` for another suffix.
+    as the readers do, and :class:`KnowledgeError` for another suffix. What is learnt from has no dates: a triple with several stands once.
     """
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix == ".bif":
@@ -25,4 +27,8 @@ def read_graph(path: Path) -> Reading:
         from shared.knowledge.rdf import read_rdf
 
         return read_rdf(path)
-    return read_table(path)
+    found = read_table(path)
+    if found.graph.times is None:
+        return found
+    plain = graph_of(found.graph.rows(), found.graph.entities)
+    return replace(found, graph=plain, repeated=found.rows - found.bad - len(plain))

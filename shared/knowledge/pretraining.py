@@ -1,83 +1,108 @@
-"""Embeddings of a graph's entities by link prediction: a triple that holds must score above one whose head or tail is replaced."""
+"""Embeddings of a graph's entities by link prediction: an end of a triple that holds must score above all other entities in its place."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
 from shared.knowledge.dictionary import folded
-from shared.knowledge.library import graph_layers
+from shared.knowledge.predictor import LinkPredictor, Model
 from shared.knowledge.triples import Graph
 from shared.models.seeds import derive
 
-MODELS = {"distmult": "DistMult", "complex": "ComplEx", "rotate": "RotatE"}
-NODES = ("node_emb.weight", "node_emb_im.weight")
-"""The library's names of the parts of entities' embeddings; all other parameters are those of relations."""
+_VERSION = "1"
+"""Changed with whatever changes the numbers of a fit, so that a kept fit of another release is not gone on with."""
 
 
 class PretrainingSettings(Frozen):
-    """How entities are embedded. ``model``: DistMult (Yang et al. 2015), ComplEx (Trouillon et al. 2016) or RotatE (Sun et al. 2019);
-    DistMult cannot tell a relation from its inverse. ``width``: numbers an entity; of the complex two, half are imaginary.
-    ``epochs`` over all triples, ``batch`` triples a step.
+    """How entities are embedded. ``model``: see :class:`LinkPredictor`; DistMult cannot tell a relation from its inverse. ``width``:
+    numbers an entity; of the complex two, half are imaginary. ``epochs`` over all triples, ``batch`` triples a step, ``negatives`` drawn
+    entities a step and side that stand for all wrong answers. ``penalty``: weight of the cubes, 0: none.
     """
 
-    model: Literal["distmult", "complex", "rotate"] = "complex"
+    model: Model = "complex"
     width: int = Field(default=64, ge=2, le=1024, multiple_of=2)
-    epochs: int = Field(default=50, ge=0, le=10_000)
-    batch: int = Field(default=4096, ge=1)
-    learning_rate: float = Field(default=0.02, gt=0.0, le=1.0)
+    epochs: int = Field(default=15, ge=0, le=10_000)
+    batch: int = Field(default=1024, ge=1)
+    negatives: int = Field(default=512, ge=16)
+    learning_rate: float = Field(default=0.01, gt=0.0, le=1.0)
+    penalty: float = Field(default=0.03, ge=0.0)
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """``entities``: float32 ``(E, width)``; ``relations``: those of the relations, float32 ``(R, ...)`` by the library's names;
-    ``losses``: the mean loss of each epoch."""
+    """``entities``: float32 ``(E, width)``; ``relations``: float32 ``(R, width)``, of RotatE angles ``(R, width / 2)``; ``losses``: the
+    mean loss of each epoch; ``model``: what scores them.
+    """
 
     entities: NDArray[np.float32]
-    relations: Mapping[str, NDArray[np.float32]]
-    losses: tuple[float, ...] = ()
+    relations: NDArray[np.float32]
+    losses: tuple[float, ...]
+    model: Model
 
     def flat(self) -> NDArray[np.float32]:
-        """All numbers in one vector: entities, then relations by their names."""
-        return np.concatenate([self.entities.reshape(-1), *(self.relations[name].reshape(-1) for name in sorted(self.relations))])
+        """All numbers in one vector: entities, then relations."""
+        return np.concatenate([self.entities.reshape(-1), self.relations.reshape(-1)])
 
     def refilled(self, vector: NDArray[np.float32]) -> Embeddings:
         """These with the numbers of a vector that :meth:`flat` made of others of the same shapes."""
-        names = sorted(self.relations)
-        ends = np.cumsum([self.entities.size, *(self.relations[name].size for name in names)])
-        entities, *parts = (part.copy() for part in np.split(vector, ends[:-1]))
-        relations = {name: part.reshape(self.relations[name].shape) for name, part in zip(names, parts, strict=True)}
-        return Embeddings(entities.reshape(self.entities.shape), relations)
+        entities, relations = (part.copy() for part in np.split(vector, [self.entities.size]))
+        return Embeddings(entities.reshape(self.entities.shape), relations.reshape(self.relations.shape), (), self.model)
+
+    def predictor(self) -> LinkPredictor:
+        """The model that has these numbers."""
+        made = LinkPredictor(self.model, 1, 1, 2, torch.Generator())
+        with torch.no_grad():
+            made.entities, made.relations = (torch.nn.Parameter(torch.tensor(part)) for part in (self.entities, self.relations))
+        return made
 
 
-def pretrain(graph: Graph, settings: PretrainingSettings, seed: int, start: Embeddings | None = None) -> Embeddings:
+def fit_key(graph: Graph, settings: PretrainingSettings, seed: int) -> str:
+    """What a kept fit depends on, as one digest."""
+    text = f"{_VERSION}:{torch.__version__}:{graph.digest()}:{settings.canonical().decode()}:{seed}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pretrain(
+    graph: Graph,
+    settings: PretrainingSettings,
+    seed: int,
+    *,
+    start: Embeddings | None = None,
+    on_epoch: Callable[[int, int], None] = lambda done, total: None,
+    resume: Resume | None = None,
+) -> Embeddings:
     """The embeddings after ``settings.epochs``, from those of ``start`` or from ones that ``seed`` draws. Equal arguments give equal
-    numbers on one number of threads.
+    numbers on one number of threads, stopped and gone on with (``resume``, of :func:`fit_key`) or not. ``on_epoch`` is called with the
+    epochs that are done and their number.
 
-    Raises :class:`KnowledgeError` for a graph without triples.
+    Raises :class:`KnowledgeError` for a graph without triples or with a single entity.
     """
-    if not len(graph):
-        raise KnowledgeError("a graph without triples cannot be embedded; add triples")
-    random = torch.Generator().manual_seed(seed)
-    model = _model(len(graph.entities), len(graph.relations), settings, random)
-    model.random_sample = partial(_corrupted, random, len(graph.entities))
+    if not len(graph) or len(graph.entities) < 2:
+        raise KnowledgeError("a graph without triples, or with a single entity, cannot be embedded; add triples")
+    fit = _Fit(graph, settings, seed)
     if start is not None:
-        _begin(model, start)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    triples = torch.from_numpy(graph.triples.copy())
-    losses = tuple(_epoch(model, optimizer, triples, settings.batch, random) for _ in range(settings.epochs))
-    return Embeddings(_entities(model), _relations(model), losses)
+        fit.model.load_state_dict({"entities": torch.tensor(start.entities), "relations": torch.tensor(start.relations)})
+    kept = resume.load() if resume is not None else None
+    if kept is not None:
+        fit.set_state(kept)
+    while len(fit.losses) < settings.epochs:
+        fit.epoch()
+        on_epoch(len(fit.losses), settings.epochs)
+        if resume is not None and resume.due():
+            resume.save(fit.get_state())
+    model = fit.model
+    return Embeddings(_numbers(model.entities), _numbers(model.relations), tuple(fit.losses), settings.model)
 
 
 def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agreed: int) -> Embeddings:
@@ -85,64 +110,52 @@ def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agr
     and a seed that all have ``agreed`` on. A relation of one name then begins the same everywhere: what an entity's shared row
     means at one institution it soon means at others.
     """
-    entities = _entities(_model(len(graph.entities), 1, settings, torch.Generator().manual_seed(seed)))
+    own = LinkPredictor(settings.model, len(graph.entities), 1, settings.width, torch.Generator().manual_seed(seed))
     seeds = (derive(agreed, "relation", folded(name)) for name in graph.relations)
-    relations = [_relations(_model(1, 1, settings, torch.Generator().manual_seed(own))) for own in seeds]
-    return Embeddings(entities, {part: np.concatenate([one[part] for one in relations]) for part in (relations[0] if relations else {})})
+    relations = [
+        _numbers(LinkPredictor(settings.model, 1, 1, settings.width, torch.Generator().manual_seed(one)).relations) for one in seeds
+    ]
+    return Embeddings(_numbers(own.entities), np.concatenate([_numbers(own.relations)[:0], *relations]), (), settings.model)
 
 
-def model_of(found: Embeddings, settings: PretrainingSettings) -> Any:
-    """The library's model with these embeddings: it scores triples ``(n,)``, given heads, relations and tails, int64 ``(n,)`` each."""
-    relations = max((len(part) for part in found.relations.values()), default=0)
-    model = _model(len(found.entities), relations, settings, torch.Generator())
-    _begin(model, found)
-    return model
+class _Fit:
+    """One fit between two epochs: what it has, and how it goes on."""
+
+    def __init__(self, graph: Graph, settings: PretrainingSettings, seed: int) -> None:
+        self.settings, self.losses = settings, list[float]()
+        self._random = torch.Generator().manual_seed(seed)
+        self.model = LinkPredictor(settings.model, len(graph.entities), len(graph.relations), settings.width, self._random)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, fused=True)
+        self._triples = torch.from_numpy(graph.triples.copy())
+
+    def epoch(self) -> None:
+        total, settings = 0.0, self.settings
+        for rows in torch.split(torch.randperm(len(self._triples), generator=self._random), settings.batch):
+            loss = self.model.loss(self._triples[rows], settings.negatives, settings.penalty, self._random)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += float(loss.detach()) * len(rows)
+        self.losses.append(total / len(self._triples))
+
+    def get_state(self) -> dict[str, Tensor]:
+        kept = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, part in self._optimizer.state_dict()["state"].items():
+            kept |= {f"adam.{number}.{name}": tensor for name, tensor in part.items()}
+        return kept | {"losses": torch.tensor(self.losses, dtype=torch.float64), "random": self._random.get_state()}
+
+    def set_state(self, kept: dict[str, Tensor]) -> None:
+        self.model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in kept.items() if name.startswith("model.")})
+        whole, parts = self._optimizer.state_dict(), dict[int, dict[str, Tensor]]()
+        for name, tensor in kept.items():
+            if name.startswith("adam."):
+                _, number, part = name.split(".")
+                parts.setdefault(int(number), {})[part] = tensor
+        self._optimizer.load_state_dict(whole | {"state": parts})
+        self.losses = kept["losses"].tolist()
+        self._random.set_state(kept["random"])
 
 
-def _model(entities: int, relations: int, settings: PretrainingSettings, random: torch.Generator) -> Any:
-    # The library draws from a generator that all threads share: what two institutions in one process draw would depend on their timing.
-    complex_parts = 1 if settings.model == "distmult" else 2
-    model = getattr(graph_layers(), MODELS[settings.model])(entities, relations, settings.width // complex_parts)
-    for name, part in model.named_parameters():
-        if settings.model == "rotate" and name not in NODES:
-            nn.init.uniform_(part, 0.0, 2.0 * math.pi, generator=random)
-        else:
-            nn.init.xavier_uniform_(part, generator=random)
-    return model
-
-
-def _corrupted(random: torch.Generator, entities: int, heads: Tensor, relations: Tensor, tails: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    # The library's way: another head for the first half, another tail for the rest.
-    drawn, half = torch.randint(entities, heads.shape, generator=random), len(heads) // 2
-    return torch.cat([drawn[:half], heads[half:]]), relations, torch.cat([tails[:half], drawn[half:]])
-
-
-def _begin(model: Any, start: Embeddings) -> None:
-    parts = dict(model.named_parameters())
-    nodes = [name for name in NODES if name in parts]
-    values = dict(zip(nodes, np.split(start.entities, len(nodes), axis=1), strict=True)) | dict(start.relations)
-    with torch.no_grad():
-        for name, value in values.items():
-            parts[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
-
-
-def _epoch(model: Any, optimizer: torch.optim.Optimizer, triples: Tensor, batch: int, random: torch.Generator) -> float:
-    total = 0.0
-    for rows in torch.split(torch.randperm(len(triples), generator=random), batch):
-        heads, relations, tails = triples[rows].T
-        loss: Tensor = model.loss(heads, relations, tails)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(triples)
-
-
-def _entities(model: Any) -> NDArray[np.float32]:
-    parts = dict(model.named_parameters())
-    found: NDArray[np.float32] = torch.cat([parts[name] for name in NODES if name in parts], dim=1).detach().numpy().copy()
+def _numbers(parameter: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = parameter.detach().numpy().copy()
     return found
-
-
-def _relations(model: Any) -> dict[str, NDArray[np.float32]]:
-    return {name: part.detach().numpy().copy() for name, part in model.named_parameters() if name not in NODES}

@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import KnowledgeError
-from shared.knowledge.reading import Reading, Tally, bounded_text, lines_of
+from shared.knowledge.packing import plain_suffix
+from shared.knowledge.reading import SHOWN, Reading, Tally, bounded_text, lines_of
 from shared.knowledge.triples import graph_of
 
 MAX_TURTLE = 64 << 20
-"""Bytes of a Turtle file. Turtle is parsed whole, into objects of about 1 KB a triple; N-Triples, line by line, have no such bound."""
+"""Bytes of a Turtle file. Turtle is one text that must be right as a whole; N-Triples, line by line, have no such bound."""
+SUFFIXES = (".nt", ".ttl")
+_BASE = "relative:/"
+"""What the relative IRIs of a Turtle file without ``@base`` are relative to: not the path of this machine, as rdflib would have it."""
 
 
-def read_rdf(path: Path) -> Reading:
+_STUMBLES = (ValueError, RecursionError, LookupError, AssertionError, AttributeError, TypeError)
+"""What rdflib raises over Turtle that is broken in ways it does not foresee."""
+
+
+def read_rdf(path: Path, *, shown: int = SHOWN) -> Reading:
     """The triples of a ``.nt`` or ``.ttl`` file (packed with gzip or not). A resource is named by its IRI, a literal by its text.
 
     N-Triples are read line by line and a bad line is counted and shown. A Turtle file is one text: an error in it is one sentence
@@ -25,23 +33,23 @@ def read_rdf(path: Path) -> Reading:
     Raises :class:`KnowledgeError` for another suffix (RDF/XML among them), what is no text, too large, or no Turtle;
     :class:`MissingFileError`.
     """
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    suffix = plain_suffix(path)
     if suffix == ".nt":
-        return _read_ntriples(path)
+        return _read_ntriples(Tally(path, shown))
     if suffix == ".ttl":
-        return _read_turtle(path)
+        return _read_turtle(Tally(path, shown))
     raise KnowledgeError(f"{path} is neither .nt nor .ttl; convert it to N-Triples (RDF/XML is not read: its entities can explode)")
 
 
-def _read_ntriples(path: Path) -> Reading:
+def _read_ntriples(tally: Tally) -> Reading:
     from rdflib.exceptions import ParserError
     from rdflib.plugins.parsers.ntriples import W3CNTriplesParser
 
-    statements = _Statements(Tally(path))
+    statements = _Statements(tally)
     sink: Any = statements  # rdflib asks for one of its own two classes, and calls this method alone
     # One parser for the file: blank nodes of one name are one node in all lines.
     parser: Any = W3CNTriplesParser(sink)
-    for line, text in lines_of(bounded_text(path, what="triples")):
+    for line, text in lines_of(bounded_text(tally.path, what="triples")):
         statements.line = line
         try:
             with _quiet():
@@ -51,22 +59,29 @@ def _read_ntriples(path: Path) -> Reading:
     return statements.tally.reading(graph_of(statements.tally.good))
 
 
-def _read_turtle(path: Path) -> Reading:
+def _read_turtle(tally: Tally) -> Reading:
     from rdflib import Graph
-    from rdflib.plugins.parsers.notation3 import BadSyntax
+    from rdflib.plugins.parsers.notation3 import BadSyntax, RDFSink, SinkParser
 
+    path, statements = tally.path, _Statements(tally)
     text = bounded_text(path, what="triples", limit=MAX_TURTLE)
-    store, statements = Graph(), _Statements(Tally(path))
+
+    class Sink(RDFSink):
+        """Hands on each statement with the line that the parser has come to, in place of storing it: repeated ones are seen, too."""
+
+        def makeStatement(self, quadruple: Any, why: Any = None) -> None:  # noqa: N802  # rdflib's name
+            scope, predicate, subject, found = quadruple
+            statements.line = parser.lines + 1
+            statements.triple(*(self.normalise(scope, part) for part in (subject, predicate, found)))
+
+    parser: Any = SinkParser(Sink(Graph()), baseURI=_BASE, turtle=True)
     try:
         with _quiet():
-            store.parse(data=text, format="turtle")
+            parser.loadBuf(text)
     except BadSyntax as error:
         raise KnowledgeError(f"{path}, line {error.lines + 1} is no Turtle; correct it or convert the file to N-Triples") from None
-    except (ValueError, RecursionError):
-        raise KnowledgeError(f"{path} cannot be read as Turtle; convert it to N-Triples") from None
-    for number, (subject, predicate, found) in enumerate(store, start=1):
-        statements.line = number
-        statements.triple(subject, predicate, found)
+    except _STUMBLES:
+        raise KnowledgeError(f"{path}, line {parser.lines + 1} cannot be read as Turtle; convert the file to N-Triples") from None
     return statements.tally.reading(graph_of(statements.tally.good))
 
 

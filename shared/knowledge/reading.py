@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import KnowledgeError
 from shared.files import read_bytes
-from shared.knowledge.triples import MAX_NAME, Graph, Row
+from shared.knowledge.names import MAX_NAME, is_name
+from shared.knowledge.triples import LARGEST_WEIGHT, LEAST_WEIGHT, Graph, Row, graph_of
 
 MAX_BYTES = 1 << 30
 """No larger file is read, and no packed one is unpacked further."""
 SHOWN = 20
-"""How many bad rows keep their reason; the others are only counted."""
+"""How many bad rows keep their reason unless a caller asks for more; the others are only counted."""
+LATEST = (1 << 63) - 1
+"""The last date that a graph can hold, whatever its unit; the first is as far before 0."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class BadRow:
 @dataclass(frozen=True)
 class Reading:
     """A graph and what became of the rows it was read from: ``rows`` seen, ``repeated`` triples that stood already, ``bad`` rows
-    that are no triples, the first :data:`SHOWN` of which are in ``shown``.
+    that are no triples, the first of which are in ``shown``.
 
     Law: ``rows == len(graph) + repeated + bad``.
     """
@@ -48,26 +50,30 @@ class Reading:
 class Tally:
     """Collects the rows of a file; what cannot be a triple is counted with its place."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shown: int = SHOWN) -> None:
         self.path, self.good, self.count, self._bad, self._shown = path, list[Row](), 0, 0, list[BadRow]()
+        self.times, self._most = list[int](), shown
 
     def bad(self, line: int, reason: str) -> None:
         """One row that is no triple."""
         self.count += 1
         self._bad += 1
-        if len(self._shown) < SHOWN:
+        if len(self._shown) < self._most:
             self._shown.append(BadRow(self.path, line, reason))
 
-    def add(self, line: int, head: str, relation: str, tail: str, weight: float = 1.0) -> None:
-        """One row, as a triple if its names and weight can be one."""
+    def add(self, line: int, head: str, relation: str, tail: str, weight: float = 1.0, time: int = 0) -> None:
+        """One row, as a triple if its names, weight and time can be one."""
         row = (head.strip(), relation.strip(), tail.strip(), weight)
         for what, name in zip(("head", "relation", "tail"), row[:3], strict=True):
-            if not name or len(name) > MAX_NAME or not name.isprintable():
+            if not is_name(name):
                 return self.bad(line, f"its {what} is empty, longer than {MAX_NAME} characters or not printable")
-        if not (math.isfinite(weight) and weight > 0):
-            return self.bad(line, f"its weight {weight:g} is not above 0")
+        if not (LEAST_WEIGHT <= weight <= LARGEST_WEIGHT):
+            return self.bad(line, f"its weight {weight:g} is not above 0, or is nothing that float32 holds")
+        if abs(time) > LATEST:
+            return self.bad(line, f"its time is more than {LATEST} from 0")
         self.count += 1
         self.good.append(row)
+        self.times.append(time)
         return None
 
     def reading(self, graph: Graph) -> Reading:
@@ -76,6 +82,23 @@ class Tally:
             first = f"; {self._shown[0]}" if self._shown else ""
             raise KnowledgeError(f"{self.path} has no triple in {self.count} rows{first}; each row needs head, relation and tail")
         return Reading(graph, self.count, len(self.good) - len(graph), self._bad, tuple(self._shown))
+
+
+def merged(readings: Sequence[Reading]) -> Reading:
+    """Several readings as one: the graph of all triples, where one that several have keeps its largest weight; the law still holds.
+
+    Raises :class:`KnowledgeError` where some have dates and others have none.
+    """
+    if len(readings) == 1:
+        return readings[0]
+    graphs = [reading.graph for reading in readings]
+    dates = [graph.times for graph in graphs if graph.times is not None]
+    if dates and len(dates) < len(graphs):
+        raise KnowledgeError("some of the graphs have dates and others have none; join what the dated ones hold before one date")
+    times = [time for part in dates for time in part.tolist()] if dates else None
+    graph = graph_of((row for one in graphs for row in one.rows()), (name for one in graphs for name in one.entities), times)
+    rows, bad = sum(reading.rows for reading in readings), sum(reading.bad for reading in readings)
+    return Reading(graph, rows, rows - bad - len(graph), bad, tuple(row for reading in readings for row in reading.shown))
 
 
 def bounded_text(path: Path, *, what: str, limit: int = MAX_BYTES) -> str:
@@ -87,7 +110,7 @@ def bounded_text(path: Path, *, what: str, limit: int = MAX_BYTES) -> str:
     if path.is_file() and path.stat().st_size > limit:
         raise KnowledgeError(f"{path} is larger than {limit >> 20} MiB; split it or leave relations out")
     content = read_bytes(path, what=what)
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         content = _unpacked(path, content, limit)
     if b"\0" in content:
         raise KnowledgeError(f"{path} holds a zero byte and is no text; export the {what} as text")

@@ -109,19 +109,35 @@ def _times(columns: TransactionColumns, table: Mapping[str, Sequence[str]]) -> t
     return times, known
 
 
-def _names(columns: TransactionColumns, table: Mapping[str, Sequence[str]], part: str, known: NDArray[np.bool_]) -> NDArray[np.str_]:
+def _names(columns: TransactionColumns, table: Mapping[str, Sequence[str]], part: str, known: NDArray[np.bool_]) -> NDArray[np.object_]:
     column: str | None = getattr(columns, part)
     if column is None:
-        return np.full(len(known), "", dtype=np.str_)
+        return np.full(len(known), "", dtype=object)
     cells = _column(table, column)
     if len(cells) != len(known):
         raise KnowledgeError(f"the column '{column}' has {len(cells)} rows and '{columns.time}' {len(known)}; give tables of one length")
     # Source and target share their names where they are one kind of account; a location or a kind never does.
     shown = "account" if part in ("source", "target") else part
-    return np.array([f"{shown}:{cell.strip()}" if cell.strip() else "" for cell in cells], dtype=np.str_)
+    # Objects, not fixed widths: one long name must not make every cell as long.
+    return np.array([f"{shown}:{cell.strip()}" if cell.strip() else "" for cell in cells], dtype=object)
 
 
 def _column(table: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     if name not in table:
         raise MissingColumnError(f"the transactions have no column '{name}'; they have {', '.join(table)}")
     return table[name]
+
+
+def dealt_anew(entities: NDArray[np.int64], times: NDArray[np.int64], span: int, seed: int) -> NDArray[np.int64]:
+    """The control: who pays, who is paid, where and what kind, each dealt out anew by ``seed`` among the transactions of each ``span``
+    units of time. Every entity keeps how often it is seen in each span, and no transaction its own. Shapes of :class:`TransactionGraph`.
+
+    What still helps after this is not knowledge of who deals with whom.
+    """
+    random = np.random.default_rng(seed)
+    dealt = entities.copy()
+    spans = times // span
+    for part in (np.flatnonzero(spans == number) for number in np.unique(spans)):
+        for column in range(entities.shape[1]):
+            dealt[part, column] = entities[random.permutation(part), column]
+    return dealt

@@ -6,18 +6,20 @@ A graph is a value: equal triples in any order make the same graph, with the sam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import KnowledgeError
+from shared.knowledge.names import MAX_NAME, unknown
 
 MAX_TRIPLES = 20_000_000
 """More are refused: an int64 triple with its weight is 28 bytes, so this is half a gigabyte."""
-MAX_NAME = 1_000
-"""Characters of a name of an entity or relation; a longer one is a text, not a name."""
+LEAST_WEIGHT, LARGEST_WEIGHT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+"""A weight is kept as float32; beyond these it would be 0 or infinite."""
 
 Row = tuple[str, str, str, float]
 """Head, relation, tail and weight, by name."""
@@ -79,6 +81,20 @@ class Graph:
         """What held before ``time``: triples without a date, or with an earlier one. An edge exists only after it happened."""
         return self if self.times is None else self.take(self.times < time)
 
+    def firsts(self) -> Graph:
+        """Each triple once: where it has several dates, at the first, with the weight it had then."""
+        if self.times is None:
+            return self
+        order = np.argsort(self.times, kind="stable")
+        _, first = np.unique(self.triples[order], axis=0, return_index=True)
+        return self.take(order[first])
+
+    def entity(self, name: str) -> int:
+        """The index of the entity ``name``. Raises :class:`KnowledgeError` with the nearest names."""
+        if name not in self.ids:
+            raise KnowledgeError(unknown("the graph", "entity", name, self.entities))
+        return self.ids[name]
+
     def relation(self, name: str) -> int:
         """The index of the relation ``name``. Raises :class:`KnowledgeError` that lists those there are."""
         if name not in self.relations:
@@ -90,11 +106,9 @@ class Graph:
         return np.bincount(self.triples[:, [0, 2]].reshape(-1), minlength=len(self.entities))
 
     def neighbourhood(self, entity: str, hops: int = 1) -> Graph:
-        """The triples within ``hops`` of ``entity``, with only their own entities; raises :class:`KnowledgeError` for one not there."""
-        if entity not in self.ids:
-            raise KnowledgeError(f"the graph has no entity '{entity}'; `fedstill knowledge inspect` lists them")
+        """The triples within ``hops`` of ``entity``, without dates and with only their own entities; raises as :meth:`entity`."""
         reached = np.zeros(len(self.entities), dtype=bool)
-        reached[self.ids[entity]] = True
+        reached[self.entity(entity)] = True
         near = np.zeros(len(self), dtype=bool)
         for _ in range(hops):
             near = reached[self.triples[:, 0]] | reached[self.triples[:, 2]]
@@ -108,24 +122,29 @@ class Graph:
             yield self.entities[head], self.relations[relation], self.entities[tail], weight
 
 
-def graph_of(rows: Iterable[Row], entities: Iterable[str] = ()) -> Graph:
-    """The graph of named rows; a triple that stands more than once keeps its largest weight. ``entities``: names that are to be
-    there even without a triple. Entities and relations are sorted by name, so equal rows in any order give equal arrays.
+def graph_of(rows: Iterable[Row], entities: Iterable[str] = (), times: Sequence[int] | None = None) -> Graph:
+    """The graph of named rows; a triple that stands more than once (at the same time) keeps its largest weight. ``entities``: names
+    that are to be there even without a triple. ``times``: one a row, or None where knowledge has no date. Entities and relations are
+    sorted by name, so equal rows in any order give equal arrays.
 
     Raises :class:`KnowledgeError` as :class:`Graph`, and above :data:`MAX_TRIPLES`.
     """
-    weights: dict[tuple[str, str, str], float] = {}
-    for head, relation, tail, weight in rows:
-        key = (head, relation, tail)
+    weights: dict[tuple[str, str, str, int], float] = {}
+    dates = repeat(0) if times is None else times
+    # Dates may be endless; that there is one a row is the caller's to see to.
+    for (head, relation, tail, weight), time in zip(rows, dates, strict=False):
+        key = (head, relation, tail, time)
         weights[key] = max(weight, weights.get(key, weight))
         if len(weights) > MAX_TRIPLES:
             raise KnowledgeError(f"more than {MAX_TRIPLES} triples; leave relations out or split the graph")
     keys = sorted(weights)
-    names = sorted({name for head, _, tail in keys for name in (head, tail)} | set(entities))
-    relations = sorted({relation for _, relation, _ in keys})
+    names = sorted({name for head, _, tail, _ in keys for name in (head, tail)} | set(entities))
+    relations = sorted({relation for _, relation, _, _ in keys})
     ids, kinds = ({name: number for number, name in enumerate(found)} for found in (names, relations))
-    triples = np.array([(ids[head], kinds[relation], ids[tail]) for head, relation, tail in keys], dtype=np.int64).reshape(-1, 3)
-    return Graph(tuple(names), tuple(relations), triples, np.array([weights[key] for key in keys], dtype=np.float32))
+    triples = np.array([(ids[head], kinds[relation], ids[tail]) for head, relation, tail, _ in keys], dtype=np.int64).reshape(-1, 3)
+    found = np.array([weights[key] for key in keys], dtype=np.float32)
+    kept = None if times is None else np.array([time for *_, time in keys], dtype=np.int64)
+    return Graph(tuple(names), tuple(relations), triples, found, kept)
 
 
 def joined(first: Graph, second: Graph) -> Graph:

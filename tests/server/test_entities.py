@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from server.entities import FIRST_SPREAD, attached, counted, moved, settled, student_size
+from server.entities import attached, counted, moved, settled, student_size
 from server.phases import PHASES, Kit
 from server.state import RunState
 from shared.attached import sized_content
@@ -63,7 +63,7 @@ def test_first_rows_are_the_seed_s_and_lie_behind_the_student() -> None:
     assert one.vector.tobytes() == again.vector.tobytes() != other.vector.tobytes()
     np.testing.assert_array_equal(one.vector[:SIZE], np.arange(SIZE))
     assert student_size(one, used.config) == SIZE
-    assert np.std(one.vector[SIZE:]) == pytest.approx(FIRST_SPREAD * unit_of(1.0, SLOTS, WIDTH), rel=0.2)
+    assert np.std(one.vector[SIZE:]) == pytest.approx(WIDTH**-0.5 * unit_of(1.0, SLOTS, WIDTH), rel=0.2)
 
 
 @given(st.lists(st.sets(st.sampled_from(AMONG), min_size=3), min_size=1, max_size=6), st.lists(st.integers(1, 90), min_size=5, max_size=5))

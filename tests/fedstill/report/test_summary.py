@@ -43,3 +43,11 @@ def test_objectives_are_lines_with_names_only_where_they_differ() -> None:
     assert changed.objectives() == ["objective of a, b: one", "objective of c: two"]
     assert SUMMARY.objectives() == ["objective: 1 labels"]
     assert SUMMARY.model_copy(update={"objective": {}}).objectives() == []
+
+
+def test_what_the_labels_say_of_the_graph_is_a_line_where_there_was_one() -> None:
+    changed = SUMMARY.model_copy(update={"knowledge_trust": 0.25, "knowledge_used": 1.0})
+    assert changed.objectives() == [
+        "objective: 1 labels",
+        f"knowledge graph: borne out 0.25 of 1 by the labels in the mean; {SUMMARY.institutions} institutions learn from it",
+    ]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from shared.errors import KnowledgeError
-from shared.knowledge.bif import read_network
+from shared.knowledge import bif
+from shared.knowledge.bif import Network, Node, read_network
 
 SPRINKLER = """
 // a remark
@@ -98,3 +99,22 @@ def test_a_table_too_large_is_refused_before_it_is_made(tmp_path: Path) -> None:
     roots = "".join(f"probability ( v{number} ) {{ table {uniform}; }}\n" for number in range(3))
     with pytest.raises(KnowledgeError, match="25600000000 cells"):
         read_network(write(tmp_path, f"network n {{ }}\n{blocks}{roots}probability ( v3 | v0, v1, v2 ) {{ default {uniform}; }}"))
+
+
+def entangled(roots: int) -> Network:
+    """Binary roots with a child of every two of them, and one child of all these: nothing can be summed out alone."""
+    half, pairs = np.array([0.5, 0.5]), list(itertools.combinations(range(roots), 2))
+    nodes = {f"r{number}": Node(f"r{number}", ("a", "b"), (), half) for number in range(roots)}
+    for one, other in pairs:
+        nodes[f"c{one}-{other}"] = Node(f"c{one}-{other}", ("a", "b"), (f"r{one}", f"r{other}"), np.full((2, 2, 2), 0.5))
+    children = tuple(f"c{one}-{other}" for one, other in pairs)
+    return Network({**nodes, "last": Node("last", ("a", "b"), children, np.full((2,) * (len(pairs) + 1), 0.5))})
+
+
+def test_marginals_that_take_too_long_are_refused_before_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = entangled(5)
+    np.testing.assert_allclose(network.joint("r0", "last"), 0.25)
+    monkeypatch.setattr(bif, "MAX_WORK", 100)
+    np.testing.assert_allclose(network.joint("r0", "c0-1"), 0.25)
+    with pytest.raises(KnowledgeError, match="too much depends on too much"):
+        network.joint("r0", "last")

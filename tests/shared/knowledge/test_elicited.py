@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import KnowledgeError
 from shared.knowledge.bif import Network, Node
-from shared.knowledge.elicited import network_triples
+from shared.knowledge.elicited import network_arcs, network_triples
 
 NETWORK = Network(
     {
@@ -31,3 +31,16 @@ def test_thresholds_and_names_are_the_callers() -> None:
     }
     with pytest.raises(KnowledgeError, match="no variable 'x'"):
         network_triples(NETWORK, "x")
+
+
+def test_arcs_say_what_each_variable_tells_of_its_children() -> None:
+    graph = network_arcs(NETWORK)
+    assert list(graph.rows()) == [("d=flu", "shows", "f=yes", 1.0)]
+    assert {"f=no", "g=hi", "g=lo", "d=cold"} <= set(graph.entities)
+    assert len(network_arcs(NETWORK, lift=1.0, minimum=0.0)) > 2
+
+
+def test_a_state_that_never_happens_shows_nothing() -> None:
+    never = Network({**NETWORK.nodes, "d": Node("d", ("flu", "cold"), (), np.array([0.0, 1.0]))})
+    assert not list(network_triples(never, "d").rows())
+    assert {head for head, *_ in network_triples(never, "d", lift=1.0).rows()} == {"cold"}

@@ -27,3 +27,10 @@ def test_other_files_are_refused_with_what_to_do(tmp_path: Path, name: str, what
     (tmp_path / name).write_text("network x {}")
     with pytest.raises(KnowledgeError, match=what):
         read_graph(tmp_path / name)
+
+
+def test_dates_are_left_behind_for_training(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("head\trelation\ttail\tweight\ttime\na\tr\tb\t2\t1\na\tr\tb\t1\t5\nx\n")
+    found = read_graph(tmp_path / "a.tsv")
+    assert found.graph == graph_of([("a", "r", "b", 2.0)])
+    assert found.rows == len(found.graph) + found.repeated + found.bad == 3

@@ -87,3 +87,7 @@ def test_a_column_is_linked_once() -> None:
 def test_ranges_ascend_and_each_has_an_entity(edges: tuple[float, ...], entities: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         RangeLink(column="heat", edges=edges, entities=entities)
+
+
+def test_a_range_that_names_nothing_can_be_written_in_toml() -> None:
+    assert RangeLink(column="age", edges=(5,), entities=("", "old")) == RangeLink(column="age", edges=(5,), entities=(None, "old"))

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import KnowledgeError
 from shared.knowledge.rdf import read_rdf
@@ -36,6 +38,7 @@ def test_bad_lines_and_blank_nodes_are_counted_with_their_line(tmp_path: Path) -
         ("t.xml", '<!DOCTYPE x [<!ENTITY a "b">]>', "entities can explode"),
         ("t.ttl", "@prefix x: <http://x/> .\nx:a x:r .\n", "line 2 is no Turtle"),
         ("t.ttl", "x:a x:r x:b .", "is no Turtle"),
+        ("t.ttl", TURTLE + 'x:t x:c """two\nlines"".\n^x:z a x:k .', "line 6 cannot be read as Turtle"),
         ("t.nt", "nothing\n", "no triple in 1 rows"),
         ("t.ttl", "", "no triple in 0 rows"),
     ],
@@ -51,3 +54,32 @@ def test_deep_nesting_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path.write_text("@prefix x: <http://x/> .\nx:a x:r " + "(" * 20_000 + ")" * 20_000 + " .")
     with pytest.raises(KnowledgeError, match="Turtle"):
         read_rdf(path)
+
+
+def test_turtle_shows_bad_statements_with_their_line_and_counts_repeated_ones(tmp_path: Path) -> None:
+    path = tmp_path / "t.ttl"
+    path.write_text(TURTLE + '\nx:a x:r x:b ;\n  x:s [ x:q 5 ] .\nx:a x:note """two\nlines""" .\n<rel> x:r x:a .\n')
+    found = read_rdf(path)
+    assert (found.rows, found.repeated, found.bad, len(found.graph)) == (7, 1, 3, 3)
+    assert [row.line for row in found.shown] == [6, 6, 8]
+    assert ("relative:/rel", "http://x/r", "http://x/a", 1.0) in set(found.graph.rows())
+    assert read_rdf(path).shown == found.shown
+    assert len(read_rdf(path, shown=1).shown) == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(TURTLE) - 1), st.sampled_from(list("<>\"{}[]()@.;,:\\\n#_^'=!")), st.integers(0, 2)), max_size=4)
+)
+def test_broken_turtle_is_read_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, str, int]]
+) -> None:
+    text = TURTLE
+    for place, character, removed in changes:
+        text = text[:place] + character + text[place + removed :]
+    path = tmp_path_factory.mktemp("t") / "t.ttl"
+    path.write_text(text)
+    try:
+        found = read_rdf(path)
+    except KnowledgeError:
+        return
+    assert found.rows == len(found.graph) + found.repeated + found.bad

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import KnowledgeError, MissingColumnError
-from shared.knowledge.transactions import TransactionColumns, causal, transaction_graph
+from shared.knowledge.transactions import TransactionColumns, causal, dealt_anew, transaction_graph
 
 COLUMNS = TransactionColumns(source="from", target="to", location="place", kind="type", time="day", window=10)
 TABLE = {
@@ -82,3 +82,20 @@ def test_location_and_kind_may_be_left_out() -> None:
     found = transaction_graph(plain, TABLE)
     assert found.graph.relations == ("pays",)
     np.testing.assert_array_equal(found.graph.weights, [3.0, 1.0])
+
+
+@given(CELLS, st.integers(1, 30), st.integers(0, 99))
+def test_a_deal_keeps_how_often_each_entity_is_seen_in_each_span(rows: list[tuple[str, str, str, str, int]], span: int, seed: int) -> None:
+    found = transaction_graph(COLUMNS, table_of(rows))
+    dealt = dealt_anew(found.entities, found.times, span, seed)
+    for number in np.unique(found.times // span):
+        part = found.times // span == number
+        np.testing.assert_array_equal(np.sort(dealt[part], axis=0), np.sort(found.entities[part], axis=0))
+
+
+def test_a_deal_parts_who_dealt_with_whom() -> None:
+    found = transaction_graph(COLUMNS, table_of([("a" if day % 2 else "b", "a" if day % 2 else "b", "X", "t", day) for day in range(60)]))
+    dealt = dealt_anew(found.entities, found.times, 60, 1)
+    assert (found.entities[:, 0] == found.entities[:, 1]).all()
+    assert 0.2 < (dealt[:, 0] == dealt[:, 1]).mean() < 0.8
+    np.testing.assert_array_equal(dealt, dealt_anew(found.entities, found.times, 60, 1))

@@ -60,8 +60,8 @@ def test_a_neighbourhood_grows_by_hops() -> None:
     assert graph.neighbourhood("heat").entities == ("fever", "heat")
     assert graph.neighbourhood("heat", hops=2).entities == ("fever", "flu", "heat")
     assert graph.neighbourhood("heat", hops=9).entities == ("cold", "cough", "fever", "flu", "heat")
-    with pytest.raises(KnowledgeError, match="no entity 'warmth'"):
-        graph.neighbourhood("warmth")
+    with pytest.raises(KnowledgeError, match="no entity 'feverr'; did you mean 'fever'"):
+        graph.neighbourhood("feverr")
 
 
 def test_degrees_count_heads_and_tails() -> None:
@@ -103,3 +103,22 @@ def test_arrays_cannot_be_written_and_an_unknown_relation_is_named() -> None:
     assert graph.relations[graph.relation("shows")] == "shows"
     with pytest.raises(KnowledgeError, match="no relation 'cures'; it has kind, shows"):
         graph.relation("cures")
+
+
+@given(ROWS, st.lists(st.integers(0, 3), min_size=40, max_size=40))
+def test_the_first_of_each_triple_stands_once_at_its_earliest_time(rows: list[Row], times: list[int]) -> None:
+    graph = graph_of(rows, times=times[: len(rows)])
+    first = graph.firsts()
+    earliest = {key: min(time for row, time in zip(rows, times, strict=False) if row[:3] == key) for key in {row[:3] for row in rows}}
+    assert first.times is not None
+    assert {row[:3]: time for row, time in zip(first.rows(), first.times.tolist(), strict=True)} == earliest
+    assert len(first) == len(earliest)
+    assert first.entities == graph.entities
+    assert graph_of(rows).firsts() == graph_of(rows)
+
+
+def test_an_entity_has_a_number_or_near_names() -> None:
+    graph = graph_of(FEVER)
+    assert graph.entities[graph.entity("flu")] == "flu"
+    with pytest.raises(KnowledgeError, match="no entity 'flue'; did you mean 'flu'"):
+        graph.entity("flue")
