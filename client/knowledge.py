@@ -50,9 +50,16 @@ class InstitutionKnowledge:
         """``records``: those that are learnt from; unlabelled ones count too."""
         self._config, self._records = config, records
         self._made: tuple[KnowledgeWork, GraphTeacher | None] | None = None
+        self._joined: tuple[str, Graph | None] | None = None
 
-    def lessons(self, work: LearningWork, tensors: Tensors, round_number: int) -> Lessons:
-        """What the graph teaches in a round.
+    def graph(self, digest: str, tensors: Tensors) -> Graph | None:
+        """The public graph with this SHA-256 (empty: there is none) and the private one in one; ``None`` without either, or unused."""
+        if self._joined is None or self._joined[0] != digest:
+            self._joined = digest, self._graph(digest, tensors)
+        return self._joined[1]
+
+    def lessons(self, work: LearningWork, tensors: Tensors, round_number: int, embeddings: NDArray[np.float32] | None = None) -> Lessons:
+        """What the graph teaches in a round; ``embeddings`` float32 ``(E, width)``: those of its entities, where they are shared ones.
 
         Raises :class:`ProtocolError` for a graph that is not the one that the plan names, :class:`KnowledgeError` for one that cannot be
         used, and where the mapping does not fit it.
@@ -67,7 +74,7 @@ class InstitutionKnowledge:
             label_shares=work.label_shares,
             label_correction=work.distillation.label_correction,
         )
-        return Lessons(auxiliary, teacher.known(work.knowledge.embeddings), teacher.trust)
+        return Lessons(auxiliary, teacher.known(work.knowledge.embeddings, embeddings), teacher.trust)
 
     def _teacher(self, asked: KnowledgeWork, tensors: Tensors) -> GraphTeacher | None:
         if self._made is None or self._made[0] != asked:
@@ -75,7 +82,7 @@ class InstitutionKnowledge:
         return self._made[1]
 
     def _read(self, asked: KnowledgeWork, tensors: Tensors) -> GraphTeacher | None:
-        config, graph = self._config, self._graph(asked, tensors)
+        config, graph = self._config, self.graph(asked.graph_sha256, tensors)
         mapping = config.knowledge.mapping or asked.mapping
         if graph is None:
             return None
@@ -87,10 +94,10 @@ class InstitutionKnowledge:
         _LOG.info("a graph of %d triples is trusted %.2f of 1 by this institution's labels", len(graph), made.trust)
         return made
 
-    def _graph(self, asked: KnowledgeWork, tensors: Tensors) -> Graph | None:
+    def _graph(self, digest: str, tensors: Tensors) -> Graph | None:
         if not self._config.knowledge.use:
             return None
-        graphs = [graph for graph in (_public(asked, tensors), self._private) if graph is not None]
+        graphs = [graph for graph in (_public(digest, tensors), self._private) if graph is not None]
         return joined(*graphs) if len(graphs) == 2 else graphs[0] if graphs else None
 
     @cached_property
@@ -112,10 +119,10 @@ def trust_counters(work: LearningWork, lessons: Lessons) -> Mapping[str, NDArray
     return {"eval_trust": np.array([round(lessons.trust * FIXED_POINT)], np.int64), "eval_knowing": np.array([knowing], np.int64)}
 
 
-def _public(asked: KnowledgeWork, tensors: Tensors) -> Graph | None:
-    if not asked.graph_sha256:
+def _public(digest: str, tensors: Tensors) -> Graph | None:
+    if not digest:
         return None
     content = sized_content(tensors.get(GRAPH), "the knowledge graph")
-    if hashlib.sha256(content).hexdigest() != asked.graph_sha256:
+    if hashlib.sha256(content).hexdigest() != digest:
         raise ProtocolError("the knowledge graph that came is not the one that the plan names by its SHA-256; ask for it again")
     return unpack_graph(content)

@@ -18,6 +18,7 @@ from shared.work import (
     AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
+    EntitiesWork,
     LearningWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -34,7 +35,13 @@ EVALUATION_PREFIXES = ("eval_", "gate_", "train_loss")
 
 def check_plan(config: InstitutionConfig, plan: Plan, work: Work) -> None:
     """Raises :class:`PolicyRefusal` if this institution does not agree to the round."""
-    for complaint in (*_protocol_complaints(config, plan), *_work_complaints(config, work), *_shape_complaints(config, plan, work)):
+    complaints = (
+        *_protocol_complaints(config, plan),
+        *_work_complaints(config, work),
+        *_sharing_complaints(config, plan, work),
+        *_shape_complaints(config, plan, work),
+    )
+    for complaint in complaints:
         raise PolicyRefusal(f"institution '{config.name}' refused round {plan.round}: {complaint}")
 
 
@@ -74,7 +81,7 @@ def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
             yield f"it answers at most {policy.most_proxy_records} proxy records, not {work.records} (policy.most_proxy_records)"
         case AnswerWork() if policy.proxy_sha256 not in (None, work.proxy_sha256):
             yield f"the proxy records with SHA-256 {work.proxy_sha256[:16]}… are not those it answers (policy.proxy_sha256)"
-        case TrainWork() | AnswerWork() if (digest := _public_graph(work)) and policy.graph_sha256 not in (None, digest):
+        case TrainWork() | AnswerWork() | EntitiesWork() if (digest := _public_graph(work)) and policy.graph_sha256 not in (None, digest):
             yield f"the knowledge graph with SHA-256 {digest[:16]}… is not the one it learns from (policy.graph_sha256)"
         case StatisticsRangeWork() | StatisticsMomentsWork() if "statistics" not in policy.metrics:
             yield "it lets no statistics of its records leave, masked or not (policy.metrics)"
@@ -84,8 +91,22 @@ def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
             pass
 
 
-def _public_graph(work: LearningWork) -> str:
+def _public_graph(work: LearningWork | EntitiesWork) -> str:
+    if isinstance(work, EntitiesWork):
+        return work.graph_sha256
     return work.knowledge.graph_sha256 if work.knowledge is not None else ""
+
+
+def _sharing_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iterable[str]:
+    policy = config.policy
+    shares = isinstance(work, EntitiesWork) or (isinstance(work, LearningWork) and work.knowledge is not None and work.knowledge.shared)
+    if shares and not policy.entities:
+        yield "it lets neither counts of its graph's hashed entities nor changes of their embeddings leave, masked or not (policy.entities)"
+    if shares and plan.smallest_cohort < policy.smallest_cohort:
+        yield (
+            f"entities that {plan.smallest_cohort} institutions know are to be shared, it wants at least {policy.smallest_cohort} "
+            "behind each (policy.smallest_cohort)"
+        )
 
 
 def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iterable[str]:

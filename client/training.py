@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from client.knowledge import InstitutionKnowledge, trust_counters
+from client.entities import EntitySharing, table_of
+from client.knowledge import InstitutionKnowledge, Lessons, trust_counters
 from client.proxy import open_proxy
 from client.students import StudentStore, student_key
 from shared.config import InstitutionConfig
@@ -37,6 +38,7 @@ from shared.distill.views import Views
 from shared.errors import CheckpointError, ProtocolError
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.knowledge.alignment import Known
+from shared.knowledge.slots import kept_slots
 from shared.models import Network, build, load_vector, to_vector
 from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
@@ -50,6 +52,7 @@ from shared.work import (
     AnswerWork,
     CalibrateHistogramWork,
     CalibrateRangeWork,
+    EntitiesWork,
     GateWork,
     LearningWork,
     Normalisation,
@@ -93,6 +96,7 @@ class Workbench:
         self._folder = folder
         self._alignment = AlignmentStore(folder / "state")
         self._students = StudentStore(folder / "state")
+        self._sharing = EntitySharing(config, folder / "state")
         self._targets: dict[DistillationSettings, tuple[Targets, Wanted]] = {}
 
     def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
@@ -104,6 +108,9 @@ class Workbench:
                 counters: Counters = {"exponents": exponent_counts(self._config.task, self._split.train)}
             case StatisticsMomentsWork():
                 counters = moment_counts(self._config.task, self._split.train, work.exponents)
+            case EntitiesWork():
+                graph = self._knowledge.graph(work.graph_sha256, _tensors(blob) if work.graph_sha256 else {})
+                counters = {"entities": self._sharing.counted(work, graph)}
             case TrainWork():
                 update, counters = self._train(work, _tensors(blob), round_number)
             case AnswerWork():
@@ -138,16 +145,29 @@ class Workbench:
         return student
 
     def _train(self, work: TrainWork, tensors: Tensors, round_number: int) -> tuple[NDArray[np.float32], Counters]:
-        vector = _vector(tensors)
+        start = _vector(tensors)
+        vector, lessons, change = self._taught(work, tensors, start, round_number)
         student = self._student(work.normalisation, vector)
         counters = self._evaluate(student)
         with only_fragment(student, work.fragments.get(self._config.name)):
-            training = self._learn(work, student, round_number, vector, tensors)
+            training = self._learn(work, student, round_number, start, lessons)
         heads = site_heads(student, self._split.train.labels, self._config.head)
         if heads is None:
-            return to_vector(student) - vector, {**counters, **training}
+            return np.concatenate([to_vector(student) - vector, change]), {**counters, **training}
         update = _own_outputs(to_vector(student) - vector, student, heads)
         return update, {**counters, **training, **_head_weights(heads, len(self._split.train))}
+
+    def _taught(
+        self, work: TrainWork, tensors: Tensors, vector: NDArray[np.float32], round_number: int
+    ) -> tuple[NDArray[np.float32], Lessons, NDArray[np.float32]]:
+        """The student's part of the vector, what a graph teaches it, and the change of the rows behind it, empty where none are shared."""
+        asked = work.knowledge
+        if asked is None or asked.shared is None:
+            return vector, self._knowledge.lessons(work, tensors, round_number), np.zeros(0, np.float32)
+        student, table = table_of(work, vector, kept_slots(tensors, asked.shared.slots))
+        graph = self._knowledge.graph(asked.graph_sha256, tensors)
+        learnt = self._sharing.learn(work, graph, table, round_number, len(self._split.train))
+        return student, self._knowledge.lessons(work, tensors, round_number, learnt.entities), learnt.change
 
     def _answer(self, work: AnswerWork, tensors: Tensors, round_number: int) -> tuple[NDArray[np.float32], Counters]:
         proxy = open_proxy(work, tensors, self._config.task)
@@ -156,7 +176,8 @@ class Workbench:
         # Nobody has answered anything before the first round: there is no consensus to learn from.
         consensus = Auxiliary("consensus", proxy.inputs, proxy.table, work.proxy.weight, work.proxy.temperature)
         start = np.concatenate([to_vector(student), proxy.vector])
-        training = self._learn(work, student, round_number, start, tensors, [consensus] if work.version else [])
+        lessons = self._knowledge.lessons(work, tensors, round_number)
+        training = self._learn(work, student, round_number, start, lessons, [consensus] if work.version else [])
         self._students.save(work.version, key, to_vector(student))
         return proxy.update(predict_logits(student, proxy.inputs), work.proxy.bound), {**counters, **training}
 
@@ -175,14 +196,13 @@ class Workbench:
         student: Network,
         round_number: int,
         start: NDArray[np.float32],
-        tensors: Tensors,
+        lessons: Lessons,
         auxiliaries: Sequence[Auxiliary] = (),
     ) -> Counters:
         """Distils in place; ``start`` is everything that came and is learnt from, for it names the fit that a killed one goes on as."""
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation)
         alignment = self._alignment.load(work.version)
-        lessons = self._knowledge.lessons(work, tensors, round_number)
         beside = [*auxiliaries, *([lessons.auxiliary] if lessons.auxiliary is not None else [])]
         device = chosen_device(self._config.device)
         key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {lessons.trust}", beside, lessons.known)

@@ -7,6 +7,7 @@ all keys and all records.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import tomli_w
 
 from fedstill.sites import check_students
-from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, SplitSettings
+from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, PrivateKnowledge, SplitSettings
 from shared.data import Split, save_arrays
 from shared.data.text import tokeniser_file
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
@@ -22,6 +23,9 @@ from shared.frozen import Frozen
 from shared.identity import load_identity, make_identity, make_node_key, public_bytes, save_roster
 from shared.secagg.roster import Roster
 from shared.tokenise import FILE
+
+SALT = "salt"
+"""The file by which simulated institutions name the entities that they share."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ def prepare(config: FederationConfig, folder: Path, sites: Mapping[str, Split]) 
         if not (home / "records.npz").exists():
             save_arrays(home / "records.npz", sites[name])
         tokenizer = _copy_tokeniser(config, home)
+        if _shares_entities(config) and not (home / SALT).exists():
+            # A real one is random; by this one a simulation of the same seed gives the same student.
+            write_atomic(home / SALT, hashlib.sha256(f"simulated salt {config.seed}".encode()).digest(), mode=PRIVATE_MODE)
         # Paths are meant from the file's folder, so that the whole folder can be moved.
         _write_config(home / "institution.toml", institution_config(config, name, Path("records.npz"), tokenizer))
     roster = Roster(members=members, coordinator=coordinator_key)
@@ -72,6 +79,7 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
         teacher_path=records.parent / "teacher",
         student=config.students.get(name, config.student),
         tokenizer_path=tokenizer,
+        knowledge=PrivateKnowledge(salt_path=records.parent / SALT if _shares_entities(config) else None),
         policy=PolicySettings(
             smallest_cohort=config.aggregation.smallest_cohort,
             collusion=config.aggregation.collusion,
@@ -82,8 +90,13 @@ def institution_config(config: FederationConfig, name: str, records: Path, token
             updates=("weights",) if config.proxy is None else ("answers",),
             most_epsilon=config.privacy.epsilon if config.privacy else None,
             delta=config.privacy.delta if config.privacy else PolicySettings().delta,
+            entities=_shares_entities(config),
         ),
     )
+
+
+def _shares_entities(config: FederationConfig) -> bool:
+    return config.knowledge is not None and config.knowledge.shared is not None
 
 
 def _copy_tokeniser(config: FederationConfig, home: Path) -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from server import entities
 from server.state import Facts, RunState
 from server.toolbox import Toolbox
 from shared.attached import sized_words
@@ -32,11 +33,17 @@ def work(state: RunState, config: FederationConfig) -> KnowledgeWork | None:
     if config.knowledge is None:
         return None
     terms = {name: getattr(config.knowledge, name) for name in KnowledgeTerms.model_fields}
-    return KnowledgeWork(**terms, graph_sha256=state.facts.graph_sha256, mapping=mapping_of(config.knowledge))
+    mapping, mean = mapping_of(config.knowledge), entities.mean_records(state)
+    return KnowledgeWork(**terms, graph_sha256=state.facts.graph_sha256, mapping=mapping, mean_records=mean)
 
 
 def attached(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Mapping[str, NDArray[np.uint64]]:
-    """What travels before the model. Raises :class:`RunError` where the graph is another than when the run began."""
+    """What travels before the model: the graph, and which entities are shared. Raises as :func:`public_graph`."""
+    return {**public_graph(state, config, toolbox), **entities.attached(state, config)}
+
+
+def public_graph(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Mapping[str, NDArray[np.uint64]]:
+    """The graph as it travels. Raises :class:`RunError` where it is another than when the run began."""
     if config.knowledge is None or not state.facts.graph_sha256:
         return {}
     content = toolbox.graph()

@@ -1,9 +1,10 @@
 """The phases of a run as small objects: what a round asks, and what its sum does to the state. Neither touches a network.
 
-    statistics-range → statistics-moments → train × rounds → calibrate-range → calibrate-histogram → gate → publish
+    statistics-range → statistics-moments → entities → train × rounds → calibrate-range → calibrate-histogram → gate → publish
 
-The first is skipped where no input column is numeric. With ``[proxy]`` the training rounds exchange answers
-(``server/answers.py``), and the last of them ends with the coordinator's own student, which the phases after it go on with.
+The first is skipped where no input column is numeric, the third where institutions share no entities. With ``[proxy]`` the
+training rounds exchange answers (``server/answers.py``), and the last of them ends with the coordinator's own student, which the
+phases after it go on with.
 ``publish`` needs no institution and is not here (``server/toolbox.py``).
 """
 
@@ -19,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from server import answers, knowledge
+from server import answers, entities, knowledge
 from server.downlink import move_to
 from server.learning import learning
-from server.optimizer import step
-from server.state import COUNT_WEIGHT_CAP, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
+from server.optimizer import Moments, step
+from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
 from shared.errors import ConfigError
@@ -35,6 +36,7 @@ from shared.work import (
     FIXED_POINT,
     CalibrateHistogramWork,
     CalibrateRangeWork,
+    EntitiesWork,
     GateWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -48,8 +50,6 @@ IMAGE_EXPONENT = 8
 """Pixels are below 2^8, so images need no pass to find their range."""
 SMALLEST_CLIP = 1e-6
 """The least part of the settings' clip norm that it is adapted down to."""
-FAIR_SHARE = 2
-"""An institution weighs at most this many times the mean institution, however many records it has."""
 
 Counters = Mapping[str, NDArray[np.int64]]
 
@@ -118,8 +118,8 @@ def first_state(config: FederationConfig) -> RunState:
 
 
 def end_training(state: RunState, kit: Kit) -> RunState:
-    """The state in which no update follows any more; a consensus becomes the student that learnt from it."""
-    after = _after(state, "calibrate-range", state.facts.metrics)
+    """The state in which no update follows any more; a consensus becomes the student that learnt from it, and shared rows are left."""
+    after = entities.settled(_after(state, "calibrate-range", state.facts.metrics), kit.config)
     return after if kit.config.proxy is None else answers.settled(after, kit.config, kit.toolbox)
 
 
@@ -172,7 +172,7 @@ class StatisticsMoments:
         normalisation = kit.toolbox.normalisation(sums.counters, state.facts.exponents)
         after = _after(
             state,
-            "train",
+            "train" if kit.config.knowledge is None or kit.config.knowledge.shared is None else "entities",
             {"train_records": float(sums.weight)},
             normalisation=normalisation,
             weight_cap=weight_cap(sums.weight, len(sums.survivors)),
@@ -181,6 +181,24 @@ class StatisticsMoments:
         first = kit.toolbox.initial(normalisation)
         after = replace(after, facts=knowledge.begun(after, kit.config, kit.toolbox))
         return replace(after, vector=first) if kit.config.proxy is None else answers.begun(after, kit.config, kit.toolbox)
+
+
+class Entities:
+    """How many institutions know each entity, by slots of salted hashes."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Counts by slot; the public graph goes down before the student does, for its entities are counted too."""
+        shared = kit.config.knowledge.shared if kit.config.knowledge is not None else None
+        assert shared is not None
+        graph = knowledge.public_graph(state, kit.config, kit.toolbox)
+        work = EntitiesWork(slots=shared.slots, graph_sha256=state.facts.graph_sha256)
+        return Asked(work, save(dict(graph)), blob_name="graph.safetensors") if graph else Asked(work)
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Keeps the slots that are known to enough, and puts their rows behind the student."""
+        after = entities.counted(state, sums.counters["entities"], sums.survivors, kit.config)
+        kept = len(after.facts.shared.kept) if after.facts.shared is not None else 0
+        return _after(after, "train", {"shared_entities": float(kept)})
 
 
 class Train:
@@ -192,7 +210,7 @@ class Train:
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Takes the optimiser's step, as far as a delta can say it. The figures are those of the student *before* it."""
-        target, moments = step(state.vector, _mean(state, sums, kit), state.moments, kit.config.optimizer)
+        target, moments = _stepped(state, sums, kit)
         move = move_to(target, state, kit.config.aggregation.downlink, _content(state, kit))
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
@@ -210,12 +228,12 @@ class CalibrateRange:
 
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Counts by power of two for each tensor of the float graph."""
-        tensors = kit.toolbox.tensors(_student(state))
+        tensors = kit.toolbox.tensors(_student(state, kit))
         return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(kit)), state, kit)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Chooses the range of each tensor's histogram."""
-        tensors = kit.toolbox.tensors(_student(state))
+        tensors = kit.toolbox.tensors(_student(state, kit))
         lows, highs = kit.toolbox.choose_ranges(tensors, sums.counters["ranges"])
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version)
         return _after(state, "calibrate-histogram", metrics, tensors=tensors, lows=lows, highs=highs)
@@ -244,7 +262,7 @@ class Gate:
 
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Runs the candidates."""
-        files = kit.toolbox.candidates(_student(state), state.facts.ranges)
+        files = kit.toolbox.candidates(_student(state, kit), state.facts.ranges)
         blob = save({name: np.frombuffer(content, np.uint8) for name, content in sorted(files.items())})
         names = tuple(name for name in files if name != FLOAT)
         return Asked(GateWork(candidates=names), blob, blob_name="candidates.safetensors")
@@ -258,6 +276,7 @@ class Gate:
 PHASES: dict[PhaseName, Phase] = {
     "statistics-range": StatisticsRange(),
     "statistics-moments": StatisticsMoments(),
+    "entities": Entities(),
     "train": Train(),
     "calibrate-range": CalibrateRange(),
     "calibrate-histogram": CalibrateHistogram(),
@@ -277,7 +296,7 @@ def _learning(state: RunState, kit: Kit) -> Asked:
         fragments=config.fragments,
         head_owners=config.head_owners,
     )
-    fragments = kit.toolbox.fragments(_student(state)) if config.fragments else {}
+    fragments = kit.toolbox.fragments(_student(state, kit)) if config.fragments else {}
     return _with_update(replace(_with_student(work, state, kit), fragments=fragments), state)
 
 
@@ -290,14 +309,22 @@ def _with_update(asked: Asked, state: RunState) -> Asked:
     return replace(asked, update_words=state.vector.size, weight_cap=state.facts.weight_cap, clip_norm=state.facts.clip_norm)
 
 
+def _stepped(state: RunState, sums: Sums, kit: Kit) -> tuple[NDArray[np.float32], Moments]:
+    # The optimiser's step of the student, and the shared rows' own behind it.
+    size = entities.student_size(state, kit.config)
+    target, moments = step(state.vector[:size], _mean(state, sums, kit)[:size], state.moments, kit.config.optimizer)
+    rows = entities.moved(state, sums.mean, sums.weight, sums.survivors, kit.config)
+    return np.concatenate([target, rows]), moments
+
+
 def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
     if not kit.config.task.heads:
         return sums.mean
-    return balanced(sums.mean, sums.weight, sums.counters["head_weights"], kit.toolbox.outputs(_student(state)))
+    return balanced(sums.mean, sums.weight, sums.counters["head_weights"], kit.toolbox.outputs(_student(state, kit)))
 
 
-def _student(state: RunState) -> Student:
-    return Student(state.vector, state.facts.normalisation)
+def _student(state: RunState, kit: Kit) -> Student:
+    return Student(state.vector[: entities.student_size(state, kit.config)], state.facts.normalisation)
 
 
 def _shape(kit: Kit) -> NetworkSettings | None:

@@ -22,20 +22,31 @@ from shared.frozen import Frozen
 from shared.work import Normalisation
 
 PhaseName = Literal[
-    "statistics-range", "statistics-moments", "train", "calibrate-range", "calibrate-histogram", "gate", "publish", "finished"
+    "statistics-range", "statistics-moments", "entities", "train", "calibrate-range", "calibrate-histogram", "gate", "publish", "finished"
 ]
 
 COUNT_WEIGHT_CAP = 2**31
 """Weight cap of rounds that only count: no institution's records are cut, and a sum over any cohort stays far below 2^64."""
+FAIR_SHARE = 2
+"""An institution weighs at most this many times the mean institution, however many records it has."""
 DELTA_SUFFIX = ".delta"
 _FACTS = "facts"
 _MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
 
 
+class SharedFacts(Frozen):
+    """Entities that institutions share (``server/entities.py``): the slots that are ``kept``, ascending, how many institutions each is
+    ``known_to``, and the institutions ``among`` which that was counted."""
+
+    kept: tuple[int, ...]
+    known_to: tuple[int, ...]
+    among: tuple[str, ...]
+
+
 class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
-    where there is no public knowledge graph."""
+    where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared."""
 
     phase: PhaseName
     version: int = 0
@@ -45,6 +56,7 @@ class Facts(Frozen):
     normalisation: Normalisation = Normalisation()
     proxy_sha256: str = ""
     graph_sha256: str = ""
+    shared: SharedFacts | None = None
     label_shares: tuple[float, ...] = ()
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
@@ -60,6 +72,8 @@ class RunState:
 
     Where institutions exchange answers, ``vector`` is the consensus (``shared/answers.py``) until the last of those rounds, and the
     student that learnt from it from then on.
+
+    Where entities are shared, ``vector`` ends with their rows while training lasts (``server/entities.py``).
 
     ``residual float64 (d,)`` is what packing has left over for the next delta, ``delta`` the packed delta from the student
     one version before; both are empty before the first update and where the student goes down whole.

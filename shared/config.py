@@ -185,11 +185,16 @@ class KnowledgeSettings(KnowledgeTerms):
 class PrivateKnowledge(Frozen):
     """What an institution knows by itself: the triples of ``path`` never leave it. They join the federation's public graph, and
     ``mapping``, if it is given, stands in place of the federation's. With ``use`` false it learns from no graph, whatever the plan says.
+
+    ``salt_path`` is the file of secret bytes that the institutions agreed on among themselves (``fedstill client salt FILE`` makes it),
+    and that the coordinator must never have: by it they name entities that they share, where the federation has ``[knowledge.shared]``.
+    Without it this institution shares none.
     """
 
     path: Path | None = None
     mapping: Mapping | None = None
     use: bool = True
+    salt_path: Path | None = None
 
 
 class CompressionSettings(Frozen):
@@ -293,6 +298,21 @@ class FederationConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _shared_entities_fit(self) -> FederationConfig:
+        if self.knowledge is None or self.knowledge.shared is None:
+            return self
+        if self.proxy is not None:
+            raise ValueError(
+                "[knowledge.shared] travels with the student's weights, and with [proxy] none travel; leave out one of the two"
+            )
+        if self.fragments:
+            raise ValueError("[knowledge.shared] lies behind the whole student; leave out either it or [fragments]")
+        if self.privacy is not None:
+            # Each number gets the noise of an update's whole norm, and the counts of the slots are exact, as statistics are.
+            raise ValueError("the noise of [privacy] would drown the rows of [knowledge.shared]; leave out one of the two")
+        return self
+
+    @model_validator(mode="after")
     def _answers_fit_together(self) -> FederationConfig:
         if self.proxy is None:
             if self.students:
@@ -320,6 +340,7 @@ class PolicySettings(Frozen):
     ``updates`` are the kinds that may leave it, masked: those of the student's ``weights``, and ``answers`` to proxy records. It answers
     at most ``most_proxy_records`` of them, and where ``proxy_sha256`` is set, those with this digest alone (``fedstill check
     federation.toml`` prints it). Where ``graph_sha256`` is set it learns from the public graph with this digest alone (printed there too).
+    Without ``entities`` neither counts of its graph's hashed entities nor changes of their embeddings leave it, masked or not.
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -335,6 +356,7 @@ class PolicySettings(Frozen):
     most_proxy_records: int = Field(default=1_000_000, ge=1)
     proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     graph_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    entities: bool = False
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

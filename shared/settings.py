@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.frozen import Frozen
 
@@ -155,6 +155,20 @@ class EmbeddingTerms(Frozen):
     steps: int = Field(default=100, ge=0, le=100_000)
 
 
+class SharedEntities(Frozen):
+    """How institutions share the embeddings of entities that several of their graphs have (``docs/knowledge.md``; FedE, Chen et al.
+    2021): as rows of a table behind the student in the masked vector, a row a slot of salted hashes.
+
+    ``slots``: into how many a name may fall; with fewer than twenty times the entities of a graph, many are lost to those that fall
+    together. Each round an institution goes on with link prediction for ``epochs`` over its own triples. ``scale``: how long, beside a
+    student's update, a change of the rows is whose numbers move by 1.0 each: one of 0.1 is 0.1 long at the default, and clips little.
+    """
+
+    slots: int = Field(default=16_384, ge=64, le=4_194_304, multiple_of=64)
+    epochs: int = Field(default=5, ge=1, le=1000)
+    scale: float = Field(default=1.0, gt=0.0, le=1000.0)
+
+
 class KnowledgeTerms(Frozen):
     """How a knowledge graph teaches beside the own records (``docs/knowledge.md``).
 
@@ -162,7 +176,7 @@ class KnowledgeTerms(Frozen):
     batch of own ones, with the graph's answers as targets, at ``weight`` times how far the own labels bear the graph out (0 to 1).
     ``classes``: ``shares`` imagines each class as often as it is; ``even`` all alike, and the student's answers are then for
     equally frequent classes: more is got right of rare ones, and less in all. ``embeddings`` adds terms on the inside of the student,
-    for texts and images too; nothing is imagined of those.
+    for texts and images too; nothing is imagined of those. ``shared`` learns those embeddings together with the other institutions.
     """
 
     weight: float = Field(default=1.0, ge=0.0, le=1000.0)
@@ -170,3 +184,10 @@ class KnowledgeTerms(Frozen):
     pool: int = Field(default=8192, ge=1, le=1_000_000)
     classes: Literal["shares", "even"] = "shares"
     embeddings: EmbeddingTerms | None = None
+    shared: SharedEntities | None = None
+
+    @model_validator(mode="after")
+    def _shared_are_embeddings(self) -> KnowledgeTerms:
+        if self.shared is not None and self.embeddings is None:
+            raise ValueError("[knowledge.shared] shares what [knowledge.embeddings] describes and uses; add that table")
+        return self

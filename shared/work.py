@@ -56,13 +56,27 @@ class StatisticsMomentsWork(Frozen):
     exponents: tuple[int, ...]
 
 
+class EntitiesWork(Frozen):
+    """Where ``[knowledge.shared]`` is set: per slot a 1 where exactly one entity of the institution's graph falls into it
+    (``shared/knowledge/slots.py``). Blob and ``graph_sha256``: the public graph, as in :class:`KnowledgeWork`.
+    """
+
+    kind: Literal["entities"] = "entities"
+    slots: int = Field(ge=64, le=4_194_304, multiple_of=64)
+    graph_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+
 class KnowledgeWork(KnowledgeTerms):
     """The knowledge of a federation, within a learning work: the SHA-256 of the public graph as it is attached to the blob, uint64
     ``graph`` (``shared/attached.py``, ``shared/knowledge/packed.py``), empty where there is none, and how records name its entities.
+
+    With ``shared`` the blob has uint64 ``slots`` too, and its vector ends with their rows (``shared/knowledge/slots.py``);
+    ``mean_records`` is what an institution weighs on average.
     """
 
     graph_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     mapping: Mapping | None = None
+    mean_records: float = Field(default=1.0, gt=0.0)
 
 
 class LearningWork(Frozen):
@@ -88,7 +102,8 @@ class LearningWork(Frozen):
 class TrainWork(LearningWork):
     """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
 
-    Blob: safetensors ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order.
+    Blob: safetensors ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order, and behind
+    them the rows of shared entities, where there are any.
     ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
     ``head_owners`` maps each head to the institutions that are said to have records of it.
     """
@@ -149,7 +164,16 @@ class GateWork(Frozen):
     candidates: tuple[str, ...]
 
 
-Work = StatisticsRangeWork | StatisticsMomentsWork | TrainWork | AnswerWork | CalibrateRangeWork | CalibrateHistogramWork | GateWork
+Work = (
+    StatisticsRangeWork
+    | StatisticsMomentsWork
+    | EntitiesWork
+    | TrainWork
+    | AnswerWork
+    | CalibrateRangeWork
+    | CalibrateHistogramWork
+    | GateWork
+)
 _WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
 
 
@@ -190,6 +214,8 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
             return (CounterField("exponents", columns * EXPONENTS),)
         case StatisticsMomentsWork():
             return (CounterField("count", columns), CounterField("sum", columns), CounterField("square_sum", columns))
+        case EntitiesWork():
+            return (CounterField("entities", work.slots),)
         case TrainWork() | AnswerWork():
             # "unclipped" is 1 where the update was within the clip norm (Andrew et al. 2021).
             training = (CounterField("train_records", 1), CounterField("train_loss", 1), CounterField("unclipped", 1))

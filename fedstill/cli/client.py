@@ -71,6 +71,21 @@ def pin(
 
 
 @app.command()
+def salt(
+    file: Annotated[Path, typer.Argument(help="The new file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the salt by which institutions name entities that they share (knowledge.salt_path); one makes it, all need the same.
+
+    Example: fedstill client salt st-mary/keys/salt
+    """
+    from shared.knowledge.salt import make_salt
+
+    make_salt(file)
+    _result(as_json, {"salt": str(file)}, f"give {file} to the other institutions by a way that is secret, and never to the coordinator")
+
+
+@app.command()
 def run(
     folder: Folder,
     give_up_after: Annotated[

@@ -47,23 +47,22 @@ def further_trained(
     if terms.encoder == "none" or not terms.steps or len(np.unique(labels[told])) < 2:
         return table
     needed = np.unique(np.concatenate([members[members != ABSENT], classes[classes != ABSENT]]))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = Encoder(table.shape[1], len(graph.relations), EncoderSettings(layer=terms.encoder, layers=terms.layers))
-        weights = torch.nn.Parameter(torch.from_numpy(table.copy()))
-        optimizer = torch.optim.Adam([*encoder.parameters(), weights], lr=RATE)
-        neighbours, random = Neighbours(graph), np.random.default_rng(seed)
-        place = _places(needed, len(table))
-        for _ in range(terms.steps):
-            rows = random.choice(told, min(BATCH, len(told)), replace=False)
-            states = _encoded(encoder, weights, neighbours, needed, terms.layers, random)
-            loss = _class_loss(states, place[members[rows]], place[classes], torch.from_numpy(labels[rows]))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        with torch.no_grad():
-            found: NDArray[np.float32] = table.copy()
-            found[needed] = _encoded(encoder, weights, neighbours, needed, terms.layers, random).numpy()
+    encoder = Encoder(table.shape[1], len(graph.relations), EncoderSettings(layer=terms.encoder, layers=terms.layers))
+    encoder.draw(torch.Generator().manual_seed(seed))
+    weights = torch.nn.Parameter(torch.from_numpy(table.copy()))
+    optimizer = torch.optim.Adam([*encoder.parameters(), weights], lr=RATE)
+    neighbours, random = Neighbours(graph), np.random.default_rng(seed)
+    place = _places(needed, len(table))
+    for _ in range(terms.steps):
+        rows = random.choice(told, min(BATCH, len(told)), replace=False)
+        states = _encoded(encoder, weights, neighbours, needed, terms.layers, random)
+        loss = _class_loss(states, place[members[rows]], place[classes], torch.from_numpy(labels[rows]))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        found: NDArray[np.float32] = table.copy()
+        found[needed] = _encoded(encoder, weights, neighbours, needed, terms.layers, random).numpy()
     return found
 
 

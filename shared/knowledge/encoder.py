@@ -89,6 +89,18 @@ class Encoder(nn.Module):
             states = states + torch.tanh(layer(states, edges, kinds))
         return states
 
+    def draw(self, random: torch.Generator) -> None:
+        """All first weights anew, from ``random`` alone: matrices as :class:`nn.Linear` and Glorot have them, biases zero."""
+        linear = {id(module.weight): module.in_features for module in self.modules() if isinstance(module, nn.Linear)}
+        for part in self.parameters():
+            if id(part) in linear:
+                nn.init.uniform_(part, -(linear[id(part)] ** -0.5), linear[id(part)] ** -0.5, generator=random)
+            elif part.dim() > 1:
+                bound = (6.0 / (part.shape[-2] + part.shape[-1])) ** 0.5
+                nn.init.uniform_(part, -bound, bound, generator=random)
+            else:
+                nn.init.zeros_(part)
+
     def of(self, table: Tensor, part: Subgraph) -> Tensor:
         """Embeddings of ``part.nodes`` ``(n, width)`` from the table of all entities ``(E, width)``."""
         states = functional.embedding(torch.from_numpy(part.nodes), table)

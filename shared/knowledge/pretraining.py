@@ -15,8 +15,10 @@ from torch import Tensor
 from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
+from shared.knowledge.dictionary import folded
 from shared.knowledge.predictor import LinkPredictor, Model
 from shared.knowledge.triples import Graph
+from shared.models.seeds import derive
 
 _VERSION = "1"
 """Changed with whatever changes the numbers of a fit, so that a kept fit of another release is not gone on with."""
@@ -48,6 +50,15 @@ class Embeddings:
     losses: tuple[float, ...]
     model: Model
 
+    def flat(self) -> NDArray[np.float32]:
+        """All numbers in one vector: entities, then relations."""
+        return np.concatenate([self.entities.reshape(-1), self.relations.reshape(-1)])
+
+    def refilled(self, vector: NDArray[np.float32]) -> Embeddings:
+        """These with the numbers of a vector that :meth:`flat` made of others of the same shapes."""
+        entities, relations = (part.copy() for part in np.split(vector, [self.entities.size]))
+        return Embeddings(entities.reshape(self.entities.shape), relations.reshape(self.relations.shape), (), self.model)
+
     def predictor(self) -> LinkPredictor:
         """The model that has these numbers."""
         made = LinkPredictor(self.model, 1, 1, 2, torch.Generator())
@@ -67,17 +78,21 @@ def pretrain(
     settings: PretrainingSettings,
     seed: int,
     *,
+    start: Embeddings | None = None,
     on_epoch: Callable[[int, int], None] = lambda done, total: None,
     resume: Resume | None = None,
 ) -> Embeddings:
-    """The embeddings after ``settings.epochs``. Equal arguments give equal numbers on one number of threads, stopped and gone on with
-    (``resume``, of :func:`fit_key`) or not. ``on_epoch`` is called with the epochs that are done and their number.
+    """The embeddings after ``settings.epochs``, from those of ``start`` or from ones that ``seed`` draws. Equal arguments give equal
+    numbers on one number of threads, stopped and gone on with (``resume``, of :func:`fit_key`) or not. ``on_epoch`` is called with the
+    epochs that are done and their number.
 
     Raises :class:`KnowledgeError` for a graph without triples or with a single entity.
     """
     if not len(graph) or len(graph.entities) < 2:
         raise KnowledgeError("a graph without triples, or with a single entity, cannot be embedded; add triples")
     fit = _Fit(graph, settings, seed)
+    if start is not None:
+        fit.model.load_state_dict({"entities": torch.tensor(start.entities), "relations": torch.tensor(start.relations)})
     kept = resume.load() if resume is not None else None
     if kept is not None:
         fit.set_state(kept)
@@ -88,6 +103,19 @@ def pretrain(
             resume.save(fit.get_state())
     model = fit.model
     return Embeddings(_numbers(model.entities), _numbers(model.relations), tuple(fit.losses), settings.model)
+
+
+def first_embeddings(graph: Graph, settings: PretrainingSettings, seed: int, agreed: int) -> Embeddings:
+    """What a federation's link prediction begins with: entities drawn by the institution's own ``seed``, and each relation by its name
+    and a seed that all have ``agreed`` on. A relation of one name then begins the same everywhere: what an entity's shared row
+    means at one institution it soon means at others.
+    """
+    own = LinkPredictor(settings.model, len(graph.entities), 1, settings.width, torch.Generator().manual_seed(seed))
+    seeds = (derive(agreed, "relation", folded(name)) for name in graph.relations)
+    relations = [
+        _numbers(LinkPredictor(settings.model, 1, 1, settings.width, torch.Generator().manual_seed(one)).relations) for one in seeds
+    ]
+    return Embeddings(_numbers(own.entities), np.concatenate([_numbers(own.relations)[:0], *relations]), (), settings.model)
 
 
 class _Fit:

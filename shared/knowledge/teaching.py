@@ -73,12 +73,17 @@ class GraphTeacher:
         table = np.log(np.maximum(answers, LEAST_ANSWER))
         return Auxiliary(NAME, inputs, table, terms.weight * found.trust, 1.0, batch=terms.imagined, even=prior is None)
 
-    def known(self, terms: EmbeddingTerms | None) -> Known | None:
-        """The embeddings of what the records name, made once; ``None`` where they are not asked for, or the graph is not trusted."""
+    def known(self, terms: EmbeddingTerms | None, table: NDArray[np.float32] | None = None) -> Known | None:
+        """The embeddings of what the records name; ``None`` where they are not asked for, or the graph is not trusted.
+
+        They come of a ``table`` of all entities' float32 ``(E, width)``, or without one of link prediction on this graph, made once.
+        """
         if terms is None or not self.trust:
             return None
+        if table is not None:
+            return self._embedded(terms, table)
         if self._known is None or self._known[0] != terms:
-            self._known = terms, self._embedded(terms)
+            self._known = terms, self._embedded(terms, pretrained(self._graph, terms, self._seed))
         return self._known[1]
 
     def _lesson(self, terms: KnowledgeTerms, random: np.random.Generator, prior: NDArray[np.float64] | None) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
@@ -95,10 +100,10 @@ class GraphTeacher:
         offset = label_offset(torch.from_numpy(labels[labels != UNLABELLED]), shares, correction)
         return found.prior if offset is None else found.prior * np.exp(-offset.numpy().astype(np.float64))
 
-    def _embedded(self, terms: EmbeddingTerms) -> Known:
+    def _embedded(self, terms: EmbeddingTerms, first: NDArray[np.float32]) -> Known:
         graph, labels = self._graph, self._records.labels
         classes, named = class_ids(graph, self._mapping, self._task), members(graph, self._mapping, self._task, self._records, self._text)
-        table = further_trained(graph, pretrained(graph, terms, self._seed), named, classes, labels, terms, self._seed)
+        table = further_trained(graph, first, named, classes, labels, terms, self._seed)
         similarity = class_similarity(torch.from_numpy(class_findings(graph, classes))).numpy()
         return Known(means(table, named), means(table, classes[:, None]), similarity, terms, self.trust)
 

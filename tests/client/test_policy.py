@@ -12,8 +12,8 @@ from client.policy import allowed_counters, check_plan
 from shared.config import InstitutionConfig
 from shared.errors import PolicyRefusal
 from shared.secagg.messages import Layout, Plan
-from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
-from shared.work import AnswerWork, Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
+from shared.settings import DistillationSettings, EmbeddingTerms, ProxyTerms, SharedEntities, TrainingSettings
+from shared.work import AnswerWork, EntitiesWork, KnowledgeWork, Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
 
 TRAIN = TrainWork(
     version=0, seed=1, normalisation=Normalisation(), training=TrainingSettings(epochs=4), distillation=DistillationSettings()
@@ -97,6 +97,28 @@ def test_each_violation_is_a_sentence(policy: dict[str, Any], changed: dict[str,
         check_plan(config(**policy), plan(work, **changed), work)
     assert str(caught.value).startswith("institution 'va' refused round 12: ")
     assert sentence in str(caught.value)
+
+
+SHARED = TRAIN.model_copy(update={"knowledge": KnowledgeWork(embeddings=EmbeddingTerms(), shared=SharedEntities())})
+COUNTED = EntitiesWork(slots=64, graph_sha256="c" * 64)
+
+
+@pytest.mark.parametrize("work", [SHARED, COUNTED])
+def test_nothing_of_its_entities_leaves_unless_it_agrees_and_enough_stand_behind_each(work: Work) -> None:
+    made = plan(work, layout=Layout(10 if work is SHARED else 0, sum(field.length for field in counter_fields(work, config().task))))
+    with pytest.raises(PolicyRefusal, match="neither counts of its graph's hashed entities nor changes of their embeddings leave"):
+        check_plan(config(), made, work)
+    with pytest.raises(PolicyRefusal, match="entities that 2 institutions know are to be shared, it wants at least 3"):
+        check_plan(config(entities=True), made, work)
+    check_plan(config(entities=True), replace(made, smallest_cohort=3), work)
+    check_plan(config(), plan(), TRAIN)
+
+
+def test_another_graph_than_the_pinned_one_is_not_counted_either() -> None:
+    made = replace(plan(COUNTED), smallest_cohort=3)
+    check_plan(config(entities=True, graph_sha256="c" * 64), made, COUNTED)
+    with pytest.raises(PolicyRefusal, match="cccccccccccccccc… is not the one it learns from"):
+        check_plan(config(entities=True, graph_sha256="d" * 64), made, COUNTED)
 
 
 def test_evaluation_stays_at_home_where_the_policy_says_so() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedstill.plan import builtin_federation
-from fedstill.workspace import institution_config, prepare
+from fedstill.workspace import SALT, institution_config, prepare
 from shared.config import CsvData, FederationConfig, InstitutionConfig, SplitSettings, load_config
 from shared.data import load_site, load_sites
+from shared.knowledge.salt import read_salt
 from tests.support.texts import text_task, write_messages, write_tokenizer
 
 
@@ -46,3 +47,17 @@ def test_institutions_have_the_students_and_the_policy_of_a_federation_of_answer
 
 def test_a_federation_of_weights_answers_nothing(tmp_path: Path) -> None:
     assert institution_config(builtin_federation("heart"), "va", tmp_path / "records.npz").policy.updates == ("weights",)
+
+
+def test_simulated_institutions_agree_to_share_entities_by_one_salt_that_the_seed_gives(tmp_path: Path) -> None:
+    table = builtin_federation("heart").model_dump()
+    table["knowledge"] |= {"embeddings": {"width": 8}, "shared": {}}
+    config = FederationConfig.model_validate(table)
+    one, again = (prepare(config, tmp_path / name, load_sites(config)) for name in ("one", "again"))
+    sites = [load_config(InstitutionConfig, home / "institution.toml") for home in one.institutions.values()]
+    salts = {read_salt(site.knowledge.salt_path) for site in sites if site.knowledge.salt_path is not None}
+    assert {site.policy.entities for site in sites} == {True}
+    assert salts == {read_salt(home / SALT) for home in again.institutions.values()}
+    assert len(salts) == 1
+    assert not (one.coordinator / SALT).exists()
+    assert not institution_config(builtin_federation("heart"), "va", tmp_path / "records.npz").policy.entities

@@ -149,3 +149,24 @@ def test_a_federation_of_answers_survives_being_written_and_read(tmp_path: Path)
 def test_what_makes_no_sense_with_answers_is_said(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         load_config(FederationConfig, write(tmp_path, TABLE | change))
+
+
+SHARING = {"embeddings": {"width": 8}, "shared": {"slots": 128}}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"knowledge": {key: value for key, value in SHARING.items() if key != "embeddings"}}, "add that table"),
+        ({"knowledge": SHARING | {"shared": {"slots": 100}}}, "multiple of 64"),
+        ({"proxy": {"source": "generated"}}, "with [proxy] none travel"),
+        ({"fragments": {"ash": ["blocks.0.*"]}}, "leave out either it or [fragments]"),
+        ({"privacy": {"epsilon": 8.0}, "aggregation": {"width": 32}}, "would drown the rows of [knowledge.shared]"),
+    ],
+)
+def test_what_makes_no_sense_with_shared_entities_is_said(change: dict[str, object], sentence: str) -> None:
+    table = TABLE | {"knowledge": SHARING}
+    assert check_config(FederationConfig, table, where="here").knowledge is not None
+    with pytest.raises(ConfigError) as caught:
+        check_config(FederationConfig, table | change, where="here")
+    assert sentence in str(caught.value)

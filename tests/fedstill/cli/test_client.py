@@ -11,6 +11,7 @@ import tomli_w
 
 from fedstill.cli import main
 from shared.identity import fingerprint, load_identity, load_roster, make_identity, public_bytes, save_roster
+from shared.knowledge.salt import read_salt
 from shared.secagg.roster import Roster
 from tests.support.small import federation_table
 
@@ -83,3 +84,13 @@ def test_the_service_is_run_with_what_was_asked(home: Path, capsys: pytest.Captu
     service.call_args.kwargs["say"]("waiting for [the coordinator]")
     assert capsys.readouterr().err == "waiting for [the coordinator]\n"
     assert run(capsys, "run", home, "--give-up-after", "0")[0] == 2
+
+
+def test_a_salt_is_made_once_and_said_to_be_kept_from_the_coordinator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "salt"
+    code, out, _ = run(capsys, "salt", path)
+    assert code == 0
+    assert "never to the coordinator" in out
+    made = read_salt(path)
+    assert run(capsys, "salt", path)[0] != 0
+    assert read_salt(path) == made

@@ -72,3 +72,15 @@ def test_an_unseen_entity_begins_as_the_mean_of_its_neighbours() -> None:
     table = np.arange(6, dtype=np.float32).reshape(3, 2)
     found = unseen_states(table, np.array([0, 0, 2]), np.array([0, 2, 1]), 3)
     assert found.tolist() == [[2.0, 3.0], [0.0, 0.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("layer", ["rgcn", "subtract"])
+def test_first_weights_are_drawn_from_the_given_generator_alone(layer: Literal["rgcn", "subtract"]) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        encoder = Encoder(8, 3, EncoderSettings(layer=layer))
+        encoder.draw(torch.Generator().manual_seed(seed))
+        found.append(torch.cat([part.detach().reshape(-1) for part in encoder.parameters()]))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert found[0].abs().max() < 2.0

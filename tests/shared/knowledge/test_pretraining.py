@@ -8,7 +8,7 @@ import pytest
 from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
 from shared.knowledge.predictor import Model
-from shared.knowledge.pretraining import PretrainingSettings, fit_key, pretrain
+from shared.knowledge.pretraining import PretrainingSettings, first_embeddings, fit_key, pretrain
 from shared.knowledge.triples import graph_of
 
 CLANS = graph_of([(f"{clan}{a}", "knows", f"{clan}{b}", 1.0) for clan in "xy" for a in range(6) for b in range(6) if a != b])
@@ -80,3 +80,30 @@ def test_a_key_depends_on_graph_settings_and_seed() -> None:
 def test_a_graph_without_triples_or_with_a_single_entity_is_refused(graph: object) -> None:
     with pytest.raises(KnowledgeError, match="without triples, or with a single entity"):
         pretrain(graph, PretrainingSettings(), 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["distmult", "complex", "rotate"])
+def test_it_goes_on_from_where_it_is_told_to(model: Model) -> None:
+    none, some = (PretrainingSettings(model=model, width=4, epochs=epochs) for epochs in (0, 3))
+    start = pretrain(CLANS, some, seed=1)
+    same = pretrain(CLANS, none, seed=2, start=start)
+    np.testing.assert_array_equal(same.flat(), start.flat())
+    further = pretrain(CLANS, some, seed=2, start=start)
+    assert further.flat().tobytes() not in (start.flat().tobytes(), pretrain(CLANS, some, seed=2).flat().tobytes())
+    again = start.refilled(further.flat())
+    np.testing.assert_array_equal(again.entities, further.entities)
+    np.testing.assert_array_equal(again.relations, further.relations)
+
+
+@pytest.mark.parametrize("model", ["distmult", "complex", "rotate"])
+def test_relations_begin_by_their_name_and_what_is_agreed_and_entities_by_one_s_own_seed(model: Model) -> None:
+    other = graph_of([("a", "Knows ", "b", 1.0), ("a", "avoids", "b", 1.0)])
+    settings = PretrainingSettings(model=model, width=4)
+    one, two = first_embeddings(CLANS, settings, seed=1, agreed=5), first_embeddings(other, settings, seed=2, agreed=5)
+    apart = first_embeddings(CLANS, settings, seed=1, agreed=6)
+    np.testing.assert_array_equal(one.relations[0], two.relations[0])
+    assert not np.array_equal(two.relations[0], two.relations[1])
+    assert not np.array_equal(one.relations, apart.relations)
+    np.testing.assert_array_equal(one.entities, apart.entities)
+    assert one.entities[:2].tobytes() != two.entities.tobytes()
+    assert pretrain(CLANS, settings, 3, start=one).relations.shape == one.relations.shape
