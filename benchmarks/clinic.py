@@ -76,7 +76,10 @@ class Clinic:
             CategoryLink(column=name, entities={state: state_name(name, state) for state in self.network.nodes[name].states})
             for name in self.findings
         ]
-        return TableMapping(classes=dict(zip(self.diseases, self.entities, strict=True)), columns=tuple(links))
+        told = {self.graph.entities[head] for head in self.graph.triples[:, 0]}
+        # Nothing is typical of having no disease: it is the absence of the others.
+        classes = {disease: entity for disease, entity in zip(self.diseases, self.entities, strict=True) if entity in told}
+        return TableMapping(classes=classes, columns=tuple(links))
 
     @property
     def groups(self) -> Groups:
