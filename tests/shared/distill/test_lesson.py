@@ -95,7 +95,7 @@ def test_teacher_and_student_see_the_epochs_view(count: int, first: int, epoch: 
         seen.append(batch.numpy())
         return features(model, batch)
 
-    with patch("shared.distill.lesson.features", looked):
+    with patch("shared.distill.auxiliary.features", looked):
         lesson.loss(rows, epoch)
     assert targets.asked[-1] == (3, view)
     np.testing.assert_array_equal(seen[-1], views.inputs(examples.inputs, rows.numpy(), view))
