@@ -136,8 +136,9 @@ def test_who_was_taken_before_a_swap_is_answered_by_the_model_of_then(tmp_path: 
         rows = table_rows(2)
         async with running(tmp_path / "home") as server:
             gate = Gate(server.server.current.model)
-            taken = [asyncio.create_task(server.predict(table_request(rows, str(number)))) for number in range(3)]
+            taken = [asyncio.create_task(server.predict(table_request(rows, "0")))]
             await gate.entered()
+            taken += [asyncio.create_task(server.predict(table_request(rows, str(number)))) for number in range(1, 3)]
             await until(lambda: server.server.batcher.rows_waiting == 4)
             install(folders[2], tmp_path / "home")
             await server.look()
