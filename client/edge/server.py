@@ -27,6 +27,8 @@ from shared.rpc.services import EDGE, HEALTH, HEALTH_NAME, handlers
 SWITCH_S = 0.0005
 """How long Python lets a thread go on before another that waits gets its turn. By default 5 ms: as long as a whole request may take, and
 the model's thread would wait for the event loop, or the event loop for it."""
+LAST_WORDS_S = 1.0
+"""How long answers that are computed may take to leave, and streams to end, once nothing waits any more."""
 MOST_CALLS = 4096
 """Calls at a time, idle streams too; more are refused with RESOURCE_EXHAUSTED."""
 
@@ -75,7 +77,7 @@ class EdgeServer:
         self.batcher = Batcher(options.limits)
         self.service = EdgeService(current, self.batcher)
         self._health = Health()
-        self._look_now = asyncio.Event()
+        self._look_now, self._hurried = asyncio.Event(), asyncio.Event()
         self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(
@@ -103,10 +105,17 @@ class EdgeServer:
         self._look_now.set()
 
     async def stop(self) -> None:
-        """Says that it is not serving, answers what it has taken, and ends."""
+        """Says that it is not serving, refuses what comes, answers what it has taken, and ends.
+
+        gRPC's own stop comes last: a request that meets it may find a closed door where it should have got its refusal.
+        """
         self._health.stop()
         self.service.drain()
-        await self._server.stop(self._options.drain_s)
+        waits = {asyncio.create_task(self.service.answered()), asyncio.create_task(self._hurried.wait())}
+        _, late = await asyncio.wait(waits, timeout=self._options.drain_s, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in late:
+            waiting.cancel()
+        await self._server.stop(0 if self._hurried.is_set() else LAST_WORDS_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,9 +124,9 @@ class EdgeServer:
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
 
-    async def hurry(self) -> None:
+    def hurry(self) -> None:
         """Lets a stop that waits for what was taken wait no longer."""
-        await self._server.stop(0)
+        self._hurried.set()
 
     async def _watch(self) -> None:
         while True:
@@ -180,11 +189,9 @@ async def _serve(current: Current, options: EdgeOptions, say: Callable[[str], No
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
-    hurried: list[asyncio.Task[None]] = []
-
     def stop(number: int) -> None:
         if stopped.done():
-            hurried.append(loop.create_task(server.hurry()))
+            server.hurry()
         else:
             stopped.set_result(number)
 

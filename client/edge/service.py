@@ -42,10 +42,17 @@ class EdgeService:
         self.metrics = Metrics()
         self._reader = ThreadPoolExecutor(1, "edge-reader")
         self._draining = False
+        self._taken = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def drain(self) -> None:
         """Refuses new requests from here on; those that were taken are answered."""
         self._draining = True
+
+    async def answered(self) -> None:
+        """Returns once every request that was taken is answered."""
+        await self._idle.wait()
 
     def close(self) -> None:
         """Ends the reading thread."""
@@ -119,6 +126,16 @@ class EdgeService:
     async def _predict(self, request: pb.PredictRequest, deadline: float | None) -> pb.PredictReply:
         if self._draining:
             raise Refused(grpc.StatusCode.UNAVAILABLE, "the service is stopping; try another")
+        self._taken += 1
+        self._idle.clear()
+        try:
+            return await self._computed(request, deadline)
+        finally:
+            self._taken -= 1
+            if not self._taken:
+                self._idle.set()
+
+    async def _computed(self, request: pb.PredictRequest, deadline: float | None) -> pb.PredictReply:
         loop = asyncio.get_running_loop()
         model, most = self._current.model, self._batcher.limits.batch
         try:
