@@ -32,7 +32,6 @@ from benchmarks.averaging import RingAveraging, relative
 from benchmarks.harness import Claim, claim, parser, report
 from benchmarks.knowledge_pathfinder import written
 from benchmarks.loop import Federation
-from client.entities import batch_of
 from client.training import Workbench
 from fedstill.workspace import SALT, prepare
 from server.phases import Kit
@@ -42,7 +41,7 @@ from server.tools import InstalledToolbox
 from shared.config import FederationConfig, InstitutionConfig, KnowledgeSettings, load_config
 from shared.data import Records, Split
 from shared.data.seeds import generator
-from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, pretrain
+from shared.knowledge.pretraining import Embeddings, PretrainingSettings, batch_of, first_embeddings, pretrain
 from shared.knowledge.triples import Graph, Row, graph_of, joined
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
 

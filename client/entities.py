@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 
 from shared.config import InstitutionConfig
 from shared.errors import ProtocolError
-from shared.knowledge.pretraining import Embeddings, PretrainingSettings, first_embeddings, pretrain
+from shared.knowledge.pretraining import Embeddings, PretrainingSettings, batch_of, first_embeddings, pretrain
 from shared.knowledge.salt import read_salt
 from shared.knowledge.slots import NONE, agreed_seed, own_slots, presence, rows_of, unit_of
 from shared.knowledge.triples import Graph
@@ -27,8 +27,6 @@ from shared.models.seeds import derive
 from shared.versions import Versions
 from shared.work import EntitiesWork, TrainWork
 
-LARGEST_BATCH, LEAST_BATCH, STEPS = 4096, 64, 16
-"""An epoch over a small graph has about this many steps, over a large one as many as its batches need."""
 LEAST_LIFT, MOST_LIFT = 0.5, 4.0
 """Bounds on what makes up for an institution's weight: its cap is twice the mean weight, and few records must not fill the clip norm."""
 
@@ -121,11 +119,6 @@ def table_of(work: TrainWork, vector: NDArray[np.float32], kept: NDArray[np.int6
         raise ProtocolError(f"{len(kept)} shared rows of {width} numbers are more than the {vector.size} that came; ask for them again")
     rows = vector[size:].reshape(-1, width) / np.float32(unit_of(knowledge.shared.scale, len(kept), width))
     return vector[:size], Table(kept, rows)
-
-
-def batch_of(triples: int) -> int:
-    """Triples a step."""
-    return min(LARGEST_BATCH, max(LEAST_BATCH, triples // STEPS))
 
 
 def _settings(work: TrainWork, triples: int) -> PretrainingSettings:

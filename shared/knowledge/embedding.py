@@ -11,7 +11,7 @@ from torch.nn import functional
 from shared.data.records import UNLABELLED
 from shared.knowledge.encoder import Encoder, EncoderSettings
 from shared.knowledge.loss import ABSENT, prototype_logits, record_embeddings
-from shared.knowledge.pretraining import PretrainingSettings, pretrain
+from shared.knowledge.pretraining import PretrainingSettings, batch_of, pretrain
 from shared.knowledge.sampling import Neighbours
 from shared.knowledge.triples import Graph
 from shared.settings import EmbeddingTerms
@@ -23,7 +23,7 @@ BATCH, RATE = 128, 3e-3
 
 def pretrained(graph: Graph, terms: EmbeddingTerms, seed: int) -> NDArray[np.float32]:
     """Every entity's embedding by link prediction alone, float32 ``(E, width)``."""
-    settings = PretrainingSettings(model=terms.model, width=terms.width, epochs=terms.epochs)
+    settings = PretrainingSettings(model=terms.model, width=terms.width, epochs=terms.epochs, batch=batch_of(len(graph)))
     return pretrain(graph, settings, seed).entities
 
 

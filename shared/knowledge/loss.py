@@ -1,4 +1,4 @@
-"""What a graph adds to the loss: four terms over tensors, each ``(batch,)``, one number a record.
+"""What a graph adds to the loss on the student's inside: terms over tensors, one number a record.
 
 They need the graph's embeddings or answers while the student learns; the student itself keeps none of it. Shapes: ``B`` records, ``C``
 classes, ``E`` entities, ``S`` the student's width, ``K`` that of the graph's embeddings.
@@ -70,16 +70,6 @@ def prototype_logits(projected: Tensor, prototypes: Tensor, temperature: float =
     return functional.normalize(projected, dim=1) @ functional.normalize(prototypes, dim=1).T / temperature
 
 
-def smoothed_targets(labels: Tensor, similarity: Tensor, strength: float) -> Tensor:
-    """Labels that a graph makes softer ``(B, C)``: ``(1 - strength) · onehot + strength · similarity[label]``.
-
-    Label smoothing (Szegedy et al. 2016, section 7) with the classes' likeness in the graph in place of the even distribution.
-    ``labels``: int64 ``(B,)``; ``similarity``: ``(C, C)``, rows sum to 1 (:func:`class_similarity`); ``strength`` in [0, 1], 0: the labels.
-    """
-    sharp = functional.one_hot(labels, len(similarity)).to(similarity.dtype)
-    return (1.0 - strength) * sharp + strength * similarity[labels]
-
-
 def class_similarity(held: Tensor) -> Tensor:
     """How alike classes are ``(C, C)``, rows sum to 1: the share of findings that two have in common (Jaccard 1901), without themselves;
     even where a class shares with none. ``held``: bool ``(C, findings)``, which finding the graph ties to which class.
@@ -92,14 +82,6 @@ def class_similarity(held: Tensor) -> Tensor:
     total = alike.sum(dim=1, keepdim=True)
     even = torch.full_like(alike, 1.0 / max(len(alike) - 1, 1)).fill_diagonal_(0.0)
     return torch.where(total > 0, alike / total.clamp(min=torch.finfo(alike.dtype).tiny), even)
-
-
-def answer_distance(logits: Tensor, answers: Tensor) -> Tensor:
-    """KL(answers || softmax(logits)) ``(B,)``: the student against a graph's answers on records that the graph imagined; both ``(B, C)``.
-
-    Hinton et al. 2015, eq. 2, at temperature 1: the answers are calibrated already (:mod:`shared.knowledge.trust`).
-    """
-    return functional.kl_div(functional.log_softmax(logits, dim=1), answers, reduction="none").sum(dim=1)
 
 
 def _named(knowledge: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from shared.knowledge.predictor import LinkPredictor, Model
 from shared.knowledge.triples import Graph
 from shared.models.seeds import derive
 
+LARGEST_BATCH, LEAST_BATCH, STEPS = 4096, 64, 16
+"""An epoch over a small graph has about this many steps, over a large one as many as its batches need."""
 _VERSION = "1"
 """Changed with whatever changes the numbers of a fit, so that a kept fit of another release is not gone on with."""
 
@@ -65,6 +67,11 @@ class Embeddings:
         with torch.no_grad():
             made.entities, made.relations = (torch.nn.Parameter(torch.tensor(part)) for part in (self.entities, self.relations))
         return made
+
+
+def batch_of(triples: int) -> int:
+    """Triples a step where a fit has few epochs: of a small graph, one step an epoch would hardly train anything."""
+    return min(LARGEST_BATCH, max(LEAST_BATCH, triples // STEPS))
 
 
 def fit_key(graph: Graph, settings: PretrainingSettings, seed: int) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.data.records import UNLABELLED, Records
 from shared.errors import KnowledgeError
-from shared.knowledge.evidence import MISSING, likelihoods, log_evidence, typical
+from shared.knowledge.evidence import MISSING, likelihoods, typical
 from shared.knowledge.imagined import Imagination
 from shared.knowledge.linking import TableMapping
 from shared.knowledge.triples import Graph
@@ -45,12 +45,6 @@ class TabularKnowledge:
         findings = np.where(told[rows], self.imagination.pool(count, random, prior), MISSING)
         inputs = self.mapping.records(self.task, findings, self.donors, random, rows)
         return inputs, self.imagination.targets(findings, prior)
-
-    def answers(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The graph's answers ``(records, labels)`` on records that are there, with the class shares of the labelled ones."""
-        findings = self.mapping.findings(self.task, inputs)
-        evidence = log_evidence(self.imagination.probabilities, findings)
-        return self.imagination.calibration.targets(evidence).astype(np.float32)
 
 
 def tabular_knowledge(graph: Graph, mapping: TableMapping, task: TabularTask, records: Records) -> TabularKnowledge:

@@ -9,13 +9,11 @@ from torch.nn import functional
 from shared.knowledge.loss import (
     ABSENT,
     Projection,
-    answer_distance,
     class_similarity,
     contrastive_distance,
     cosine_distance,
     prototype_logits,
     record_embeddings,
-    smoothed_targets,
 )
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -72,22 +70,6 @@ def test_classes_are_alike_by_what_they_share() -> None:
     torch.testing.assert_close(found[0], torch.tensor([0.0, 1.0, 0.0, 0.0]))
     torch.testing.assert_close(found[1], torch.tensor([2 / 3, 0.0, 1 / 3, 0.0]) / torch.tensor(1.0))
     torch.testing.assert_close(found[3], torch.tensor([1 / 3, 1 / 3, 1 / 3, 0.0]))
-
-
-def test_smoothed_targets_are_the_labels_at_no_strength() -> None:
-    similarity = class_similarity(torch.tensor([[True, True], [True, False], [True, True]]))
-    labels = torch.tensor([0, 2, 1])
-    torch.testing.assert_close(smoothed_targets(labels, similarity, 0.0), functional.one_hot(labels, 3).float())
-    soft = smoothed_targets(labels, similarity, 0.3)
-    torch.testing.assert_close(soft.sum(dim=1), torch.ones(3))
-    assert soft.argmax(dim=1).tolist() == labels.tolist()
-
-
-def test_answers_are_matched_at_no_distance_and_zeros_among_them_are_finite() -> None:
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
-    assert answer_distance(logits, logits.softmax(dim=1)).abs().max() < 1e-6
-    sure = torch.tensor([[1.0, 0.0, 0.0]] * 2)
-    torch.testing.assert_close(answer_distance(logits, sure), -logits.log_softmax(dim=1)[:, 0])
 
 
 def test_a_projection_carries_one_width_into_another() -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared.distill.resume import Resume
 from shared.errors import KnowledgeError
 from shared.knowledge.predictor import Model
-from shared.knowledge.pretraining import PretrainingSettings, first_embeddings, fit_key, pretrain
+from shared.knowledge.pretraining import PretrainingSettings, batch_of, first_embeddings, fit_key, pretrain
 from shared.knowledge.triples import graph_of
 
 CLANS = graph_of([(f"{clan}{a}", "knows", f"{clan}{b}", 1.0) for clan in "xy" for a in range(6) for b in range(6) if a != b])
@@ -107,3 +107,8 @@ def test_relations_begin_by_their_name_and_what_is_agreed_and_entities_by_one_s_
     np.testing.assert_array_equal(one.entities, apart.entities)
     assert one.entities[:2].tobytes() != two.entities.tobytes()
     assert pretrain(CLANS, settings, 3, start=one).relations.shape == one.relations.shape
+
+
+@pytest.mark.parametrize(("triples", "batch"), [(49, 64), (2000, 125), (1_000_000, 4096)])
+def test_small_graphs_take_some_steps_an_epoch_and_large_ones_full_batches(triples: int, batch: int) -> None:
+    assert batch_of(triples) == batch
