@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.attached import sized_content
+from shared.attached import GRAPH, MAPPING, bound_content
 from shared.config import InstitutionConfig
 from shared.data.records import Records
 from shared.data.seeds import generator
 from shared.distill.auxiliary import Auxiliary
-from shared.errors import KnowledgeError, ProtocolError
+from shared.errors import KnowledgeError
 from shared.knowledge.alignment import Known
 from shared.knowledge.files import read_graph
+from shared.knowledge.linking import Mapping as LinkMapping
+from shared.knowledge.linking import parse_mapping
 from shared.knowledge.packed import unpack_graph
 from shared.knowledge.teaching import NAME, GraphTeacher
 from shared.knowledge.texts import texts_of
@@ -30,8 +32,6 @@ from shared.work import FIXED_POINT, KnowledgeWork, LearningWork
 _LOG = logging.getLogger("fedstill.knowledge")
 
 Tensors = Mapping[str, NDArray[Any]]
-GRAPH = "graph"
-"""The name under which a graph is attached to a round's blob."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,37 @@ class InstitutionKnowledge:
 
     def _read(self, asked: KnowledgeWork, tensors: Tensors) -> GraphTeacher | None:
         config, graph = self._config, self.graph(asked.graph_sha256, tensors)
-        mapping = config.knowledge.mapping or asked.mapping
         if graph is None:
             return None
-        if mapping is None:
-            raise KnowledgeError("neither the plan nor [knowledge.mapping] says which entities records name; add a mapping")
+        mapping = config.knowledge.mapping or _public_mapping(asked.mapping_sha256, tensors)
         texts = texts_of(config.task, self._records, config.tokenizer_path)
         seed = derive(config.seed, config.name, asked.graph_sha256, "embeddings")
-        made = GraphTeacher(graph, mapping, config.task, self._records, texts=texts, seed=seed)
+        with self._untold():
+            made = GraphTeacher(graph, mapping, config.task, self._records, texts=texts, seed=seed)
         _LOG.info("a graph of %d triples is trusted %.2f of 1 by this institution's labels", len(graph), made.trust)
         return made
 
     def _graph(self, digest: str, tensors: Tensors) -> Graph | None:
         if not self._config.knowledge.use:
             return None
-        graphs = [graph for graph in (_public(digest, tensors), self._private) if graph is not None]
-        return joined(*graphs) if len(graphs) == 2 else graphs[0] if graphs else None
+        public = unpack_graph(bound_content(tensors, GRAPH, digest, "the knowledge graph")) if digest else None
+        with self._untold():
+            graphs = [graph for graph in (public, self._private) if graph is not None]
+            return joined(*graphs) if len(graphs) == 2 else graphs[0] if graphs else None
+
+    @contextmanager
+    def _untold(self) -> Iterator[None]:
+        # A refusal goes to the coordinator: it must not name what an institution knows by itself.
+        try:
+            yield
+        except KnowledgeError as error:
+            own = self._config.knowledge
+            if own.path is None and own.mapping is None:
+                raise
+            _LOG.error("this institution's [knowledge] cannot be used as it stands: %s", error)
+            raise KnowledgeError(
+                "this institution's own [knowledge] cannot be used as it stands; its operator finds the cause in its own log"
+            ) from error
 
     @cached_property
     def _private(self) -> Graph | None:
@@ -119,10 +134,7 @@ def trust_counters(work: LearningWork, lessons: Lessons) -> Mapping[str, NDArray
     return {"eval_trust": np.array([round(lessons.trust * FIXED_POINT)], np.int64), "eval_knowing": np.array([knowing], np.int64)}
 
 
-def _public(digest: str, tensors: Tensors) -> Graph | None:
+def _public_mapping(digest: str, tensors: Tensors) -> LinkMapping:
     if not digest:
-        return None
-    content = sized_content(tensors.get(GRAPH), "the knowledge graph")
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ProtocolError("the knowledge graph that came is not the one that the plan names by its SHA-256; ask for it again")
-    return unpack_graph(content)
+        raise KnowledgeError("neither the plan nor [knowledge.mapping] says which entities records name; add a mapping")
+    return parse_mapping(bound_content(tensors, MAPPING, digest, "the mapping"))

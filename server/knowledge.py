@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from server import entities
 from server.state import Facts, RunState
 from server.toolbox import Toolbox
-from shared.attached import sized_words
+from shared.attached import GRAPH, MAPPING, sized_words
 from shared.config import FederationConfig
 from shared.errors import RunError
 from shared.knowledge.builtin import mapping_of
 from shared.settings import KnowledgeTerms
-from shared.work import KnowledgeWork
-
-GRAPH = "graph"
-"""The name under which a graph is attached to a round's blob."""
+from shared.work import FIXED_POINT, KnowledgeWork
 
 
 def begun(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Facts:
@@ -33,13 +30,18 @@ def work(state: RunState, config: FederationConfig) -> KnowledgeWork | None:
     if config.knowledge is None:
         return None
     terms = {name: getattr(config.knowledge, name) for name in KnowledgeTerms.model_fields}
-    mapping, mean = mapping_of(config.knowledge), entities.mean_records(state)
-    return KnowledgeWork(**terms, graph_sha256=state.facts.graph_sha256, mapping=mapping, mean_records=mean)
+    mapping, mean = _digest(_mapping(config)), entities.mean_records(state)
+    return KnowledgeWork(**terms, graph_sha256=state.facts.graph_sha256, mapping_sha256=mapping, mean_records=mean)
 
 
 def attached(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Mapping[str, NDArray[np.uint64]]:
-    """What travels before the model: the graph, and which entities are shared. Raises as :func:`public_graph`."""
-    return {**public_graph(state, config, toolbox), **entities.attached(state, config)}
+    """What travels before the model: the graph, how records name its entities, and which of them are shared.
+
+    Raises as :func:`public_graph`.
+    """
+    mapping = _mapping(config)
+    named = {MAPPING: sized_words(mapping)} if mapping else {}
+    return {**public_graph(state, config, toolbox), **named, **entities.attached(state, config)}
 
 
 def public_graph(state: RunState, config: FederationConfig, toolbox: Toolbox) -> Mapping[str, NDArray[np.uint64]]:
@@ -52,12 +54,17 @@ def public_graph(state: RunState, config: FederationConfig, toolbox: Toolbox) ->
     return {GRAPH: sized_words(content)}
 
 
-def metrics(counters: Mapping[str, NDArray[np.int64]], fixed_point: int, survivors: int) -> dict[str, float]:
+def metrics(counters: Mapping[str, NDArray[np.int64]], survivors: int) -> dict[str, float]:
     """A learning round's figures of knowledge: the mean trust of the survivors, and the part of them that learn from a graph."""
     if "eval_trust" not in counters:
         return {}
     trust, knowing = int(counters["eval_trust"][0]), int(counters["eval_knowing"][0])
-    return {"knowledge_trust": trust / fixed_point / survivors, "knowledge_used": knowing / survivors}
+    return {"knowledge_trust": trust / FIXED_POINT / survivors, "knowledge_used": knowing / survivors}
+
+
+def _mapping(config: FederationConfig) -> bytes:
+    found = mapping_of(config.knowledge) if config.knowledge is not None else None
+    return found.canonical() if found is not None else b""
 
 
 def _digest(content: bytes) -> str:

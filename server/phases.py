@@ -214,7 +214,7 @@ class Train:
         move = move_to(target, state, kit.config.aggregation.downlink, _content(state, kit))
         version = state.facts.version + 1
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version) | _train_loss(sums.counters)
-        metrics |= knowledge.metrics(sums.counters, FIXED_POINT, len(sums.survivors))
+        metrics |= knowledge.metrics(sums.counters, len(sums.survivors))
         shares = _label_shares(sums.counters, kit.config.task) or state.facts.label_shares
         unclipped = float(sums.counters["unclipped"][0]) / len(sums.survivors)
         clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)

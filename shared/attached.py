@@ -6,6 +6,7 @@ and what lies before it as uint64 does not travel again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from shared.errors import ProtocolError
 
 WORD = 8
 """Bytes of a word."""
+GRAPH, MAPPING = "graph", "mapping"
+"""The names under which a public knowledge graph (``shared/knowledge/packed.py``), and how records name its entities
+(``shared/knowledge/linking.py``, its canonical JSON), lie before a vector."""
 
 
 def words_of(content: bytes) -> NDArray[np.uint64]:
@@ -36,6 +40,16 @@ def sized_content(words: NDArray[Any] | None, what: str) -> bytes:
         if len(words) - 1 == -(-size // WORD) and not any(content[size:]):
             return content[:size]
     raise ProtocolError(f"{what} that the plan names did not come whole; ask the coordinator to send it again")
+
+
+def bound_content(tensors: Mapping[str, NDArray[Any]], name: str, digest: str, what: str) -> bytes:
+    """What a blob has attached as ``name``, if it has the SHA-256 ``digest`` (hex) that the signed plan names; else :class:`ProtocolError`
+    that names ``what``.
+    """
+    content = sized_content(tensors.get(name), what)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ProtocolError(f"{what} that came is not the one that the plan names by its SHA-256; ask for it again")
+    return content
 
 
 def blob_of(vector: NDArray[np.float32], attached: Mapping[str, NDArray[np.uint64]]) -> bytes:

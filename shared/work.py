@@ -13,7 +13,6 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from shared.frozen import Frozen
-from shared.knowledge.linking import Mapping
 from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task, numeric_inputs
 
@@ -68,14 +67,15 @@ class EntitiesWork(Frozen):
 
 class KnowledgeWork(KnowledgeTerms):
     """The knowledge of a federation, within a learning work: the SHA-256 of the public graph as it is attached to the blob, uint64
-    ``graph`` (``shared/attached.py``, ``shared/knowledge/packed.py``), empty where there is none, and how records name its entities.
+    ``graph`` (``shared/attached.py``, ``shared/knowledge/packed.py``), and that of ``mapping``, which says how records name its
+    entities; each empty where there is none.
 
     With ``shared`` the blob has uint64 ``slots`` too, and its vector ends with their rows (``shared/knowledge/slots.py``);
     ``mean_records`` is what an institution weighs on average.
     """
 
     graph_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    mapping: Mapping | None = None
+    mapping_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     mean_records: float = Field(default=1.0, gt=0.0)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_serializer, field_validator, model_validator
 
 from shared.errors import KnowledgeError
 from shared.frozen import Frozen
@@ -145,6 +145,17 @@ class TableMapping(LabelMapping):
 
 Mapping = TableMapping | TextMapping | LabelMapping
 """What a configuration may say, by the fields that it has."""
+
+
+_MAPPING: TypeAdapter[Mapping] = TypeAdapter(Mapping)
+
+
+def parse_mapping(content: bytes) -> Mapping:
+    """The mapping whose canonical JSON is ``content``. Raises :class:`KnowledgeError` for other bytes."""
+    try:
+        return _MAPPING.validate_json(content)
+    except ValidationError as error:
+        raise KnowledgeError("the mapping that came is not one of this release; install the same release on both sides") from error
 
 
 def _alternatives(link: CategoryLink | RangeLink, column: object) -> tuple[str | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,9 @@ class GraphTeacher:
             self._known = terms, self._embedded(terms, pretrained(self._graph, terms, self._seed))
         return self._known[1]
 
-    def _lesson(self, terms: KnowledgeTerms, random: np.random.Generator, prior: NDArray[np.float64] | None) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+    def _lesson(
+        self, terms: KnowledgeTerms, random: np.random.Generator, prior: NDArray[np.float64] | None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         if self._table is not None:
             return self._table.pool(terms.pool, random, prior)
         assert self._text is not None

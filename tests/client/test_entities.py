@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from client.entities import LEAST_LIFT, MOST_LIFT, EntitySharing, Table, batch_of, table_of
+from client.entities import LEAST_LIFT, MOST_LIFT, EntitySharing, Table, table_of
 from client.training import Workbench
 from shared.attached import blob_of, sized_words
 from shared.config import ArrayData, InstitutionConfig, PrivateKnowledge
@@ -20,6 +20,7 @@ from shared.data import Split, save_arrays
 from shared.data.heart import TASK
 from shared.errors import ProtocolError
 from shared.files import write_atomic
+from shared.knowledge.heart import MAPPING
 from shared.knowledge.slots import NONE, SLOTS, own_slots, slot_words, unit_of
 from shared.knowledge.triples import Graph, graph_of
 from shared.models import build, to_vector
@@ -138,11 +139,6 @@ def test_a_vector_is_cut_where_the_rows_begin() -> None:
         table_of(shared(), np.ones(7, np.float32), kept)
 
 
-@pytest.mark.parametrize(("triples", "batch"), [(49, 64), (2000, 125), (1_000_000, 4096)])
-def test_small_graphs_take_some_steps_an_epoch_and_large_ones_full_batches(triples: int, batch: int) -> None:
-    assert batch_of(triples) == batch
-
-
 # In the workbench
 
 
@@ -168,13 +164,14 @@ def test_it_counts_the_public_graph_too(tmp_path: Path) -> None:
 def test_sharing_leaves_the_student_s_update_as_it_was_and_its_embeddings_are_the_shared_ones(tmp_path: Path) -> None:
     first = to_vector(build(SHAPE, TASK, SCALES, seed=1))
     kept = np.arange(0, SLOT_COUNT, 2)
-    words = {"graph": sized_words(GRAPH_BYTES), SLOTS: slot_words(kept.tolist(), SLOT_COUNT)}
+    public = {"graph": sized_words(GRAPH_BYTES), "mapping": sized_words(MAPPING.canonical())}
+    words = {**public, SLOTS: slot_words(kept.tolist(), SLOT_COUNT)}
     vector = np.concatenate([first, table(kept).rows.reshape(-1) * np.float32(unit_of(1.0, len(kept), WIDTH))])
     works = {"alone": asked(embeddings={"width": WIDTH, "epochs": 1, "encoder": "none"}), "together": shared()}
     updates = {}
     for name, work in works.items():
         (tmp_path / name).mkdir()
-        blob = blob_of(vector if name == "together" else first, words if name == "together" else {"graph": words["graph"]})
+        blob = blob_of(vector if name == "together" else first, words if name == "together" else public)
         updates[name] = bench(tmp_path / name).perform(work, blob, 4).update
     alone, together = updates["alone"], updates["together"]
     assert alone is not None

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from client.knowledge import GRAPH, InstitutionKnowledge, Lessons, trust_counters
+from client.knowledge import InstitutionKnowledge, Lessons, trust_counters
 from client.policy import check_plan
 from client.training import Workbench
-from shared.attached import blob_of, sized_words
+from shared.attached import GRAPH, blob_of, sized_words
+from shared.attached import MAPPING as MAPPING_NAME
 from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK, read_heart
@@ -35,7 +36,8 @@ SHAPE = NetworkSettings(width=8, depth=1)
 
 
 def asked(content: bytes = GRAPH_BYTES, **changed: Any) -> TrainWork:
-    terms = {"graph_sha256": hashlib.sha256(content).hexdigest() if content else "", "mapping": MAPPING, "pool": 200} | changed
+    digests = {"graph_sha256": digest(content), "mapping_sha256": digest(MAPPING.canonical())}
+    terms = digests | {"pool": 200} | changed
     return TrainWork(
         version=0,
         seed=7,
@@ -46,8 +48,12 @@ def asked(content: bytes = GRAPH_BYTES, **changed: Any) -> TrainWork:
     )
 
 
-def tensors(content: bytes = GRAPH_BYTES) -> dict[str, Any]:
-    return {GRAPH: sized_words(content)} if content else {}
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def tensors(content: bytes = GRAPH_BYTES, mapping: bytes = MAPPING.canonical()) -> dict[str, Any]:
+    return {MAPPING_NAME: sized_words(mapping), **({GRAPH: sized_words(content)} if content else {})}
 
 
 def institution(**knowledge: Any) -> InstitutionKnowledge:
@@ -82,6 +88,28 @@ def test_another_graph_than_the_plan_names_is_refused(content: bytes) -> None:
         institution().lessons(asked(), {}, 1)
 
 
+def test_another_mapping_than_the_plan_names_and_one_that_is_none_are_refused() -> None:
+    fewer = MAPPING.model_copy(update={"columns": MAPPING.columns[:6]}).canonical()
+    with pytest.raises(ProtocolError, match="the mapping that came is not the one that the plan names"):
+        institution().lessons(asked(), tensors(mapping=fewer), 1)
+    with pytest.raises(KnowledgeError, match="not one of this release"):
+        institution().lessons(asked(mapping_sha256=digest(b"{}")), tensors(mapping=b"{}"), 1)
+
+
+def test_what_an_institution_knows_by_itself_is_not_told_in_a_refusal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "private.tsv"
+    path.write_text("the index patient\thas\n")
+    with pytest.raises(KnowledgeError) as caught:
+        institution(path=path).lessons(asked(), tensors(), 1)
+    assert "its operator finds the cause in its own log" in str(caught.value)
+    assert "private.tsv" not in str(caught.value)
+    assert "private.tsv" in caplog.text
+    secret = MAPPING.model_copy(update={"classes": {"yes": "the secret entity"}})
+    with pytest.raises(KnowledgeError) as caught:
+        institution(mapping=secret).lessons(asked(), tensors(), 1)
+    assert "secret" not in str(caught.value)
+
+
 def test_bytes_that_the_plan_names_but_nobody_packed_are_refused_too() -> None:
     with pytest.raises(KnowledgeError, match="damaged"):
         institution().lessons(asked(b"not a graph"), tensors(b"not a graph"), 1)
@@ -105,16 +133,16 @@ def test_private_triples_join_the_public_ones_and_can_stand_alone(tmp_path: Path
     whole, joined = institution().lessons(asked(), tensors(), 1), institution(path=path).lessons(asked(rest), tensors(rest), 1)
     assert joined.trust == pytest.approx(whole.trust)
     assert table_of(joined) == table_of(whole)
-    assert table_of(institution(path=path).lessons(asked(b""), {}, 1)) != table_of(whole)
+    assert table_of(institution(path=path).lessons(asked(b""), tensors(b""), 1)) != table_of(whole)
 
 
 def test_an_institution_may_map_by_itself_or_want_no_graph() -> None:
     assert institution(use=False).lessons(asked(), tensors(), 1) == Lessons()
-    assert institution().lessons(asked(b""), {}, 1) == Lessons(), "there is no graph, neither public nor private"
+    assert institution().lessons(asked(b""), tensors(b""), 1) == Lessons(), "there is no graph, neither public nor private"
     own = MAPPING.model_copy(update={"columns": MAPPING.columns[:6]})
     assert table_of(institution(mapping=own).lessons(asked(), tensors(), 1)) != table_of(institution().lessons(asked(), tensors(), 1))
     with pytest.raises(KnowledgeError, match="neither the plan nor"):
-        institution().lessons(asked(mapping=None), tensors(), 1)
+        institution().lessons(asked(mapping_sha256=""), tensors(), 1)
 
 
 def test_what_the_policy_pins_is_what_it_learns_from() -> None:
@@ -135,7 +163,7 @@ def bench(folder: Path) -> Workbench:
 def test_a_round_learns_from_the_graph_and_counts_its_trust(tmp_path: Path) -> None:
     vector = to_vector(build(SHAPE, TASK, SCALES, seed=1))
     found = {}
-    for name, content, words in (("with", GRAPH_BYTES, tensors()), ("without", b"", {})):
+    for name, content, words in (("with", GRAPH_BYTES, tensors()), ("without", b"", tensors(b""))):
         work = asked(content)
         done = bench(tmp_path / name).perform(work, blob_of(vector, words), 1)
         counters = {field: done.counters[place] for field, place in field_slices(counter_fields(work, TASK))}

@@ -110,7 +110,7 @@ def test_rows_are_left_behind_when_training_ends_and_the_student_goes_down_whole
     states = [state for phase, state in history if phase in ("entities", "train")]
     assert [state.vector.size for state in states] == [SIZE + SLOTS * WIDTH] * 2 + [SIZE]
     asked = PHASES["calibrate-range"].ask(states[-1], used)
-    assert (sorted(load(asked.blob)), load(asked.blob)["vector"].size, asked.delta) == (["graph", "vector"], SIZE, b"")
+    assert (sorted(load(asked.blob)), load(asked.blob)["vector"].size, asked.delta) == (["graph", "mapping", "vector"], SIZE, b"")
     assert states[-1].facts.shared is None
     assert history[-1][1].vector.size == SIZE
     assert settled(states[-1], used.config) is states[-1]

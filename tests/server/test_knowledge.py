@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from server.state import RunState
 from shared.attached import sized_content
 from shared.deltas import patched
 from shared.errors import RunError
+from shared.knowledge.linking import parse_mapping
 from shared.work import FIXED_POINT, AnswerWork, TrainWork
 from tests.server.test_phases import kit, play, sums_for
 from tests.support.small import SmallToolbox
@@ -36,7 +38,11 @@ def test_the_plan_names_the_graph_that_lies_before_the_student() -> None:
     assert isinstance(asked.work, TrainWork)
     terms = asked.work.knowledge
     assert terms is not None
-    assert (terms.weight, terms.imagined, terms.mapping) == (2.0, 5, used.config.knowledge.mapping)  # type: ignore[union-attr]
+    assert (terms.weight, terms.imagined) == (2.0, 5)
+    mapping = sized_content(load(asked.blob)["mapping"], "the mapping")
+    assert parse_mapping(mapping) == used.config.knowledge.mapping  # type: ignore[union-attr]
+    assert terms.mapping_sha256 == hashlib.sha256(mapping).hexdigest()
+    assert len(asked.work.canonical()) < 2000, "what does not change is not in every plan"
     assert sized_content(load(asked.blob)["graph"], "the graph") == SmallToolbox().graph_bytes
     assert terms.graph_sha256 == states(used)[0].facts.graph_sha256 != ""
 
@@ -63,7 +69,7 @@ def test_private_graphs_need_no_public_one() -> None:
     assert isinstance(asked.work, TrainWork)
     assert asked.work.knowledge is not None
     assert asked.work.knowledge.graph_sha256 == ""
-    assert list(load(asked.blob)) == ["vector"]
+    assert sorted(load(asked.blob)) == ["mapping", "vector"]
 
 
 def test_answers_carry_it_too() -> None:
@@ -71,7 +77,7 @@ def test_answers_carry_it_too() -> None:
     asked = PHASES["train"].ask(states(used)[0], used)
     assert isinstance(asked.work, AnswerWork)
     assert asked.work.knowledge is not None
-    assert sorted(load(asked.blob)) == ["graph", "vector"]
+    assert sorted(load(asked.blob)) == ["graph", "mapping", "vector"]
 
 
 def test_another_graph_in_the_middle_of_a_run_is_noticed() -> None:
