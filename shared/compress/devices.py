@@ -28,11 +28,13 @@ class Recipe:
     """A way to quantise: the grid of the weights, and whether the projections around attention stay in float.
 
     Softmax makes the errors of queries, keys and values worse and sums them up: half of a small transformer's error
-    came from these projections, which hold a third to a half of its weights.
+    came from these projections, which hold a third to a half of its weights. With ``weights_only`` all arithmetic is float: numbers
+    of 8 bits are what the file holds, and the runtime makes floats of them when it loads it.
     """
 
     grid: WeightGrid
     attention_in_float: bool = False
+    weights_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Device:
     reason: str
 
 
+WEIGHTS_ONLY = "weights-only"
+"""The recipe whose arithmetic is float: for where no operator is faster in INT8."""
 _SIGNED_7, _UNSIGNED, _SIGNED = WeightGrid(63, 0, False), WeightGrid(127, 128, False), WeightGrid(127, 0, True)
 RECIPES = MappingProxyType(
     {
@@ -53,6 +57,7 @@ RECIPES = MappingProxyType(
         "u8s8-7bit-float-attention": Recipe(_SIGNED_7, attention_in_float=True),
         "u8u8-float-attention": Recipe(_UNSIGNED, attention_in_float=True),
         "u8s8-float-attention": Recipe(_SIGNED, attention_in_float=True),
+        WEIGHTS_ONLY: Recipe(WeightGrid(127, 0, False), weights_only=True),
     }
 )
 _NEVER_SATURATE = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")

@@ -3,12 +3,13 @@
 Activations are unsigned 8 bits with one scale a tensor; weights have one scale a channel, chosen for the smallest
 mean-square error; biases are 32 bits. Each INT8 operator stands between DequantizeLinear and QuantizeLinear nodes,
 which onnxruntime fuses into its integer kernels. A large table of embeddings, most of a small text model, is kept in 8 bits with
-one scale a row, and only the rows that are looked up become float.
+one scale a row, and only the rows that are looked up become float. The weights of operators that stay in float are kept in 8 bits
+too: a cast and a product, which the runtime does once when it loads the file, so that they cost no time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,23 +19,27 @@ from onnx import helper, numpy_helper
 
 from shared.compress import graph
 from shared.compress.devices import GRIDS, WeightGrid, recipe
-from shared.compress.scope import Scope, absorbed_relu, scope
+from shared.compress.scope import WEIGHTED, Scope, absorbed_relu, scope
 from shared.compress.weights import channel_scales
 from shared.errors import ArtifactError
 
 Ranges = Mapping[str, tuple[float, float]]
 LARGE_TABLE = 1024
 """Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
-_ROW_LIMIT = 127
+SMALL_WEIGHTS = 128
+"""Weights from which on those of a float operator are kept in 8 bits; fewer would save less than their nodes cost."""
+_ROW_LIMIT = _STORED = 127
 
 
-def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
+def quantise(content: bytes, ranges: Ranges, grid: str, *, in_float: Collection[str] = ()) -> bytes:
     """The INT8 file of a float file. ``ranges``: (low, high) of each of ``calibrated_tensors``; ``grid``: a name of
-    ``devices.GRIDS``. Equal arguments give equal bytes. Raises :class:`ArtifactError` for a missing range.
+    ``devices.RECIPES``; ``in_float``: names of nodes that are left in float besides those that the recipe leaves. Equal arguments
+    give equal bytes. Raises :class:`ArtifactError` for a missing range.
     """
     model = graph.parse(content)
     how = recipe(grid)
-    chosen = scope(model, attention=not how.attention_in_float)
+    left = [node.name for node in model.graph.node] if how.weights_only else in_float
+    chosen = scope(model, attention=not how.attention_in_float, in_float=left)
     missing = [name for name in chosen.tensors if name not in ranges]
     if missing:
         raise ArtifactError(f"no range for the tensor '{missing[0]}' of the student; calibrate all of its tensors")
@@ -64,6 +69,7 @@ class _Quantiser:
         self.nodes: list[onnx.NodeProto] = []
         self.scales: dict[str, float] = {}
         self.weight_scales: dict[str, NDArray[np.float32]] = {}
+        self.restored: set[str] = set()
 
     def run(self) -> None:
         """Rewrites the model in place."""
@@ -91,6 +97,8 @@ class _Quantiser:
                 node.input[index] = f"{name}.dequantised"
         if node.name in self.scope.weighted:
             self._weights(node)
+        elif self._multiplies(node):
+            self._stored(node)
         self.nodes.append(node)
         for name in node.output:
             self._pair(name)
@@ -114,6 +122,22 @@ class _Quantiser:
         ]
         self._pair(found)
 
+    def _multiplies(self, node: onnx.NodeProto) -> bool:
+        weights = self.constants.get(node.input[1]) if node.op_type in WEIGHTED else None
+        return weights is not None and weights.dtype == np.float32 and weights.size >= SMALL_WEIGHTS
+
+    def _stored(self, node: onnx.NodeProto) -> None:
+        name, axis = node.input[1], channel_axis(node, self.constants[node.input[1]].ndim)
+        found = f"{name}.restored.{axis}"
+        if found not in self.restored:
+            steps, scales = _on_grid(self.constants[name], axis, _STORED)
+            self._constant(f"{found}.stored", steps.astype(np.int8))
+            self._constant(f"{found}.scale", scales)
+            cast = helper.make_node("Cast", [f"{found}.stored"], [f"{found}.float"], f"{found}.Cast", to=onnx.TensorProto.FLOAT)
+            self.nodes += [cast, helper.make_node("Mul", [f"{found}.float", f"{found}.scale"], [found], f"{found}.Scale")]
+            self.restored.add(found)
+        node.input[1] = found
+
     def _absorbed(self) -> dict[str, onnx.NodeProto]:
         owners = [node for node in self.model.graph.node if node.name in (*self.scope.sums, *self.scope.weighted)]
         relus = {node.name: absorbed_relu(self.model, node) for node in owners}
@@ -133,15 +157,11 @@ class _Quantiser:
         )
 
     def _weights(self, node: onnx.NodeProto) -> None:
-        name, axis = node.input[1], _channel_axis(node, self.constants[node.input[1]].ndim)
+        name, axis = node.input[1], channel_axis(node, self.constants[node.input[1]].ndim)
         dequantised = f"{name}.dequantised.{axis}"
         if name not in self.weight_scales:
-            values = self.constants[name]
-            scales = channel_scales(values, axis, self.grid.limit)
-            shape = [1] * values.ndim
-            shape[axis] = -1
-            steps = np.clip(np.rint(values / scales.reshape(shape)), -self.grid.limit, self.grid.limit)
-            kind = np.uint8 if self.grid.zero else np.int8
+            steps, shaped = _on_grid(self.constants[name], axis, self.grid.limit)
+            scales, kind = shaped.ravel(), np.uint8 if self.grid.zero else np.int8
             self._constant(f"{name}.quantised", (steps + self.grid.zero).astype(kind))
             self._constant(f"{name}.scale", scales)
             self._constant(f"{name}.zero", np.full(len(scales), self.grid.zero, kind))
@@ -176,7 +196,17 @@ def activation_grid(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-low / scale), 0, 255))
 
 
-def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
+def _on_grid(values: NDArray[Any], axis: int, limit: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Whole steps in ``-limit .. limit``, and their scales in a shape that multiplies them channel by channel."""
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    scales = channel_scales(values, axis, limit).reshape(shape)
+    steps: NDArray[np.float32] = np.clip(np.rint(values / scales), -limit, limit)
+    return steps, scales
+
+
+def channel_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The axis of a weighted node's weights that holds its outputs, one scale each."""
     if node.op_type == "Conv":
         return 0
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)

@@ -7,12 +7,14 @@ slower there), as do products of two activations (attention scores and contexts:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import onnx
 from onnx import numpy_helper
 
-_WEIGHTED = ("Conv", "MatMul", "Gemm")
+WEIGHTED = ("Conv", "MatMul", "Gemm")
+"""The operators whose weights may be constants."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,15 @@ class Scope:
         return tuple(dict.fromkeys((*self.inputs, *self.outputs)))
 
 
-def scope(model: onnx.ModelProto, *, attention: bool = True) -> Scope:
-    """What is computed in INT8; without ``attention`` the projections just before and after attention are not."""
+def scope(model: onnx.ModelProto, *, attention: bool = True, in_float: Collection[str] = ()) -> Scope:
+    """What is computed in INT8; without ``attention`` the projections just before and after attention are not, nor are the nodes
+    named ``in_float``. Its tensors are among those of the whole scope, so ranges that were agreed on for all of it suffice."""
     constants = {tensor.name for tensor in model.graph.initializer}
     weighted = [node for node in model.graph.node if _is_weighted(node, constants)]
     if not attention:
         near = _around_attention(model, weighted)
         weighted = [node for node in weighted if node.name not in near]
+    weighted = [node for node in weighted if node.name not in in_float]
     outputs = [written(model, node) for node in weighted if node.op_type == "Conv"]
     sums = []
     for node in model.graph.node:
@@ -109,7 +113,7 @@ def _reached(start: onnx.NodeProto, producers: dict[str, onnx.NodeProto], barrie
 
 
 def _is_weighted(node: onnx.NodeProto, constants: set[str]) -> bool:
-    if node.op_type not in _WEIGHTED or node.input[1] not in constants or node.input[0] in constants:
+    if node.op_type not in WEIGHTED or node.input[1] not in constants or node.input[0] in constants:
         return False
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "Conv":

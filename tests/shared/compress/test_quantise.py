@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import collections
 import platform
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,19 +15,33 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shared.compress import graph, runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
-from shared.compress.devices import DEVICES, RECIPES, has_vnni
+from shared.compress.devices import DEVICES, RECIPES, WEIGHTS_ONLY, has_vnni
 from shared.compress.export import export_float
+from shared.compress.operators import count_operators
 from shared.compress.quantise import activation_grid, candidates, quantise
 from shared.errors import ArtifactError
 from shared.settings import NetworkSettings
 from shared.task import ImageTask
 from tests.support.networks import network
 
+ARITHMETIC = {name: how for name, how in RECIPES.items() if not how.weights_only}
+
 
 def ranges(content, inputs):
     tensors = calibrated_tensors(content)
     lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
     return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs))
+
+
+def executed(content):
+    """The operators that onnxruntime runs, by kind, after all that it rewrites itself."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return collections.Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
 def error(content, quantised, inputs):
@@ -50,13 +67,40 @@ def test_a_dense_net_whose_relu_follows_a_float_output(dense_onnx):
 
 def test_weights_hold_to_their_grid(image_onnx, images):
     found = ranges(image_onnx, images)
-    for name, how in RECIPES.items():
+    for name, how in ARITHMETIC.items():
         values = graph.initialisers(graph.parse(quantise(image_onnx, found, name)))
         bytes_ = [
             value.astype(np.int64) - how.grid.zero for value in values.values() if value.dtype in (np.int8, np.uint8) and value.ndim > 1
         ]
         assert len(bytes_) == 4
         assert max(np.abs(value).max() for value in bytes_) == how.grid.limit
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_weights_alone_in_8_bits_are_close_and_the_runtime_makes_floats_of_them_once(kind, request, table_rows, images):
+    content, inputs = request.getfixturevalue(f"{kind}_onnx"), {"table": table_rows, "image": images}[kind]
+    quantised = quantise(content, {}, WEIGHTS_ONLY)
+    assert error(content, quantised, inputs) < 0.02
+    assert len(quantised) < len(content)
+    stored = [tensor for tensor in graph.parse(quantised).graph.initializer if tensor.data_type == TensorProto.INT8]
+    assert sum(np.prod(tensor.dims) for tensor in stored) > 400
+    # After the runtime's own folding no cast of a constant is left: it costs nothing where it runs.
+    assert not [kind for kind in executed(quantised) if kind in ("DequantizeLinear", "QuantizeLinear")]
+    assert executed(quantised)["Mul"] == executed(content)["Mul"]
+    assert executed(quantised)["Cast"] == executed(content)["Cast"]
+
+
+def test_a_node_left_in_float_keeps_its_weights_in_8_bits(image_onnx, images):
+    found = ranges(image_onnx, images)
+    conv = next(node.name for node in graph.parse(image_onnx).graph.node if node.op_type == "Conv")
+    whole, part = (quantise(image_onnx, found, "u8s8-7bit", in_float=names) for names in ((), (conv,)))
+    assert count_operators(part).int8["Conv"] == count_operators(whole).int8["Conv"] - 1
+    assert error(image_onnx, part, images) < 0.08
+
+
+def test_everything_left_in_float_is_weights_only(table_onnx, table_rows):
+    names = [node.name for node in graph.parse(table_onnx).graph.node]
+    assert quantise(table_onnx, ranges(table_onnx, table_rows), "u8s8-7bit", in_float=names) == quantise(table_onnx, {}, WEIGHTS_ONLY)
 
 
 def test_equal_arguments_give_equal_bytes(table_onnx, table_rows):
