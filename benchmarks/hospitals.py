@@ -23,7 +23,7 @@ from server.state import RunState
 from server.toolbox import FLOAT, Student
 from server.tools import InstalledToolbox
 from shared.compress import runtime
-from shared.compress.gate import results
+from shared.compress.gate import Allowed, results
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import Split
 from shared.models import build, load_vector
@@ -78,7 +78,7 @@ class Hospitals:
         """
         toolbox = InstalledToolbox(CoordinatorSite(self.workspace.coordinator))
         files = toolbox.candidates(Student(state.vector, state.facts.normalisation), state.facts.ranges)
-        files.pop(FLOAT)
+        whole = files.pop(FLOAT)
         sums = {name: np.array(counts, np.int64) for name, counts in state.facts.gate.items()}
-        session = runtime.session(files[results(files, sums, self.config.compression.max_drop).winner])
+        session = runtime.session(files[results(whole, files, sums, Allowed(self.config.compression.max_drop)).winner])
         return lambda inputs: runtime.logits(session, inputs)

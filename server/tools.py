@@ -111,7 +111,7 @@ class InstalledToolbox:
 
     def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
         """The float graph and the INT8 candidates of the device."""
-        from shared.compress.quantise import candidates
+        from shared.compress.candidates import candidates
 
         graph = self._float(student)
         return {FLOAT: graph, **candidates(graph, ranges, self._config.compression.device)}
@@ -119,7 +119,7 @@ class InstalledToolbox:
     def publish(self, publication: Publication) -> Path:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
         from shared.compress.artifact import write_artifact
-        from shared.compress.gate import results
+        from shared.compress.gate import Allowed, results
         from shared.compress.manifest import InputsSeen, Manifest
         from shared.models import save_model
 
@@ -127,9 +127,10 @@ class InstalledToolbox:
         student = Student(publication.state.vector, facts.normalisation)
         save_model(publication.folder / "student.safetensors", self._model(student))
         files = self.candidates(student, facts.ranges)
-        digest = hashlib.sha256(files.pop(FLOAT)).hexdigest()
+        whole = files.pop(FLOAT)
+        digest = hashlib.sha256(whole).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
-        gate = results(files, sums, config.compression.max_drop)
+        gate = results(whole, files, sums, Allowed(config.compression.max_drop))
         scales = facts.normalisation
         manifest = Manifest(
             version=publication.version,

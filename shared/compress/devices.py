@@ -49,7 +49,9 @@ class Device:
 WEIGHTS_ONLY = "weights-only"
 """The recipe whose arithmetic is float: for where no operator is faster in INT8."""
 _SIGNED_7, _UNSIGNED, _SIGNED = WeightGrid(63, 0, False), WeightGrid(127, 128, False), WeightGrid(127, 0, True)
-RECIPES = MappingProxyType(
+PAYING = "-paying"
+"""What the name of a recipe ends with if only those operators are in INT8 that are worth it on the device."""
+_WHOLE = MappingProxyType(
     {
         "u8s8-7bit": Recipe(_SIGNED_7),
         "u8u8": Recipe(_UNSIGNED),
@@ -59,6 +61,9 @@ RECIPES = MappingProxyType(
         "u8s8-float-attention": Recipe(_SIGNED, attention_in_float=True),
         WEIGHTS_ONLY: Recipe(WeightGrid(127, 0, False), weights_only=True),
     }
+)
+RECIPES = MappingProxyType(
+    dict(_WHOLE) | {name + PAYING: how for name, how in _WHOLE.items() if not (how.attention_in_float or how.weights_only)}
 )
 _NEVER_SATURATE = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
 DEVICES = MappingProxyType(

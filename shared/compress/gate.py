@@ -1,4 +1,5 @@
-"""The last question before signing, asked where the held-out records are: is the INT8 file as right as the float one?
+"""The last question before signing, asked where the held-out records are: is the INT8 file as right as the float one? And beside
+them: is it faster, and smaller? What is not is refused a signature.
 
 Institutions run the very candidates on their own arithmetic and count; only masked sums reach the coordinator. A file
 for devices that do not saturate is run node by node where this CPU would (``devices.saturates_here``), so that the gate
@@ -7,13 +8,15 @@ sees the device's arithmetic and not this one's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.compress import graph, runtime
+from shared.compress.candidates import not_slower
 from shared.compress.devices import saturates_here
 from shared.compress.manifest import CandidateResult, GateResult
 from shared.errors import ArtifactError
@@ -22,6 +25,8 @@ from shared.task import Head
 
 LEAST_AGREEMENT = 0.995
 """The share of held-out records on which a file should answer as the float student does."""
+LARGE = 2**20
+LEAST_SHRINKING = 3
 
 
 class LabelledRecords(Protocol):
@@ -59,41 +64,93 @@ def gate_counts(
     }
 
 
-def choose(candidates: Sequence[str], sums: Mapping[str, NDArray[Any]], max_drop: float) -> str:
+@dataclass(frozen=True)
+class Cost:
+    """What a file costs on the device: its bytes, and its seconds for one record, None where nothing is known of them."""
+
+    size: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a file may lose, at most ``max_drop`` of accuracy, and what it must not exceed: seconds and bytes, None for no budget."""
+
+    max_drop: float
+    seconds: float | None = None
+    size: int | None = None
+
+
+def choose(candidates: Mapping[str, Cost], sums: Mapping[str, NDArray[Any]], float_cost: Cost, allowed: Allowed) -> str:
     """The name of the file to sign. ``candidates`` best first, in the order of the counters.
 
-    Only those that lose at most ``max_drop`` of accuracy may win: the first that agrees with the float student on
+    Only those that :func:`objection` has nothing against may win: the first that agrees with the float student on
     :data:`LEAST_AGREEMENT` of the records, else the one that agrees most. Raises :class:`ArtifactError` with the figures.
     """
     records, float_right = int(sums["gate_records"][0]), int(sums["gate_float_right"][0])
     if records < 1:
         raise ArtifactError("the gate saw no held-out records; give the institutions some (split.test_fraction)")
     right, agree = [int(x) for x in sums["gate_right"]], [int(x) for x in sums["gate_agree"]]
-    allowed = [i for i in range(len(candidates)) if float_right - right[i] <= max_drop * records]
-    if not allowed:
-        figures = ", ".join(f"{name} {count / records:.4f}" for name, count in zip(candidates, right, strict=True))
-        raise ArtifactError(
-            f"no INT8 file may be signed: accuracy {float_right / records:.4f} in float, {figures}, "
-            f"on {records} held-out records, allowed loss {max_drop}; raise compression.max_drop or choose another device"
+    names = list(candidates)
+    against = [
+        objection(cost, (float_right - count) / records, float_cost, allowed)
+        for cost, count in zip(candidates.values(), right, strict=True)
+    ]
+    left = [i for i, words in enumerate(against) if words is None]
+    if not left:
+        figures = "; ".join(
+            f"{name}: accuracy {count / records:.4f}, {words}" for name, count, words in zip(names, right, against, strict=True)
         )
-    faithful = [i for i in allowed if agree[i] >= LEAST_AGREEMENT * records]
-    return candidates[faithful[0] if faithful else max(allowed, key=lambda i: (agree[i], -i))]
+        raise ArtifactError(
+            f"no INT8 file may be signed: accuracy {float_right / records:.4f} in float, on {records} held-out records, allowed loss "
+            f"{allowed.max_drop}; {figures}; raise compression.max_drop, or choose another device or student"
+        )
+    faithful = [i for i in left if agree[i] >= LEAST_AGREEMENT * records]
+    return names[faithful[0] if faithful else max(left, key=lambda i: (agree[i], -i))]
 
 
-def results(candidates: Mapping[str, bytes], sums: Mapping[str, NDArray[Any]], max_drop: float) -> GateResult:
-    """The gate's decision and figures as the manifest holds them; raises as :func:`choose` does."""
-    names = tuple(candidates)
-    winner = choose(names, sums, max_drop)
+def objection(cost: Cost, drop: float, float_cost: Cost, allowed: Allowed) -> str | None:
+    """Why a file must not be signed, in a few words: it loses too much, is slower or not smaller than the float one; None if nothing is.
+
+    A float file of more than :data:`LARGE` bytes must become :data:`LEAST_SHRINKING` times smaller.
+    """
+    if drop > allowed.max_drop:
+        return f"{drop:.4f} lost"
+    if cost.seconds is not None and float_cost.seconds is not None and not not_slower(cost.seconds, float_cost.seconds):
+        return f"{cost.seconds * 1e3:.3f} ms where float takes {float_cost.seconds * 1e3:.3f} ms"
+    if cost.size * (LEAST_SHRINKING if float_cost.size > LARGE else 1) > float_cost.size:
+        return f"{cost.size} bytes where float has {float_cost.size}"
+    if allowed.seconds is not None and (cost.seconds is None or cost.seconds > allowed.seconds):
+        return "a time that nobody knows" if cost.seconds is None else f"{cost.seconds * 1e3:.3f} of {allowed.seconds * 1e3:.3f} ms"
+    return f"{cost.size} of {allowed.size} bytes" if allowed.size is not None and cost.size > allowed.size else None
+
+
+def results(
+    float_onnx: bytes,
+    candidates: Mapping[str, bytes],
+    sums: Mapping[str, NDArray[Any]],
+    allowed: Allowed,
+    seconds: Callable[[bytes], float] | None = None,
+) -> GateResult:
+    """The gate's decision and figures as the manifest holds them; raises as :func:`choose` does.
+
+    ``seconds``: the device's cost model, by which a file must not be slower than ``float_onnx``; without one nobody knows.
+    """
+    costs = {name: Cost(len(content), None if seconds is None else seconds(content)) for name, content in candidates.items()}
+    whole = Cost(len(float_onnx), None if seconds is None else seconds(float_onnx))
+    winner = choose(costs, sums, whole, allowed)
     entries = tuple(
-        CandidateResult(name=name, right=int(sums["gate_right"][i]), agree=int(sums["gate_agree"][i]), size=len(candidates[name]))
-        for i, name in enumerate(names)
+        CandidateResult(name=name, right=int(sums["gate_right"][i]), agree=int(sums["gate_agree"][i]), size=cost.size, seconds=cost.seconds)
+        for i, (name, cost) in enumerate(costs.items())
     )
     return GateResult(
         records=int(sums["gate_records"][0]),
         float_right=int(sums["gate_float_right"][0]),
-        max_drop=max_drop,
+        max_drop=allowed.max_drop,
         candidates=entries,
         winner=winner,
+        float_size=whole.size,
+        float_seconds=whole.seconds,
     )
 
 

@@ -35,22 +35,27 @@ class InputSchema(Frozen):
 
 
 class CandidateResult(Frozen):
-    """One candidate on the gate's held-out records: how often right, how often the float student's answer; its bytes."""
+    """One candidate on the gate's held-out records: how often right, how often the float student's answer; its bytes, and the
+    seconds that the device's cost model gives it for one record, null where there is none."""
 
     name: str
     right: int = Field(ge=0)
     agree: int = Field(ge=0)
     size: int = Field(ge=0)
+    seconds: float | None = Field(default=None, gt=0.0)
 
 
 class GateResult(Frozen):
-    """The sums that the gate was decided by; ``max_drop`` is the largest loss of accuracy at which it signs."""
+    """The sums that the gate was decided by; ``max_drop`` is the largest loss of accuracy at which it signs. Seconds and sizes are
+    as in the candidates, the float student's here; null in manifests that are older than them."""
 
     records: int = Field(ge=1)
     float_right: int = Field(ge=0)
     max_drop: float = Field(ge=0.0, le=1.0)
     candidates: tuple[CandidateResult, ...]
     winner: str
+    float_size: int | None = Field(default=None, ge=0)
+    float_seconds: float | None = Field(default=None, gt=0.0)
 
     @property
     def won(self) -> CandidateResult:

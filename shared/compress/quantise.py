@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from shared.compress import graph
-from shared.compress.devices import GRIDS, WeightGrid, recipe
+from shared.compress.devices import WeightGrid, recipe
 from shared.compress.scope import WEIGHTED, Scope, absorbed_relu, scope
 from shared.compress.weights import channel_scales
 from shared.errors import ArtifactError
@@ -46,18 +46,6 @@ def quantise(content: bytes, ranges: Ranges, grid: str, *, in_float: Collection[
     _Quantiser(model, chosen, ranges, how.grid).run()
     graph.rename_shortly(model)
     return graph.serialise(model)
-
-
-def candidates(content: bytes, ranges: Ranges, device: str) -> dict[str, bytes]:
-    """The INT8 files to put before the gate of a device, by name, best first; equal files once."""
-    if device not in GRIDS:
-        raise ArtifactError(f"unknown device '{device}'; known are {', '.join(GRIDS)}")
-    found: dict[str, bytes] = {}
-    for name in GRIDS[device]:
-        made = quantise(content, ranges, name)
-        if made not in found.values():
-            found[name] = made
-    return found
 
 
 class _Quantiser:

@@ -22,11 +22,12 @@ def channel_scales(weights: NDArray[Any], axis: int, limit: int) -> NDArray[np.f
     Asked again about equal weights, as when files with other operators in INT8 are compared, it remembers.
     """
     key = (hashlib.sha256(np.ascontiguousarray(weights).tobytes()).digest(), weights.shape, weights.dtype.str, axis, limit)
-    if key not in _FOUND:
-        _FOUND[key] = _searched(weights, axis, limit)
+    found = _FOUND.get(key)
+    if found is None:
+        found = _FOUND[key] = _searched(weights, axis, limit)
         while len(_FOUND) > _MOST_FOUND:
             _FOUND.pop(next(iter(_FOUND)), None)
-    return _FOUND[key].copy()
+    return found.copy()
 
 
 def _searched(weights: NDArray[Any], axis: int, limit: int) -> NDArray[np.float32]:

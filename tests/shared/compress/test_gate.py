@@ -10,7 +10,7 @@ from shared.compress import runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges
 from shared.compress.calibrate import range_counts as count_ranges
 from shared.compress.devices import DEVICES, saturates_here
-from shared.compress.gate import choose, gate_counts, results
+from shared.compress.gate import Allowed, Cost, choose, gate_counts, results
 from shared.compress.quantise import quantise
 from shared.errors import ArtifactError
 
@@ -56,37 +56,85 @@ def test_counts_of_parts_add_up(dense_onnx, dense):
         assert (sum(part[name] for part in parts) == counts).all()
 
 
+ANY = Cost(10)
+
+
+def chosen(names, sums, max_drop):
+    return choose(dict.fromkeys(names, ANY), sums, ANY, Allowed(max_drop))
+
+
 def test_the_first_faithful_candidate_wins():
-    assert choose(("a", "b", "c"), sums(1000, 800, [800, 799, 801], [990, 995, 999]), 0.02) == "b"
+    assert chosen(("a", "b", "c"), sums(1000, 800, [800, 799, 801], [990, 995, 999]), 0.02) == "b"
 
 
 def test_without_a_faithful_one_the_most_faithful_wins_and_ties_go_to_the_first():
-    assert choose(("a", "b", "c"), sums(1000, 800, [800, 800, 800], [980, 990, 990]), 0.02) == "b"
+    assert chosen(("a", "b", "c"), sums(1000, 800, [800, 800, 800], [980, 990, 990]), 0.02) == "b"
 
 
 def test_a_candidate_that_loses_too_much_cannot_win_however_it_agrees():
-    assert choose(("a", "b"), sums(1000, 800, [779, 780], [999, 900]), 0.02) == "b"
+    assert chosen(("a", "b"), sums(1000, 800, [779, 780], [999, 900]), 0.02) == "b"
 
 
 def test_a_gain_of_accuracy_is_no_loss():
-    assert choose(("a",), sums(100, 80, [90], [90]), 0.0) == "a"
+    assert chosen(("a",), sums(100, 80, [90], [90]), 0.0) == "a"
 
 
-def test_nothing_to_sign_says_the_figures():
-    with pytest.raises(ArtifactError, match=r"0\.8000 in float, a 0\.7000, b 0\.7500, on 1000 held-out records, allowed loss 0\.02"):
-        choose(("a", "b"), sums(1000, 800, [700, 750], [800, 800]), 0.02)
+def test_nothing_to_sign_says_the_figures_and_what_is_against_each():
+    figures = r"0\.8000 in float, on 1000 held-out records, allowed loss 0\.02; a: accuracy 0\.7000, 0\.1000 lost; b: accuracy 0\.7500, 0\.05"
+    with pytest.raises(ArtifactError, match=figures):
+        chosen(("a", "b"), sums(1000, 800, [700, 750], [800, 800]), 0.02)
+
+
+def test_a_slower_file_is_not_signed_however_right_it_is():
+    files = {"slow": Cost(5, 1.2e-3), "fast": Cost(6, 0.9e-3)}
+    assert choose(files, sums(1000, 800, [800, 790], [1000, 950]), Cost(20, 1e-3), Allowed(0.02)) == "fast"
+    with pytest.raises(ArtifactError, match=r"slow: accuracy 0\.8000, 1\.200 ms where float takes 1\.000 ms"):
+        choose({"slow": files["slow"]}, sums(1000, 800, [800], [1000]), Cost(20, 1e-3), Allowed(0.02))
+
+
+def test_a_file_that_is_not_smaller_is_not_signed():
+    counts = sums(1000, 800, [800], [1000])
+    assert choose({"a": Cost(20)}, counts, Cost(20), Allowed(0.02)) == "a"
+    with pytest.raises(ArtifactError, match="21 bytes where float has 20"):
+        choose({"a": Cost(21)}, counts, Cost(20), Allowed(0.02))
+
+
+def test_a_large_one_must_be_a_third():
+    counts, large = sums(1000, 800, [800], [1000]), Cost(2**20 + 2)
+    assert choose({"a": Cost(large.size // 3)}, counts, large, Allowed(0.02)) == "a"
+    with pytest.raises(ArtifactError, match="bytes where float has"):
+        choose({"a": Cost(large.size // 3 + 1)}, counts, large, Allowed(0.02))
+
+
+def test_budgets_hold():
+    counts, whole = sums(1000, 800, [800], [1000]), Cost(100, 1e-3)
+    assert choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, seconds=1e-3, size=40)) == "a"
+    with pytest.raises(ArtifactError, match=r"1\.000 of 0\.500 ms"):
+        choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, seconds=5e-4))
+    with pytest.raises(ArtifactError, match="a time that nobody knows"):
+        choose({"a": Cost(40)}, counts, whole, Allowed(0.0, seconds=5e-4))
+    with pytest.raises(ArtifactError, match="40 of 39 bytes"):
+        choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, size=39))
 
 
 def test_without_records_nothing_is_signed():
     with pytest.raises(ArtifactError, match="no held-out records"):
-        choose(("a",), sums(0, 0, [0], [0]), 0.02)
+        chosen(("a",), sums(0, 0, [0], [0]), 0.02)
 
 
 def test_results_hold_decision_and_figures():
-    found = results({"a": b"12", "b": b"123"}, sums(100, 80, [79, 80], [99, 100]), 0.02)
+    seconds = {b"1234": 4e-3, b"12": 3e-3, b"123": 2e-3}.__getitem__
+    found = results(b"1234", {"a": b"12", "b": b"123"}, sums(100, 80, [79, 80], [99, 100]), Allowed(0.02), seconds)
     assert found.winner == "b"
-    assert (found.won.right, found.won.agree, found.won.size) == (80, 100, 3)
+    assert (found.won.right, found.won.agree, found.won.size, found.won.seconds) == (80, 100, 3, 2e-3)
     assert [entry.name for entry in found.candidates] == ["a", "b"]
+    assert (found.float_size, found.float_seconds) == (4, 4e-3)
+
+
+def test_without_a_cost_model_no_seconds_are_said():
+    found = results(b"1234", {"a": b"12"}, sums(100, 80, [80], [100]), Allowed(0.02))
+    assert found.won.seconds is None
+    assert found.float_seconds is None
 
 
 def test_a_file_for_vnni_is_judged_by_vnnis_arithmetic(make_graph):

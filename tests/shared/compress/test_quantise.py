@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shared.compress import graph, runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
-from shared.compress.devices import DEVICES, RECIPES, WEIGHTS_ONLY, has_vnni
+from shared.compress.devices import RECIPES, WEIGHTS_ONLY, has_vnni
 from shared.compress.export import export_float
 from shared.compress.operators import count_operators
-from shared.compress.quantise import activation_grid, candidates, quantise
+from shared.compress.quantise import activation_grid, quantise
 from shared.errors import ArtifactError
 from shared.settings import NetworkSettings
 from shared.task import ImageTask
@@ -122,18 +122,9 @@ def test_a_missing_range_is_named(image_onnx, images):
         quantise(image_onnx, {name: value for name, value in found.items() if name != lost}, "u8s8-7bit")
 
 
-def test_unknown_grid_and_device_are_named(image_onnx):
+def test_an_unknown_grid_is_named(image_onnx):
     with pytest.raises(ArtifactError, match="'u4'"):
         quantise(image_onnx, {}, "u4")
-    with pytest.raises(ArtifactError, match="'abacus'"):
-        candidates(image_onnx, {}, "abacus")
-
-
-def test_candidates_follow_the_device_and_equal_files_come_once(table_onnx, table_rows, image_onnx, images):
-    tables = candidates(table_onnx, ranges(table_onnx, table_rows), "portable")
-    assert tuple(tables) == DEVICES["portable"].grids
-    pictures = candidates(image_onnx, ranges(image_onnx, images), "portable")
-    assert tuple(pictures) == ("u8s8-7bit", "u8u8")
 
 
 @given(low=st.floats(-1e6, 0), high=st.floats(0, 1e6))

@@ -7,8 +7,8 @@ import torch
 
 from shared.compress import runtime
 from shared.compress.calibrate import calibrated_tensors
+from shared.compress.candidates import candidates
 from shared.compress.export import export_float
-from shared.compress.quantise import candidates
 from shared.compress.scope import scope
 from shared.distill.targets import targets_of
 from shared.distill.trainer import distil
