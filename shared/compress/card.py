@@ -49,16 +49,19 @@ def _figures(manifest: Manifest, model_size: int) -> str:
     lines = [
         "## Measured",
         "",
-        f"On {gate.records} held-out records of the institutions, counted there and added up masked:",
+        f"On {gate.records} held-out records{' of the institutions, counted there and added up masked' if gate.masked else ''}:",
         "",
-        "| | accuracy | same answer as float | bytes |",
-        "| --- | --- | --- | --- |",
-        f"| float student | {gate.float_right / gate.records:.4f} | 1.0000 | |",
+        "| | accuracy | same answer as float | bytes | ms |",
+        "| --- | --- | --- | --- | --- |",
+        f"| float student | {gate.float_right / gate.records:.4f} | 1.0000 | {gate.float_size or ''} | {_ms(gate.float_seconds)} |",
     ]
     for entry in gate.candidates:
         mark = " (this file)" if entry.name == won.name else ""
-        lines.append(f"| INT8 {entry.name}{mark} | {entry.right / gate.records:.4f} | {entry.agree / gate.records:.4f} | {entry.size} |")
-    integer = ", ".join(f"{count} {name}" for name, count in manifest.operators.int8.items()) or "none"
+        shares = f"{entry.right / gate.records:.4f} | {entry.agree / gate.records:.4f}"
+        lines.append(f"| INT8 {entry.name}{mark} | {shares} | {entry.size} | {_ms(entry.seconds)} |")
+    integer = ", ".join(f"{count} {name}" for name, count in manifest.operators.int8.items()) or "nothing but the weights"
+    if gate.float_seconds is not None:
+        lines += ["", f"Milliseconds are the cost model's of `{manifest.device}` for one record, not a measurement."]
     lines += ["", f"The file has {model_size} bytes. In INT8: {integer}. Allowed loss of accuracy: {gate.max_drop}."]
     return "\n".join(lines)
 
@@ -66,12 +69,14 @@ def _figures(manifest: Manifest, model_size: int) -> str:
 def _origin(manifest: Manifest) -> str:
     came = manifest.provenance
     sizes = f"{min(came.cohort_sizes)} to {max(came.cohort_sizes)}" if came.cohort_sizes else "not recorded"
+    held = f"- institutions in a round: {sizes}; roster `{came.roster_digest}`" if came.roster_digest else "- made without a federation"
     lines = [
         "## Where it comes from",
         "",
         f"- federation `{came.federation}`, run `{came.run}`: {came.rounds} rounds, {came.void_rounds} void",
-        f"- institutions in a round: {sizes}; roster `{came.roster_digest}`",
+        held,
         f"- student: {came.student_parameters:,} parameters",
+        *(f"- changed afterwards: {change}" for change in came.changes),
     ]
     if came.teacher_parameters is not None:
         lines.append(f"- teachers: {came.teacher_parameters:,} parameters each at most; they never left their institutions")
@@ -94,6 +99,8 @@ def _privacy(manifest: Manifest) -> str:
         else f"Differential privacy of one institution's whole contribution to the updates: ε = {epsilon:.4g} at "
         f"δ = {manifest.provenance.delta:g} was spent in all. Statistics, evaluation, calibration and gate are exact sums and not covered."
     )
+    if manifest.provenance.roster_digest is None:
+        return "## Privacy\n\nNo federation was held: whoever made it had the records. What it reveals about them is not bounded."
     seen = "The coordinator saw only sums over whole cohorts: of updates, of activation counts, of right answers."
     return f"## Privacy\n\n{seen} {budget}"
 
@@ -111,3 +118,7 @@ def _limits(manifest: Manifest) -> str:
 
 def _plain(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _ms(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e3:.3f}"

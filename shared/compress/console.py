@@ -65,12 +65,14 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
             f"{won['right'] / gate['records']:.4f}, float {gate['float_right'] / gate['records']:.4f}, on {gate['records']} records",
         ),
         ("agreement with float", f"{won['agree'] / gate['records']:.4f}"),
+        *_speed(gate, won),
         ("version", str(artifact.version or "none: older than numbered artifacts")),
         ("federation, run", f"{came['federation']}, {came['run']}"),
         ("rounds", f"{came['rounds']}, {came['void_rounds']} void; cohorts {', '.join(map(str, came['cohort_sizes'])) or 'not recorded'}"),
         ("parameters", f"student {came['student_parameters']:,}, teacher {came['teacher_parameters'] or 'none'}"),
         ("epsilon", "no differential privacy" if came["epsilon"] is None else f"{came['epsilon']:g}"),
-        ("roster", came["roster_digest"]),
+        ("roster", came.get("roster_digest") or "none: made without a federation"),
+        *(("changed", change) for change in came.get("changes", ())),
         ("signer", artifact.signer.hex()),
     ]
 
@@ -133,6 +135,14 @@ def _inputs(artifact: Artifact, content: bytes) -> NDArray[Any]:
         return artifact.encode(rows.parse(artifact.manifest["task"], content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise DataError("the records are not UTF-8 text; give JSON, CSV or an .npy array") from error
+
+
+def _speed(gate: dict[str, Any], won: dict[str, Any]) -> list[tuple[str, str]]:
+    # Of a manifest that is older than these figures, or of a device that nobody has a model of, nothing is said.
+    here, whole = won.get("seconds"), gate.get("float_seconds")
+    times = [] if not here or not whole else [("time a record", f"{here * 1e3:.3f} ms, float {whole * 1e3:.3f} ms, by the device's model")]
+    size = gate.get("float_size")
+    return times if not size else [*times, ("size beside float", f"{won['size']:,} of {size:,} bytes, {size / won['size']:.1f} × smaller")]
 
 
 def _counts(operators: dict[str, int]) -> str:

@@ -131,10 +131,13 @@ def results(
     sums: Mapping[str, NDArray[Any]],
     allowed: Allowed,
     seconds: Callable[[bytes], float] | None = None,
+    *,
+    masked: bool = True,
 ) -> GateResult:
     """The gate's decision and figures as the manifest holds them; raises as :func:`choose` does.
 
     ``seconds``: the device's cost model, by which a file must not be slower than ``float_onnx``; without one nobody knows.
+    ``masked``: the sums came from institutions.
     """
     costs = {name: Cost(len(content), None if seconds is None else seconds(content)) for name, content in candidates.items()}
     whole = Cost(len(float_onnx), None if seconds is None else seconds(float_onnx))
@@ -149,6 +152,7 @@ def results(
         max_drop=allowed.max_drop,
         candidates=entries,
         winner=winner,
+        masked=masked,
         float_size=whole.size,
         float_seconds=whole.seconds,
     )

@@ -47,13 +47,15 @@ class CandidateResult(Frozen):
 
 class GateResult(Frozen):
     """The sums that the gate was decided by; ``max_drop`` is the largest loss of accuracy at which it signs. Seconds and sizes are
-    as in the candidates, the float student's here; null in manifests that are older than them."""
+    as in the candidates, the float student's here; null in manifests that are older than them. ``masked`` says whether institutions
+    counted and only sums left them, or whoever compressed had the records."""
 
     records: int = Field(ge=1)
     float_right: int = Field(ge=0)
     max_drop: float = Field(ge=0.0, le=1.0)
     candidates: tuple[CandidateResult, ...]
     winner: str
+    masked: bool = True
     float_size: int | None = Field(default=None, ge=0)
     float_seconds: float | None = Field(default=None, gt=0.0)
 
@@ -68,14 +70,15 @@ class Provenance(Frozen):
     the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
     student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random,
     ``proxy_digest`` that of the records on which institutions answered, null if they exchanged weights, and ``graph_digest`` that of
-    the public knowledge graph that taught them, null if there was none."""
+    the public knowledge graph that taught them, null if there was none. ``roster_digest`` is null where no federation was held; what was
+    cut out of the student and changed in it after its rounds is in ``changes``, in plain words."""
 
     federation: str
     run: str
     rounds: int = Field(ge=0)
     void_rounds: int = Field(ge=0)
     cohort_sizes: tuple[int, ...] = ()
-    roster_digest: Hex
+    roster_digest: Hex | None = None
     train_records: int | None = Field(default=None, ge=0)
     epsilon: float | None = Field(default=None, ge=0.0)
     delta: float | None = Field(default=None, gt=0.0, lt=1.0)
@@ -85,6 +88,7 @@ class Provenance(Frozen):
     initial_digest: Hex | None = None
     proxy_digest: Hex | None = None
     graph_digest: Hex | None = None
+    changes: tuple[str, ...] = ()
 
 
 class InputsSeen(Frozen):

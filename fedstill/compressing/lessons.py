@@ -1,0 +1,96 @@
+"""The records of a compression and who teaches on them: what every cut is healed with, and what it is judged by."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.data.records import UNLABELLED, Records, Split
+from shared.errors import DataError
+
+if TYPE_CHECKING:
+    from shared.config import FederationConfig
+    from shared.distill.depth import Wanted
+    from shared.distill.evaluation import Evaluation
+    from shared.distill.targets import Targets
+    from shared.models import Network
+    from shared.teachers import Teacher
+
+WATCHED = 0.2
+"""The part of the records to learn from by which cuts are accepted or not: never those that the gate counts."""
+MOST_WATCHED = 4096
+CACHE_MB = 16_384
+HEALING_RATE = 0.5
+"""A cut student starts near where it will end: it learns at this part of the rate at which it once learnt."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """``learn`` to heal with, ``watch`` to judge each cut by, ``test`` for the gate alone."""
+
+    learn: Records
+    watch: Records
+    test: Records
+
+
+def parts_of(split: Split, seed: int) -> Parts:
+    """Takes :data:`WATCHED` of the labelled training records out for judging. Raises :class:`DataError` where too few have labels."""
+    named = np.flatnonzero(split.train.labels != UNLABELLED)
+    count = min(MOST_WATCHED, int(WATCHED * len(named)))
+    if count < 1 or not len(split.test):
+        raise DataError(f"{len(named)} labelled records to learn from and {len(split.test)} held out are too few to compress on; give more")
+    watched = np.random.default_rng(seed).permutation(named)[:count]
+    kept = np.setdiff1d(np.arange(len(split.train)), watched)
+    return Parts(split.train.take(kept), split.train.take(np.sort(watched)), split.test)
+
+
+class Lessons:
+    """Heals students by short distillations from one teacher; what it says is kept in ``folder`` as long as students ask for the same."""
+
+    def __init__(self, folder: Path, parts: Parts, config: FederationConfig, teacher: Teacher, seed: int) -> None:
+        self.parts, self.teacher, self._folder, self._seed = parts, teacher, folder, seed
+        self.distillation = config.distillation.model_copy(update={"teacher": "own", "views": 1})
+        rate = HEALING_RATE * config.training.learning_rate
+        self.training = config.training.model_copy(update={"learning_rate": rate, "annealing": "round"})
+
+    def targets(self, student: Network) -> tuple[Targets, Wanted]:
+        """What the teacher says of the records to learn from, as far as such a student needs it."""
+        from shared.distill.cache import cached_targets, institution_views, order_of
+        from shared.distill.depth import Wanted
+
+        order = order_of(student.settings, student.task, self.distillation, self.teacher)
+        views = institution_views(student.task, 1, self._seed, "compress")
+        targets = cached_targets(self._folder, self.teacher, self.parts.learn, views, order, limit_mb=CACHE_MB)
+        return targets, Wanted(order.hidden, order.attentions)
+
+    def heal(self, student: Network, epochs: int, purpose: str, on_epoch: Callable[[float], object] = lambda loss: None) -> Network:
+        """A copy of ``student`` after ``epochs`` of distillation; ``purpose`` names it for the seed. 0 epochs: as it is."""
+        from shared.distill.trainer import distil
+        from shared.models.seeds import derive
+
+        healed = copy.deepcopy(student)
+        if epochs:
+            targets, wanted = self.targets(student)
+            training = self.training.model_copy(update={"epochs": epochs})
+            seed = derive(self._seed, "heal", purpose)
+            distil(healed, targets, self.parts.learn, training, self.distillation, seed=seed, wanted=wanted, on_epoch=on_epoch)
+        return healed
+
+    def watched(self, student: Network) -> Evaluation:
+        """The student's figures on the records that cuts are judged by."""
+        from shared.distill import evaluate
+
+        return evaluate(student, self.parts.watch, len(student.task.labels), student.task.heads)
+
+
+def teacher_of(path: Path | None, student: Network) -> Teacher:
+    """The teacher at ``path``, or the student as it is now."""
+    from shared.teachers import open_teacher
+    from shared.teachers.own import OwnTeacher
+
+    return OwnTeacher(copy.deepcopy(student)) if path is None else open_teacher(path, student.task)
