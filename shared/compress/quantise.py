@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from shared.compress import graph
-from shared.compress.devices import GRIDS, WeightGrid, recipe
+from shared.compress.devices import WeightGrid, find_profile, recipe
 from shared.compress.scope import Scope, absorbed_relu, scope
 from shared.compress.weights import channel_scales
 from shared.errors import ArtifactError
@@ -44,11 +44,10 @@ def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
 
 
 def candidates(content: bytes, ranges: Ranges, device: str) -> dict[str, bytes]:
-    """The INT8 files to put before the gate of a device, by name, best first; equal files once."""
-    if device not in GRIDS:
-        raise ArtifactError(f"unknown device '{device}'; known are {', '.join(GRIDS)}")
+    """The INT8 files to put before the gate of a device, by name, best first; equal files once. ``device``: a known name or the path of
+    a profile; raises :class:`ConfigError` for neither."""
     found: dict[str, bytes] = {}
-    for name in GRIDS[device]:
+    for name in find_profile(device).grids:
         made = quantise(content, ranges, name)
         if made not in found.values():
             found[name] = made

@@ -15,7 +15,7 @@ from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ra
 from shared.compress.devices import DEVICES, RECIPES, has_vnni
 from shared.compress.export import export_float
 from shared.compress.quantise import activation_grid, candidates, quantise
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, ConfigError
 from shared.settings import NetworkSettings
 from shared.task import ImageTask
 from tests.support.networks import network
@@ -81,7 +81,7 @@ def test_a_missing_range_is_named(image_onnx, images):
 def test_unknown_grid_and_device_are_named(image_onnx):
     with pytest.raises(ArtifactError, match="'u4'"):
         quantise(image_onnx, {}, "u4")
-    with pytest.raises(ArtifactError, match="'abacus'"):
+    with pytest.raises(ConfigError, match="'abacus'"):
         candidates(image_onnx, {}, "abacus")
 
 
