@@ -49,10 +49,13 @@ class InstalledToolbox:
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         """The student's first parameters: from ``initial_path``, else from the seed."""
+        from shared.compress.devices import find_profile
         from shared.models import to_vector
         from shared.models.derive import first_student
 
-        self._tokenizer()  # What would fail when the artifact is signed should fail before anyone trains.
+        # What would fail when the artifact is signed should fail before anyone trains.
+        self._tokenizer()
+        find_profile(self._config.compression.device)
         return to_vector(first_student(self._config, normalisation))
 
     def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
@@ -119,6 +122,7 @@ class InstalledToolbox:
     def publish(self, publication: Publication) -> Path:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
         from shared.compress.artifact import write_artifact
+        from shared.compress.devices import find_profile
         from shared.compress.gate import Allowed, results
         from shared.compress.manifest import InputsSeen, Manifest
         from shared.models import save_model
@@ -135,7 +139,7 @@ class InstalledToolbox:
         manifest = Manifest(
             version=publication.version,
             task=config.task,
-            device=config.compression.device,
+            device=find_profile(config.compression.device).name,
             grid=gate.winner,
             gate=gate,
             provenance=self._provenance(publication, digest),

@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from rapidfuzz import process
 
+from shared.compress.devices import check_profile_name
 from shared.errors import ConfigError, KnowledgeError
 from shared.files import read_bytes
 from shared.frozen import Frozen
@@ -198,10 +199,23 @@ class PrivateKnowledge(Frozen):
 
 
 class CompressionSettings(Frozen):
-    """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
+    """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed.
 
-    device: Literal["x86-avx2", "x86-avx512-vnni", "portable"] = "portable"
+    ``device`` is the name of a known profile (``fedstill device list``: ``portable`` is right everywhere), or the path of a ``.toml`` that
+    ``fedstill device measure`` wrote on a device of your own.
+    """
+
+    device: str = "portable"
     max_drop: float = Field(default=0.02, ge=0.0, le=1.0)
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_known(cls, device: str) -> str:
+        try:
+            check_profile_name(device)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return device
 
 
 class FederationConfig(Frozen):
@@ -454,6 +468,6 @@ def _known_keys(kind: type[Frozen]) -> list[str]:
 def _resolve_paths(value: Any, folder: Path, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: _resolve_paths(item, folder, name) for name, item in value.items()}
-    if isinstance(value, str) and (key == "path" or key.endswith("_path")):
+    if isinstance(value, str) and (key == "path" or key.endswith("_path") or (key == "device" and value.endswith(".toml"))):
         return str((folder / value).absolute())
     return value

@@ -64,12 +64,14 @@ def read_config(file: Path) -> FederationConfig | InstitutionConfig:
 
 def _check_files(config: FederationConfig | InstitutionConfig) -> None:
     from server.phases import first_state
+    from shared.compress.devices import find_profile
     from shared.data.text import read_tokeniser
 
     if config.task.family == "text" and config.tokenizer_path is not None:
         read_tokeniser(config.task, config.tokenizer_path)
     if isinstance(config, FederationConfig):
         first_state(config)
+        find_profile(config.compression.device)
     if isinstance(config, FederationConfig) and config.initial_path is not None and not config.initial_path.exists():
         raise MissingFileError(f"the model {config.initial_path} is not there; correct initial_path or leave it out")
 

@@ -7,10 +7,9 @@ float file and a quarter of its size. Files that the model finds slower than the
 
 from __future__ import annotations
 
-from shared.compress.devices import GRIDS, PAYING, RECIPES, WEIGHTS_ONLY
+from shared.compress.devices import PAYING, RECIPES, WEIGHTS_ONLY, find_profile
 from shared.compress.paying import Cost, left_in_float
 from shared.compress.quantise import Ranges, quantise
-from shared.errors import ArtifactError
 
 SAME_TIME = 0.01
 """Files whose times differ by less than this part of the float one's count as equally fast; the smaller one is then the better."""
@@ -20,16 +19,15 @@ def candidates(content: bytes, ranges: Ranges, device: str, cost: Cost | None = 
     """The INT8 files by name of their recipe, best first; equal files once.
 
     ``content``: the float graph; ``cost``: seconds that the device takes for a file, or None where nothing is known of it: then the
-    order is that of the device's grids. Equal arguments give equal bytes. Raises :class:`ArtifactError` for an unknown device.
+    order is that of the device's grids. Equal arguments give equal bytes. ``device``: a known profile's name or
+    the path of one; raises :class:`shared.errors.ConfigError` for neither.
     """
-    if device not in GRIDS:
-        raise ArtifactError(f"unknown device '{device}'; known are {', '.join(GRIDS)}")
-    found: dict[str, bytes] = {}
-    for name in GRIDS[device]:
+    grids, found = find_profile(device).grids, dict[str, bytes]()
+    for name in grids:
         _add(found, name, quantise(content, ranges, name))
     if cost is None:
         return found
-    for name in GRIDS[device]:
+    for name in grids:
         if name + PAYING in RECIPES:
             _add(found, name + PAYING, quantise(content, ranges, name, in_float=left_in_float(content, ranges, name, cost)))
     _add(found, WEIGHTS_ONLY, quantise(content, ranges, WEIGHTS_ONLY))

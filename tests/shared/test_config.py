@@ -47,6 +47,7 @@ def test_a_configuration_survives_being_written_and_read(tmp_path: Path) -> None
         ({"name": "St. Mary"}, r"'name': String should match pattern"),
         ({"task": TABLE["task"] | {"labels": ["no", "no"]}}, r"'task.tabular': labels must be unique"),
         ({"task": TABLE["task"] | {"columns": [{"name": "ill"}]}}, r"column names must be unique and differ from the label; twice: ill"),
+        ({"compression": {"device": "cortex-a54"}}, r"'compression.device': unknown device 'cortex-a54' \(did you mean 'cortex-a53'\?\)"),
         ({"aggregation": {"smallest_cohort": 2}}, r"smallest_cohort must be at least collusion \+ 2 = 3"),
     ],
 )
@@ -55,6 +56,11 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, change: dict[str,
     with pytest.raises(ConfigError, match=sentence) as caught:
         load_config(FederationConfig, path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_profile_of_one_s_own_is_meant_from_the_file_s_folder(tmp_path: Path) -> None:
+    config = load_config(FederationConfig, write(tmp_path, TABLE | {"compression": {"device": "gateway.toml"}}))
+    assert config.compression.device == str(tmp_path / "gateway.toml")
 
 
 def test_text_that_is_not_toml_is_said_to_be_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from shared.compress.candidates import SAME_TIME, candidates, not_slower
 from shared.compress.devices import DEVICES, RECIPES
 from shared.compress.operators import count_operators
 from shared.compress.quantise import quantise
-from shared.errors import ArtifactError
+from shared.errors import ConfigError
 from tests.shared.compress.test_quantise import ranges
 
 
@@ -15,7 +15,7 @@ def integers(content):
 
 
 def test_an_unknown_device_is_named(image_onnx):
-    with pytest.raises(ArtifactError, match="'abacus'"):
+    with pytest.raises(ConfigError, match="'abacus'"):
         candidates(image_onnx, {}, "abacus")
 
 

@@ -1,4 +1,4 @@
-"""Devices as frozen profiles: which grids of 8-bit numbers their arithmetic can be trusted with, and why.
+"""Grids of 8-bit numbers, and which arithmetic can be trusted with them.
 
 x86 without VNNI multiplies unsigned by signed bytes and adds two products in 16 bits, which saturate: with weights of
 8 bits a file loses points of accuracy and no one is told. Weights of 7 bits cannot saturate (255 * 63 * 2 < 2^15), and
@@ -37,15 +37,6 @@ class Recipe:
     weights_only: bool = False
 
 
-@dataclass(frozen=True)
-class Device:
-    """A kind of device: the grids that may be signed for it, best first."""
-
-    name: str
-    grids: tuple[str, ...]
-    reason: str
-
-
 WEIGHTS_ONLY = "weights-only"
 """The recipe whose arithmetic is float: for where no operator is faster in INT8."""
 _SIGNED_7, _UNSIGNED, _SIGNED = WeightGrid(63, 0, False), WeightGrid(127, 128, False), WeightGrid(127, 0, True)
@@ -65,23 +56,6 @@ _WHOLE = MappingProxyType(
 RECIPES = MappingProxyType(
     dict(_WHOLE) | {name + PAYING: how for name, how in _WHOLE.items() if not (how.attention_in_float or how.weights_only)}
 )
-_NEVER_SATURATE = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
-DEVICES = MappingProxyType(
-    {
-        device.name: device
-        for device in (
-            Device("portable", _NEVER_SATURATE, "must be right on every CPU, so no grid that can saturate"),
-            Device("x86-avx2", _NEVER_SATURATE, "AVX2 adds 8-bit products in 16 bits that saturate"),
-            Device(
-                "x86-avx512-vnni",
-                ("u8s8", "u8s8-float-attention", "u8s8-7bit-float-attention"),
-                "VNNI adds 8-bit products in 32 bits: full-range signed weights are exact",
-            ),
-        )
-    }
-)
-GRIDS = MappingProxyType({device.name: device.grids for device in DEVICES.values()})
-"""The candidates to try for each device, the smallest and fastest first."""
 
 
 def recipe(name: str) -> Recipe:

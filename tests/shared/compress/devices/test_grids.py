@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from shared.compress.devices import DEVICES, GRIDS, RECIPES, has_vnni, recipe
+from shared.compress.devices import DEVICES, RECIPES, has_vnni, recipe
 from shared.errors import ArtifactError
 
 
 def test_every_grid_of_every_device_is_known():
-    assert set(GRIDS) == {"portable", "x86-avx2", "x86-avx512-vnni"}
-    for grids in GRIDS.values():
-        for name in grids:
+    for device in DEVICES.values():
+        for name in device.grids:
             assert recipe(name) is RECIPES[name]
 
 
 @pytest.mark.parametrize("device", ["portable", "x86-avx2"])
 def test_no_grid_that_can_saturate_is_allowed_where_it_may(device):
-    assert not any(recipe(name).grid.saturates for name in DEVICES[device].grids)
+    assert not DEVICES[device].saturates
+
+
+@pytest.mark.parametrize("device", ["x86-avx512-vnni", "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "jetson-orin-cpu"])
+def test_where_bytes_are_added_in_32_bits_full_range_comes_first(device):
+    assert DEVICES[device].grids[0] == "u8s8"
 
 
 def test_saturation_is_what_the_arithmetic_says():

@@ -1,0 +1,70 @@
+"""Seconds of an operator that was not measured on a device: the slower of computing and of moving its bytes (Williams et al. 2009).
+
+A model, not a measurement: it orders graphs, and its seconds are a guess. Bytes are read from the smallest cache that holds all that
+the operator touches, else from memory. Light operators compute at the rate of the float units, by a fixed count of simple steps for
+each number.
+"""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+
+from shared.compress.cost.kinds import DENSE
+from shared.compress.cost.operators import Operator
+from shared.compress.devices.schema import DeviceProfile
+
+STEPS = MappingProxyType(
+    {
+        "elementwise": 1.0,
+        "activation": 20.0,
+        "normalise": 6.0,
+        "softmax": 20.0,
+        "reduce": 1.0,
+        "pool": 1.0,
+        "gather": 1.0,
+        "move": 4.0,
+        "quantise": 4.0,
+        "dequantise": 2.0,
+        "view": 0.0,
+    }
+)
+"""Simple vector steps a number: polynomials of about twenty terms in exp and erf, a few passes in a norm, strided reads in a copy."""
+DEPTHWISE_SHARE = MappingProxyType({False: 0.25, True: 0.0625})
+"""Of the dense rate: each number is used for one channel alone, and in INT8 there are no kernels for it that add up pairs."""
+
+
+def seconds(operator: Operator, profile: DeviceProfile) -> float:
+    """What the operator takes on the device, dispatch included."""
+    computing = _computing(operator, profile)
+    touched = operator.reads + operator.writes + operator.weights
+    return profile.dispatch.value + max(computing, _moved(operator) / bandwidth(touched, profile))
+
+
+def bandwidth(touched: int, profile: DeviceProfile) -> float:
+    """Bytes a second of the smallest cache that holds ``touched`` bytes, else of memory."""
+    for cache in profile.caches:
+        if touched <= cache.bytes.value:
+            return cache.bandwidth.value
+    return profile.memory_bandwidth.value
+
+
+def _computing(operator: Operator, profile: DeviceProfile) -> float:
+    if operator.kind not in DENSE:
+        return operator.rows * operator.work * STEPS[operator.kind] / (profile.float_macs.value * profile.clock.value)
+    peak = (profile.int8_macs if operator.int8 else profile.float_macs).value * profile.clock.value * profile.attained.value
+    share = DEPTHWISE_SHARE[operator.int8] if operator.kind == "depthwise" else 1.0
+    return operator.rows * padded_work(operator, profile) / (peak * share)
+
+
+def padded_work(operator: Operator, profile: DeviceProfile) -> float:
+    """Its work with the columns filled up to whole blocks, as kernels compute them."""
+    block = int(profile.channel_block.value)
+    if operator.columns < 1:
+        return float(operator.work)
+    return operator.work * math.ceil(operator.columns / block) * block / operator.columns
+
+
+def _moved(operator: Operator) -> int:
+    # A look-up reads the rows that it gives, not the whole table.
+    return 2 * operator.writes if operator.kind == "gather" else operator.reads + operator.writes + operator.weights

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from shared.compress.cost.fused import fused
+from shared.compress.cost.layout import with_conversions
+from shared.compress.cost.operators import operators
+
+
+def copies(content, **how):
+    found = with_conversions(fused(content), **({"block": 16, "blocked_floats": False} | how))
+    return sum(entry.operator == "Transpose" and entry.kind == "move" for entry in found), found
+
+
+def test_a_whole_net_in_int8_copies_once_at_its_end(graphs):
+    count, found = copies(graphs["convolutional"][1])
+    assert count == 1
+    assert len(found) == len(operators(fused(graphs["convolutional"][1])))
+
+
+def test_a_float_net_in_blocks_leaves_them_once(graphs):
+    content = graphs["convolutional"][0]
+    assert copies(content, blocked_floats=True)[0] == 2
+
+
+def test_float_depthwise_between_int8_is_paid_for(graphs):
+    plain, _ = copies(graphs["mobile"][0])
+    mixed, _ = copies(graphs["mobile"][1])
+    assert mixed > plain
+
+
+def test_nothing_is_copied_where_there_are_no_maps(graphs):
+    for family in ("tabular", "perceptron"):
+        for content in graphs[family]:
+            assert with_conversions(fused(content), block=16, blocked_floats=True) == operators(fused(content))
