@@ -187,7 +187,7 @@ def test_a_student_of_a_pruned_shape_starts_as_a_part_too(name: str) -> None:
 
 def test_an_image_model_that_is_pruned_or_convolves_in_another_way_is_no_start_for_a_whole_one() -> None:
     pruned = network(IMAGES, SMALL.model_copy(update={"inner": 4}))
-    with pytest.raises(CheckpointError, match="width inside a block is 16, the initial model's only 4"):
+    with pytest.raises(CheckpointError, match="width inside a block is 8, the initial model's only 4"):
         derive_from(pruned, network(IMAGES, SMALL))
     with pytest.raises(CheckpointError, match="convolves in another way"):
         derive_from(network(IMAGES, SMALL.model_copy(update={"convolution": "plain"})), network(IMAGES, SMALL))
