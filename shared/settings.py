@@ -12,6 +12,11 @@ DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"
 """Where to compute: ``auto`` (the first CUDA GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
 
 
+Convolution = Literal["standardised", "plain", "separable", "factorised"]
+"""How the k × k convolutions of a residual block are computed (``shared/models/convolutions.py``)."""
+Positive = Annotated[int, Field(ge=1, le=65_536)]
+
+
 class NetworkSettings(Frozen):
     """Size and kind of a teacher or a student.
 
@@ -26,6 +31,13 @@ class NetworkSettings(Frozen):
     pixels (default: an eighth of the image's, at least 1). Texts: ``embedding_width`` keeps a large vocabulary in fewer
     numbers (default: ``width``), and ``pooling`` is what is classified: the ``mean`` of the tokens (default of an encoder),
     the ``first`` or the ``last`` (default of a decoder).
+
+    The rest are shapes that compression makes (``docs/pruning.md``); what is a list has one entry a block, in their order. ``inner`` is
+    the width inside a block (feed-forward, or between a convolutional block's two ends), ``head_width`` that of an attention head
+    (default: ``width / heads``), ``block_heads`` the heads of each block where they differ, ``stage_blocks`` the blocks of each stage
+    of a convolutional net. ``convolution`` is how a residual net's blocks convolve: ``standardised`` while they are learnt from nothing,
+    then ``plain``, ``separable`` (depthwise and pointwise) or ``factorised`` (1 × k, then k × 1). ``activation`` ``relu`` takes the
+    place of a text's GELU.
     """
 
     width: int = Field(ge=4, le=4096)
@@ -37,6 +49,38 @@ class NetworkSettings(Frozen):
     patch: int | None = Field(default=None, ge=1, le=256)
     embedding_width: int | None = Field(default=None, ge=4, le=4096)
     pooling: Literal["auto", "mean", "first", "last"] = "auto"
+    inner: Positive | Annotated[tuple[Positive, ...], Field(max_length=64)] | None = None
+    head_width: int | None = Field(default=None, ge=1, le=4096)
+    block_heads: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(max_length=64)] | None = None
+    stage_blocks: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(max_length=7)] | None = None
+    convolution: Convolution | Annotated[tuple[Convolution, ...], Field(max_length=64)] = "standardised"
+    activation: Literal["auto", "relu"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_entry_a_block(self) -> NetworkSettings:
+        for name, value in (("inner", self.inner), ("block_heads", self.block_heads), ("convolution", self.convolution)):
+            if isinstance(value, tuple) and len(value) != self.depth:
+                raise ValueError(f"{name} has {len(value)} entries for {self.depth} blocks; give one a block")
+        if self.stage_blocks is not None and sum(self.stage_blocks) != self.depth:
+            raise ValueError(f"stage_blocks has {sum(self.stage_blocks)} blocks in all, depth says {self.depth}; correct one")
+        return self
+
+    def inner_of(self, block: int, default: int) -> int:
+        """The width inside a block; ``default`` where nothing is set."""
+        inner = self.inner[block] if isinstance(self.inner, tuple) else self.inner
+        return default if inner is None else inner
+
+    def heads_of(self, block: int) -> int:
+        """The attention heads of a block."""
+        return self.heads if self.block_heads is None else self.block_heads[block]
+
+    def width_of_heads(self) -> int:
+        """The width of an attention head."""
+        return self.width // self.heads if self.head_width is None else self.head_width
+
+    def convolution_of(self, block: int) -> Convolution:
+        """How a residual block convolves."""
+        return self.convolution[block] if isinstance(self.convolution, tuple) else self.convolution
 
 
 class TrainingSettings(Frozen):

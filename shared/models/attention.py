@@ -12,9 +12,9 @@ HIDDEN = -1e4
 def attend(query_key_value: Tensor, heads: int, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """``softmax(Q K^T / sqrt(d)) V`` for each head (Vaswani et al. 2017, eq. 1).
 
-    ``query_key_value``: ``(batch, tokens, 3 * width)``; ``seen``: bool, broadcast to ``(batch, heads, tokens, tokens)``,
-    false where a row must not look. Gives back ``(batch, tokens, width)``, the heads side by side, and the maps
-    ``(batch, heads, tokens, tokens)``, whose rows are distributions.
+    ``query_key_value``: ``(batch, tokens, 3 * width)``, ``width`` that of all heads together; ``seen``: bool, broadcast to
+    ``(batch, heads, tokens, tokens)``, false where a row must not look. Gives back ``(batch, tokens, width)``, the heads side
+    by side, and the maps ``(batch, heads, tokens, tokens)``, whose rows are distributions.
     """
     batch, tokens, joined = query_key_value.shape
     width = joined // 3

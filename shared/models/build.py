@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from shared.errors import ConfigError
 from shared.models.layers import initialise
 from shared.models.mobile import MobileNet, stages
-from shared.models.network import Network
+from shared.models.network import Network, count_parameters
 from shared.models.perceptron import Perceptron
 from shared.models.residual import ResidualNet, layout, stem_size
 from shared.models.seeds import generator
@@ -44,6 +46,12 @@ def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *,
     return model.eval()
 
 
+def parameters_of(network: NetworkSettings, task: Task, normalisation: Normalisation) -> int:
+    """How many trainable numbers such a model has, without the memory for them. Raises :class:`ConfigError` as :func:`build`."""
+    with torch.device("meta"):
+        return count_parameters(_made(network, task, normalisation))
+
+
 def shown_layers(network: NetworkSettings, task: Task) -> int:
     """How many layers such a model shows: blocks of a transformer, stages of a convolutional net. Raises as :func:`architecture`."""
     if isinstance(task, ImageTask) and architecture(network, task) == "convolutional":
@@ -65,7 +73,7 @@ def architecture(network: NetworkSettings, task: Task) -> str:
 
 def _made(network: NetworkSettings, task: Task, normalisation: Normalisation) -> Network:
     kind = architecture(network, task)
-    if kind not in ("convolutional", "mobile", "perceptron") and network.width % network.heads:
+    if kind not in ("convolutional", "mobile", "perceptron") and network.head_width is None and network.width % network.heads:
         raise ConfigError(f"width {network.width} is not a multiple of heads {network.heads}; change one of the two")
     match task:
         case TabularTask():

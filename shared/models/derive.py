@@ -109,7 +109,7 @@ def strongest(importance: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class _Selection:
-    """Positions within the source's heads (all of width), joined projections (three widths) and inner layer."""
+    """Positions within the source's heads side by side, its joined projections (three times as many) and its inner layer."""
 
     heads: Tensor
     joined: Tensor
@@ -125,23 +125,22 @@ def _derive_block(source: nn.Module, student: nn.Module, kept: Tensor) -> None:
             value = value.index_select(axis, places[kind])
         parameter.copy_(value)
     # Scores are divided by the root of a head's size: a smaller head must not make them larger.
-    size, was = len(chosen.heads) // _heads(student), _width(source) // _heads(source)
+    size, was = _head_width(student), _head_width(source)
     for kind in ("weight", "bias"):
         student.get_parameter(f"query_key_value.{kind}")[: len(chosen.heads)].mul_((size / was) ** 0.5)
 
 
 def _select(source: nn.Module, student: nn.Module) -> _Selection:
-    width, heads = _width(source), _heads(source)
-    query, key, value = source.get_parameter("query_key_value.weight").square().sum(dim=1).reshape(3, heads, width // heads)
-    mixed = source.get_parameter("mix.weight").square().sum(dim=0).reshape(heads, width // heads)
+    heads, was, size = _heads(source), _head_width(source), _head_width(student)
+    query, key, value = source.get_parameter("query_key_value.weight").square().sum(dim=1).reshape(3, heads, was)
+    mixed = source.get_parameter("mix.weight").square().sum(dim=0).reshape(heads, was)
     best = strongest((value * mixed).sum(dim=1), _heads(student))
-    size = _width(student) // _heads(student)
-    asking = torch.cat([head * (width // heads) + strongest((query * key)[head], size) for head in best])
-    telling = torch.cat([head * (width // heads) + strongest((value * mixed)[head], size) for head in best])
+    asking = torch.cat([head * was + strongest((query * key)[head], size) for head in best])
+    telling = torch.cat([head * was + strongest((value * mixed)[head], size) for head in best])
     inner = source.get_parameter("widen.weight").square().sum(dim=1) * source.get_parameter("narrow.weight").square().sum(dim=0)
     return _Selection(
         heads=telling,
-        joined=torch.cat([asking, width + asking, 2 * width + telling]),
+        joined=torch.cat([asking, heads * was + asking, 2 * heads * was + telling]),
         inner=strongest(inner, len(student.get_parameter("widen.bias"))),
     )
 
@@ -224,11 +223,23 @@ def _check(source: Network, student: Network) -> None:
     if type(source) is not type(student) or source.task.model_copy(update={"labels": student.task.labels}) != student.task:
         raise CheckpointError("the initial model is one of another family or input than the student; give one for the same task")
     pairs = {"depth": (student.settings.depth, source.settings.depth), "width": (student.settings.width, source.settings.width)}
+    _check_sizes(pairs)
     if hasattr(student, "blocks"):
-        own, other = _blocks(student)[0], _blocks(source)[0]
-        pairs["heads"] = (_heads(own), _heads(other))
-        pairs["size of a head (width / heads)"] = (_width(own) // _heads(own), _width(other) // _heads(other))
-        pairs["width of a feed-forward part"] = (len(own.get_parameter("widen.bias")), len(other.get_parameter("widen.bias")))
+        for own, place in zip(_blocks(student), chosen_layers(student.settings.depth, source.settings.depth), strict=True):
+            other = _blocks(source)[place]
+            heads, sizes = (_heads(own), _heads(other)), (_head_width(own), _head_width(other))
+            inner = (len(own.get_parameter("widen.bias")), len(other.get_parameter("widen.bias")))
+            _check_sizes({"heads": heads, "size of a head (width / heads)": sizes, "width of a feed-forward part": inner})
+    elif student.settings.convolution != source.settings.convolution:
+        raise CheckpointError("the initial model convolves in another way than the student; set student.convolution to the model's")
+    else:
+        given = dict(source.named_parameters())
+        names = [name for name, _ in student.named_parameters() if name.startswith("stages.") and name in given]
+        for pair in (pair for name in names for pair in zip(student.get_parameter(name).shape, given[name].shape, strict=True)):
+            _check_sizes({"width inside a block": pair})
+
+
+def _check_sizes(pairs: Mapping[str, tuple[int, int]]) -> None:
     for name, (wanted, given) in pairs.items():
         if wanted > given:
             raise CheckpointError(
@@ -246,5 +257,5 @@ def _heads(block: nn.Module) -> int:
     return int(getattr(block, "heads", 1))
 
 
-def _width(block: nn.Module) -> int:
-    return len(block.get_parameter("mix.bias"))
+def _head_width(block: nn.Module) -> int:
+    return block.get_parameter("mix.weight").shape[1] // _heads(block)

@@ -7,12 +7,10 @@ Such a net is meant to start from pretrained weights; from random ones a ``convo
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.models.convolutions import Conv
 from shared.models.layers import Linear
 from shared.models.residual import stem_stride
 from shared.models.staged import StagedNet
@@ -37,11 +35,15 @@ class MobileNet(StagedNet):
         super().__init__(settings, task, normalisation)
         self.stem = Conv(task.channels, settings.width, 3, stride=stem_stride(task))
         self.stages = nn.ModuleList()
-        channels = settings.width
+        channels, done = settings.width, 0
         for expansion, outputs, blocks, stride, kernel in stages(settings):
-            kept = [(channels if place == 0 else outputs, stride if place == 0 else 1) for place in range(blocks)]
-            self.stages.append(nn.Sequential(*(InvertedResidual(inputs, outputs, expansion, first, kernel) for inputs, first in kept)))
-            channels = outputs
+            stage = nn.Sequential()
+            for place in range(blocks):
+                inner = settings.inner_of(done + place, channels * expansion) if expansion > 1 else channels
+                stage.append(InvertedResidual(channels, outputs, inner, stride if place == 0 else 1, kernel, widens=expansion > 1))
+                channels = outputs
+            self.stages.append(stage)
+            done += blocks
         self.head = Linear(channels, len(task.labels))
 
     @staticmethod
@@ -50,30 +52,15 @@ class MobileNet(StagedNet):
         return functional.relu6(maps)
 
 
-class Conv(nn.Conv2d):
-    """A convolution with bias that keeps the map's size for stride 1; made empty, filled by ``initialise``."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, gain: float = math.sqrt(2)) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups)
-        self.first_gain = gain
-
-    def reset_parameters(self) -> None:
-        """Does nothing: ``initialise`` fills the parameters."""
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Normal weights of variance gain² / fan_in (He et al. 2015), no bias."""
-        nn.init.normal_(self.weight, std=self.first_gain / math.sqrt(self.weight[0].numel()), generator=generator)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-
 class InvertedResidual(nn.Module):
-    """Widen by a 1 × 1 convolution, look around channel by channel, narrow again; added to the map where shapes allow."""
+    """Widen by a 1 × 1 convolution, look around channel by channel, narrow again; added to the map where shapes allow.
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
+    A block that does not widen has as many ``inner`` channels as ``inputs``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, inner: int, stride: int, kernel: int, *, widens: bool) -> None:
         super().__init__()
-        inner = inputs * expansion
-        self.widen = Conv(inputs, inner, 1) if expansion > 1 else None
+        self.widen = Conv(inputs, inner, 1) if widens else None
         self.look = Conv(inner, inner, kernel, stride=stride, groups=inner)
         self.adds = stride == 1 and inputs == outputs
         self.narrow = Conv(inner, outputs, 1, gain=BRANCH_GAIN if self.adds else 1.0)
@@ -88,15 +75,17 @@ class InvertedResidual(nn.Module):
 def stages(settings: NetworkSettings) -> list[tuple[int, int, int, int, int]]:
     """The stages as in :data:`LAYOUT`, of its first ``settings.depth`` blocks, channels scaled by ``settings.width``.
 
-    ``settings.expansion`` replaces the layout's 6. More depth than the layout has gives all of it.
+    ``settings.expansion`` replaces the layout's 6, ``settings.stage_blocks`` its numbers of blocks. More depth than the layout has
+    gives all of it.
     """
     found, left = [], settings.depth
-    for expansion, channels, blocks, stride, kernel in LAYOUT:
+    for place, (expansion, channels, blocks, stride, kernel) in enumerate(LAYOUT):
         if left <= 0:
             break
+        count = min(blocks, left) if settings.stage_blocks is None else settings.stage_blocks[place]
         wide = settings.expansion or expansion if expansion > 1 else 1
-        found.append((wide, _scaled(channels, settings.width), min(blocks, left), stride, kernel))
-        left -= blocks
+        found.append((wide, _scaled(channels, settings.width), count, stride, kernel))
+        left -= count
     return found
 
 

@@ -85,7 +85,7 @@ class Perceptron(Network):
     def __init__(self, settings: NetworkSettings, task: TabularTask, normalisation: Normalisation) -> None:
         super().__init__(settings, task, normalisation)
         self.sum = ColumnSum(task, normalisation, settings.width)
-        self.blocks = nn.ModuleList(FeedForward(settings) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(FeedForward(settings, place) for place in range(settings.depth))
         self.norm = nn.LayerNorm(settings.width)
         self.head = Linear(settings.width, len(task.labels))
 
@@ -106,9 +106,10 @@ class Perceptron(Network):
 class FeedForward(nn.Module):
     """``h + W₂ relu(W₁ norm(h))``, with dropout after both."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: NetworkSettings, place: int = 0) -> None:
+        """``place`` is the block's among all."""
         super().__init__()
-        inner = settings.width * (settings.expansion or EXPANSION)
+        inner = settings.inner_of(place, settings.width * (settings.expansion or EXPANSION))
         self.norm = nn.LayerNorm(settings.width)
         self.widen, self.narrow = Linear(settings.width, inner), Linear(inner, settings.width)
         self.dropout = Dropout(settings.dropout)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.models.layers import Linear, StandardisedConv
+from shared.errors import ConfigError
+from shared.models.convolutions import convolution
+from shared.models.layers import Linear
 from shared.models.staged import StagedNet
-from shared.settings import NetworkSettings
+from shared.settings import Convolution, NetworkSettings
 from shared.task import ImageTask
 from shared.work import Normalisation
 
@@ -26,27 +28,34 @@ class ResidualNet(StagedNet):
 
     def __init__(self, settings: NetworkSettings, task: ImageTask, normalisation: Normalisation) -> None:
         super().__init__(settings, task, normalisation)
-        self.stem = StandardisedConv(task.channels, settings.width, 3, stride=stem_stride(task))
+        # What is compressed is known to have learnt: the stem is then plain too.
+        stem: Convolution = "standardised" if settings.convolution == "standardised" else "plain"
+        self.stem = convolution(stem, task.channels, settings.width, 3, stride=stem_stride(task))
         self.stages = nn.ModuleList()
-        channels = settings.width
+        channels, done = settings.width, 0
         for blocks, width, first_stride in layout(settings, stem_size(task)):
-            self.stages.append(nn.Sequential(*_stage(channels, width, first_stride, blocks)))
-            channels = width
+            stage = nn.Sequential()
+            for place in range(blocks):
+                inner, kind = settings.inner_of(done + place, width), settings.convolution_of(done + place)
+                stage.append(ResidualBlock(channels, width, first_stride if place == 0 else 1, inner, kind))
+                channels = width
+            self.stages.append(stage)
+            done += blocks
         self.head = Linear(channels, len(task.labels))
 
 
 class ResidualBlock(nn.Module):
-    """``relu(around(x) + branch(x))`` with two 3 × 3 convolutions in the branch.
+    """``relu(around(x) + branch(x))`` with two 3 × 3 convolutions of a ``kind`` in the branch, ``inner`` channels between them.
 
     The way around is the map itself, or a 1 × 1 convolution where channels or size change.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, inner: int, kind: Convolution) -> None:
         super().__init__()
-        self.first = StandardisedConv(inputs, outputs, 3, stride=stride, gain=RELU_GAIN)
-        self.second = StandardisedConv(outputs, outputs, 3, gain=RELU_GAIN * BRANCH_GAIN)
+        self.first = convolution(kind, inputs, inner, 3, stride=stride, gain=RELU_GAIN)
+        self.second = convolution(kind, inner, outputs, 3, gain=RELU_GAIN * BRANCH_GAIN)
         changes = inputs != outputs or stride != 1
-        self.around = StandardisedConv(inputs, outputs, 1, stride=stride, gain=RELU_GAIN) if changes else nn.Identity()
+        self.around = convolution(kind, inputs, outputs, 1, stride=stride, gain=RELU_GAIN) if changes else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
@@ -67,15 +76,16 @@ def stem_stride(task: ImageTask) -> int:
 def layout(settings: NetworkSettings, size: int) -> list[tuple[int, int, int]]:
     """For each stage its blocks, its channels and the stride of its first block, for maps of ``size`` after the stem.
 
-    Blocks are dealt evenly, the later stages first; there are as many stages as halvings leave a map of 4 or more.
+    Blocks are dealt evenly, the later stages first, unless ``stage_blocks`` says how; there are as many stages as halvings leave a map
+    of 4 or more. Raises :class:`ConfigError` where ``stage_blocks`` has more stages than that.
     """
+    set_blocks = settings.stage_blocks
+    most = min(settings.depth, MOST_STAGES) if set_blocks is None else len(set_blocks)
     strides = [1 if size <= LARGEST_MAP else 2]
-    while len(strides) < min(settings.depth, MOST_STAGES) and -(-size // 2 ** strides.count(2)) // 2 >= SMALLEST_MAP:
+    while len(strides) < min(most, MOST_STAGES) and -(-size // 2 ** strides.count(2)) // 2 >= SMALLEST_MAP:
         strides.append(2)
     stages = len(strides)
-    blocks = [(settings.depth + place) // stages for place in range(stages)]
+    if set_blocks is not None and stages < most:
+        raise ConfigError(f"stage_blocks has {most} stages, but images of this size have at most {stages}; leave it out or shorten it")
+    blocks = set_blocks or [(settings.depth + place) // stages for place in range(stages)]
     return [(count, settings.width * 2**place, strides[place]) for place, count in enumerate(blocks)]
-
-
-def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> list[nn.Module]:
-    return [ResidualBlock(inputs if place == 0 else outputs, outputs, stride if place == 0 else 1) for place in range(blocks)]

@@ -39,7 +39,7 @@ class TextTransformer(Network):
         self.causal = settings.architecture == "decoder"
         self.pooling = pooling(settings)
         self.embedding = TokenEmbedding(settings, task)
-        self.blocks = nn.ModuleList(TextBlock(settings) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(TextBlock(settings, place) for place in range(settings.depth))
         self.dropout = Dropout(settings.dropout)
         self.head = Linear(settings.width, len(task.labels))
 
@@ -103,13 +103,18 @@ class TokenEmbedding(nn.Module):
 
 
 class TextBlock(nn.Module):
-    """Self-attention and feed-forward with GELU, each added and then normalised (Vaswani et al. 2017; Devlin et al. 2019)."""
+    """Self-attention and feed-forward with GELU, each added and then normalised (Vaswani et al. 2017; Devlin et al. 2019).
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    With ``activation`` ``relu`` the feed-forward part has ReLU in its place.
+    """
+
+    def __init__(self, settings: NetworkSettings, place: int = 0) -> None:
+        """``place`` is the block's among all."""
         super().__init__()
-        width, inner = settings.width, settings.width * (settings.expansion or EXPANSION)
-        self.heads = settings.heads
-        self.query_key_value, self.mix = Linear(width, 3 * width), Linear(width, width)
+        width, inner = settings.width, settings.inner_of(place, settings.width * (settings.expansion or EXPANSION))
+        self.heads, self.rectified = settings.heads_of(place), settings.activation == "relu"
+        attended = self.heads * settings.width_of_heads()
+        self.query_key_value, self.mix = Linear(width, 3 * attended), Linear(attended, width)
         self.widen, self.narrow = Linear(width, inner), Linear(inner, width)
         self.attention_norm, self.feed_norm = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
         self.dropout = Dropout(settings.dropout)
@@ -118,7 +123,8 @@ class TextBlock(nn.Module):
         """``(batch, tokens, width)`` -> the same shape, and the attention ``(batch, heads, tokens, tokens)``."""
         mixed, attention = attend(self.query_key_value(hidden), self.heads, seen)
         hidden = self.attention_norm(hidden + self.dropout(self.mix(mixed)))
-        fed = self.narrow(functional.gelu(self.widen(hidden)))
+        widened = self.widen(hidden)
+        fed = self.narrow(functional.relu(widened) if self.rectified else functional.gelu(widened))
         return self.feed_norm(hidden + self.dropout(fed)), attention
 
 

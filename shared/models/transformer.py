@@ -32,7 +32,7 @@ class TabularTransformer(Network):
         super().__init__(settings, task, normalisation)
         self.tokens = ColumnTokens(task, normalisation, settings.width)
         self.class_token = nn.Parameter(torch.empty(1, 1, settings.width))
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(Block(settings, place) for place in range(settings.depth))
         self.norm = nn.LayerNorm(settings.width)
         self.head = Linear(settings.width, len(task.labels))
 
@@ -68,12 +68,14 @@ def classified(hidden: Tensor, blocks: Iterable[nn.Module], norm: nn.Module, hea
 class Block(nn.Module):
     """Self-attention and feed-forward, each normalised before and added after (Vaswani et al. 2017; Xiong et al. 2020)."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: NetworkSettings, place: int = 0) -> None:
+        """``place`` is the block's among all."""
         super().__init__()
-        width, inner = settings.width, settings.width * (settings.expansion or EXPANSION)
-        self.heads = settings.heads
+        width, inner = settings.width, settings.inner_of(place, settings.width * (settings.expansion or EXPANSION))
+        self.heads = settings.heads_of(place)
+        attended = self.heads * settings.width_of_heads()
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query_key_value, self.mix = Linear(width, 3 * width), Linear(width, width)
+        self.query_key_value, self.mix = Linear(width, 3 * attended), Linear(attended, width)
         self.widen, self.narrow = Linear(width, inner), Linear(inner, width)
         self.dropout = Dropout(settings.dropout)
 

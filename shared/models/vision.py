@@ -36,7 +36,7 @@ class VisionTransformer(Network):
         self.class_token = nn.Parameter(torch.empty(1, 1, settings.width))
         self.positions = nn.Parameter(torch.empty(1, self.side**2 + 1, settings.width))
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(Block(settings, place) for place in range(settings.depth))
         self.norm = nn.LayerNorm(settings.width)
         self.head = Linear(settings.width, len(task.labels))
 

@@ -43,3 +43,28 @@ def test_no_number_is_without_bounds(kind: type[Frozen], name: str, value: float
 def test_embeddings_need_an_even_width_for_complex_numbers() -> None:
     with pytest.raises(ValidationError):
         settings.EmbeddingTerms(width=7)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"inner": (8, 8, 8)}, "inner has 3 entries for 2 blocks"),
+        ({"block_heads": (1,)}, "block_heads has 1 entries for 2 blocks"),
+        ({"convolution": ("plain",)}, "convolution has 1 entries for 2 blocks"),
+        ({"stage_blocks": (2, 1)}, "stage_blocks has 3 blocks in all, depth says 2"),
+        ({"stage_blocks": (0, 2)}, "greater than or equal to 1"),
+        ({"inner": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_shapes_that_do_not_fit_their_blocks_are_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        made(settings.NetworkSettings, **changed)
+
+
+def test_each_block_has_its_own_shape_or_the_common_one() -> None:
+    common = settings.NetworkSettings(width=8, depth=2, heads=2)
+    assert (common.inner_of(1, 16), common.heads_of(1), common.width_of_heads(), common.convolution_of(1)) == (16, 2, 4, "standardised")
+    own = settings.NetworkSettings(
+        width=8, depth=2, heads=2, inner=(3, 5), block_heads=(1, 2), head_width=3, convolution=("plain", "separable")
+    )
+    assert (own.inner_of(1, 16), own.heads_of(0), own.width_of_heads(), own.convolution_of(1)) == (5, 1, 3, "separable")

@@ -7,10 +7,12 @@ import torch
 
 from shared.errors import ConfigError
 from shared.models import build, count_parameters, to_vector
+from shared.models.build import parameters_of
 from shared.settings import NetworkSettings
 from shared.task import Task
 from shared.work import Normalisation
-from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, network, normalisation
+from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, inputs, network, normalisation
+from tests.support.shapes import PRUNED
 
 
 @pytest.mark.parametrize("task", [TABLE, IMAGES, TEXTS])
@@ -77,3 +79,21 @@ def test_the_expansion_sets_the_feed_forward_width() -> None:
         for expansion, times in ((None, default), (3, 3)):
             model = build(SMALL.model_copy(update={"expansion": expansion}), task, normalisation(task), seed=1)
             assert model.get_parameter("blocks.0.widen.weight").shape == (times * SMALL.width, SMALL.width)
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_pruned_shapes_are_shapes_like_others(name: str) -> None:
+    task, settings = PRUNED[name]
+    model = network(task, settings)
+    assert model(torch.from_numpy(inputs(task, 5))).shape == (5, len(task.labels))
+    assert parameters_of(settings, task, normalisation(task)) == count_parameters(model)
+
+
+def test_a_size_is_known_without_the_memory_for_it() -> None:
+    huge = NetworkSettings(width=4096, depth=64, heads=64, head_width=4096, inner=65_536)
+    assert parameters_of(huge, TABLE, normalisation(TABLE)) > 10**11
+
+
+def test_stages_that_no_image_of_the_size_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match="stage_blocks has 3 stages, but images of this size have at most 2"):
+        network(IMAGES, NetworkSettings(width=8, depth=3, stage_blocks=(1, 1, 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from shared.models import load_model, predict, save_model
 from shared.models.checkpoint import card_of, model_bytes
 from shared.task import Task
 from tests.support.networks import IMAGES, LARGE, TABLE, inputs, network
+from tests.support.shapes import PRUNED
 
 
 @pytest.mark.parametrize("task", [TABLE, IMAGES])
@@ -23,6 +25,23 @@ def test_round_trip(tmp_path: Path, task: Task) -> None:
     assert card_of(loaded) == card_of(model)
     assert not loaded.training
     assert (predict(loaded, inputs(task, 30)) == predict(model, inputs(task, 30))).all()
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_a_pruned_shape_comes_back(tmp_path: Path, name: str) -> None:
+    task, settings = PRUNED[name]
+    save_model(tmp_path / "model.safetensors", network(task, settings))
+    assert load_model(tmp_path / "model.safetensors").settings == settings
+
+
+def test_a_file_of_before_pruned_shapes_is_still_read(tmp_path: Path) -> None:
+    model = network()
+    card = json.loads(card_of(model).canonical())
+    for name in ("inner", "head_width", "block_heads", "stage_blocks", "convolution", "activation"):
+        del card["network"][name]
+    tensors = {name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}
+    (tmp_path / "model.safetensors").write_bytes(save(tensors, {"fedstill": json.dumps(card)}))
+    assert card_of(load_model(tmp_path / "model.safetensors")) == card_of(model)
 
 
 def test_equal_models_give_equal_bytes() -> None:

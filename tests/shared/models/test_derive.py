@@ -18,6 +18,7 @@ from shared.task import Task, TextTask
 from shared.work import Normalisation
 from tests.support.berts import write_bert
 from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, TEXTS, inputs, network, normalisation
+from tests.support.shapes import PRUNED
 from tests.support.texts import messages, text_task, tokenizer_json
 
 TASK = text_task()
@@ -169,6 +170,27 @@ def test_another_input_family_or_tokeniser_is_refused(folder: Path, tmp_path: Pa
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(CheckpointError, match="not a BERT"):
         student(SAME, folder)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["table", "patches", "text"])
+def test_a_student_of_a_pruned_shape_starts_as_a_part_too(name: str) -> None:
+    task, settings = PRUNED[name]
+    source = network(task, LARGE.model_copy(update={"architecture": settings.architecture, "activation": settings.activation}), seed=5)
+    part = network(task, settings)
+    derive_from(source, part)
+    own = set(part.get_parameter("blocks.1.widen.bias").tolist())
+    assert own <= set(source.get_parameter("blocks.2.widen.bias").tolist())
+    with pytest.raises(CheckpointError, match="the initial model's only"):
+        derive_from(part, network(task, LARGE.model_copy(update={"architecture": settings.architecture, "width": 8, "depth": 2})))
+
+
+def test_an_image_model_that_is_pruned_or_convolves_in_another_way_is_no_start_for_a_whole_one() -> None:
+    pruned = network(IMAGES, SMALL.model_copy(update={"inner": 4}))
+    with pytest.raises(CheckpointError, match="width inside a block is 8, the initial model's only 4"):
+        derive_from(pruned, network(IMAGES, SMALL))
+    with pytest.raises(CheckpointError, match="convolves in another way"):
+        derive_from(network(IMAGES, SMALL.model_copy(update={"convolution": "plain"})), network(IMAGES, SMALL))
 
 
 def test_damaged_weights_are_refused(folder: Path) -> None:

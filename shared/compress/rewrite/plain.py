@@ -1,0 +1,28 @@
+"""Standardised convolutions as plain ones with the same weights: what can be cut and split without changing what is left."""
+
+from __future__ import annotations
+
+import torch
+
+from shared.compress.rewrite.remake import remade, shared_entry
+from shared.models.layers import StandardisedConv
+from shared.models.network import Network
+from shared.models.residual import ResidualNet
+
+
+def plain_convolutions(student: Network) -> Network:
+    """The same function without weight standardisation; the student itself where there is none.
+
+    A standardised kernel has mean 0 over all its inputs: with some of them gone it could not stay what it was.
+    """
+    if not any(isinstance(module, StandardisedConv) for module in student.modules()):
+        return student
+    assert isinstance(student, ResidualNet)
+    settings = student.settings
+    kinds = [settings.convolution_of(place) for place in range(settings.depth)]
+    plain = remade(student, convolution=shared_entry(["plain" if kind == "standardised" else kind for kind in kinds]))
+    with torch.no_grad():
+        for name, module in student.named_modules():
+            if isinstance(module, StandardisedConv):
+                plain.get_parameter(f"{name}.weight").copy_(module.plain_weight())
+    return plain

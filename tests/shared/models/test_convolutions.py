@@ -1,0 +1,41 @@
+"""The kinds of convolution: one shape in and out, and fewer numbers where one is split."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from shared.models import count_parameters
+from shared.models.convolutions import Conv, convolution
+from shared.models.layers import initialise
+from shared.models.seeds import generator
+from shared.settings import Convolution
+
+
+@pytest.mark.parametrize("kind", get_args(Convolution))
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 7), (3, 2, 7), (3, 2, 8), (5, 1, 6), (1, 2, 5)])
+def test_every_kind_gives_maps_of_one_shape(kind: Convolution, kernel: int, stride: int, size: int) -> None:
+    layer = convolution(kind, 4, 6, kernel, stride=stride)
+    initialise(layer, generator(1, "w"))
+    found = layer(torch.ones(2, 4, size, size))
+    assert found.shape == (2, 6, -(-size // stride), -(-size // stride))
+    assert torch.isfinite(found).all()
+
+
+def test_split_kinds_have_fewer_numbers() -> None:
+    sizes = {kind: count_parameters(convolution(kind, 16, 16, 3)) for kind in get_args(Convolution)}
+    assert sizes["separable"] < sizes["factorised"] < sizes["plain"] < sizes["standardised"]
+
+
+def test_a_point_has_nothing_to_split() -> None:
+    assert all(isinstance(convolution(kind, 4, 6, 1), Conv) for kind in ("plain", "separable", "factorised"))
+
+
+def test_new_layers_keep_the_size_of_a_signal() -> None:
+    maps = torch.randn(8, 32, 12, 12, generator=generator(1, "x"))
+    for kind in get_args(Convolution):
+        layer = convolution(kind, 32, 32, 3)
+        initialise(layer, generator(1, "w"))
+        assert 0.3 < float(layer(maps).detach().std()) < 3.0

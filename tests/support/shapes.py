@@ -1,0 +1,28 @@
+"""A net of every family that can be pruned, and shapes that only pruning makes."""
+
+from __future__ import annotations
+
+from shared.settings import NetworkSettings
+from shared.task import Task
+from tests.support.networks import IMAGES, TABLE, TEXTS
+
+FAMILIES: dict[str, tuple[Task, NetworkSettings]] = {
+    "table": (TABLE, NetworkSettings(width=16, depth=4, heads=4)),
+    "perceptron": (TABLE, NetworkSettings(width=16, depth=4, architecture="perceptron")),
+    "residual": (IMAGES, NetworkSettings(width=8, depth=5)),
+    "mobile": (IMAGES, NetworkSettings(width=16, depth=6, architecture="mobile")),
+    "patches": (IMAGES, NetworkSettings(width=16, depth=4, heads=4, architecture="transformer")),
+    "encoder": (TEXTS, NetworkSettings(width=16, depth=4, heads=4)),
+    "decoder": (TEXTS, NetworkSettings(width=16, depth=4, heads=4, architecture="decoder")),
+}
+PRUNED: dict[str, tuple[Task, NetworkSettings]] = {
+    "table": (TABLE, NetworkSettings(width=8, depth=2, heads=2, head_width=3, block_heads=(1, 2), inner=(5, 7))),
+    "perceptron": (TABLE, NetworkSettings(width=8, depth=2, architecture="perceptron", inner=5)),
+    "residual": (
+        IMAGES,
+        NetworkSettings(width=8, depth=3, stage_blocks=(1, 2), inner=(4, 6, 9), convolution=("plain", "separable", "factorised")),
+    ),
+    "mobile": (IMAGES, NetworkSettings(width=8, depth=3, architecture="mobile", stage_blocks=(1, 2), inner=20)),
+    "patches": (IMAGES, NetworkSettings(width=8, depth=2, architecture="transformer", head_width=2, heads=3)),
+    "text": (TEXTS, NetworkSettings(width=8, depth=2, heads=2, head_width=3, activation="relu")),
+}
