@@ -17,7 +17,7 @@ def make_console() -> Console:
 class Bar:
     """One bar of known length; ``say`` puts a line above it that stays."""
 
-    def __init__(self, console: Console, progress: Progress | None, total: int) -> None:
+    def __init__(self, console: Console, progress: Progress | None, total: int | None) -> None:
         self._console = console
         self._progress = progress
         self._task = progress.add_task("", total=total) if progress else None
@@ -37,8 +37,8 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(console: Console, total: int) -> Iterator[Bar]:
-    """A bar on a terminal; elsewhere only the lines that are said."""
+def progress_bar(console: Console, total: int | None) -> Iterator[Bar]:
+    """A bar on a terminal, without an end where ``total`` is None; elsewhere only the lines that are said."""
     if not console.is_terminal:
         yield Bar(console, None, total)
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ class InstalledToolbox:
         from shared.compress.candidates import candidates
 
         graph = self._float(student)
-        return {FLOAT: graph, **candidates(graph, ranges, self._config.compression.device)}
+        return {FLOAT: graph, **candidates(graph, ranges, self._config.compression.device, self._cost)}
 
     def publish(self, publication: Publication) -> Path:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
@@ -134,7 +135,7 @@ class InstalledToolbox:
         whole = files.pop(FLOAT)
         digest = hashlib.sha256(whole).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
-        gate = results(whole, files, sums, Allowed(config.compression.max_drop))
+        gate = results(whole, files, sums, Allowed(config.compression.max_drop), self._cost)
         scales = facts.normalisation
         manifest = Manifest(
             version=publication.version,
@@ -206,6 +207,15 @@ class InstalledToolbox:
 
         config = self._config
         return count_parameters(build(config.teacher, config.task, publication.state.facts.normalisation, seed=config.seed))
+
+    @cached_property
+    def _cost(self) -> Callable[[bytes], float]:
+        from shared.compress.cost import predict
+        from shared.compress.devices import find_profile
+        from shared.compress.paying import remembered
+
+        profile = find_profile(self._config.compression.device)
+        return remembered(lambda content: predict(content, profile).seconds)
 
     def _float(self, student: Student) -> bytes:
         from shared.compress.export import export_float

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("fedstill.cli.check", "Check a federation.toml or institution.toml without running anything."),
     "teacher": ("fedstill.cli.teacher", "Fit, show and ask an institution's own large model."),
     "distill": ("fedstill.cli.distill", "Distil one teacher into one small student on one set of records, without a federation."),
+    "compress": ("fedstill.cli.compress", "Prune and quantise a student for a device, gate it, and sign its INT8 artifact."),
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
     "knowledge": ("fedstill.cli.knowledge", "Build, inspect and embed a graph of knowledge."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.data.records import UNLABELLED, Records, Split
+from shared.data.records import Records, Split, labelled
 from shared.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from shared.models import Network
     from shared.teachers import Teacher
 
-WATCHED = 0.2
-"""The part of the records to learn from by which cuts are accepted or not: never those that the gate counts."""
+WATCHED = 0.4
+"""The part of the held-out records by which cuts are accepted or not: never those that the gate counts. Records that the student
+has learnt from would not do: it knows them better than any cut student that meets new ones."""
 MOST_WATCHED = 4096
 CACHE_MB = 16_384
 HEALING_RATE = 0.5
@@ -39,14 +40,13 @@ class Parts:
 
 
 def parts_of(split: Split, seed: int) -> Parts:
-    """Takes :data:`WATCHED` of the labelled training records out for judging. Raises :class:`DataError` where too few have labels."""
-    named = np.flatnonzero(split.train.labels != UNLABELLED)
-    count = min(MOST_WATCHED, int(WATCHED * len(named)))
-    if count < 1 or not len(split.test):
-        raise DataError(f"{len(named)} labelled records to learn from and {len(split.test)} held out are too few to compress on; give more")
-    watched = np.random.default_rng(seed).permutation(named)[:count]
-    kept = np.setdiff1d(np.arange(len(split.train)), watched)
-    return Parts(split.train.take(kept), split.train.take(np.sort(watched)), split.test)
+    """Takes :data:`WATCHED` of the labelled held-out records for judging. Raises :class:`DataError` where there are too few."""
+    held_out = labelled(split.test)
+    count = min(MOST_WATCHED, int(WATCHED * len(held_out)))
+    if count < 1 or not len(split.train):
+        raise DataError(f"{len(split.train)} records to learn from and {len(held_out)} held out are too few to compress on; give more")
+    places = np.random.default_rng(seed).permutation(len(held_out))
+    return Parts(split.train, held_out.take(np.sort(places[:count])), held_out.take(np.sort(places[count:])))
 
 
 class Lessons:

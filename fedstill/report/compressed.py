@@ -76,8 +76,8 @@ class CompressSummary(Frozen):
 def print_stages(stages: Sequence[Stage], console: Console, title: str, device: str) -> None:
     """The table of models: quality, size, time, memory."""
     table = Table(title=title)
-    for column in ("model", "accuracy, %", "macro-F1, %", "parameters", "KB", "ms here", f"ms {device} (model)", "peak MB"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    for column in ("model", "right, %", "F1, %", "weights", "KB", "ms here", "ms there", "MB"):
+        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=column != "model")
     for stage in stages:
         table.add_row(
             stage.name,
@@ -90,13 +90,18 @@ def print_stages(stages: Sequence[Stage], console: Console, title: str, device: 
             "" if stage.peak_mb is None else f"{stage.peak_mb:.0f}",
         )
     console.print(table)
+    there = f"there: {device}, by its cost model" if any(stage.device_ms is not None for stage in stages) else ""
+    console.print(f"here: measured, one record, one thread; {there}; MB: peak of a fresh process", highlight=False, soft_wrap=True)
 
 
 def print_cuts(cuts: Sequence[Cut], console: Console) -> None:
     """The table of cuts: what each cost and won on the watched records, and whether it was kept."""
-    table = Table(title="prune: accuracy on watched records, after healing")
-    for column in ("cut", "before, %", "after, %", "parameters", "ms (model)", ""):
-        table.add_column(column, justify="left" if column in ("cut", "") else "right")
+    if not cuts:
+        console.print("prune: nothing can be cut: too few blocks, one head, and inner widths of one block of channels", highlight=False)
+        return
+    table = Table(title="prune: right answers on watched records, after healing")
+    for column in ("cut", "before", "after, %", "weights", "ms there", ""):
+        table.add_column(column, justify="left" if column in ("cut", "") else "right", no_wrap=column != "")
     for cut in cuts:
         verdict = "kept" if cut.accepted else f"not kept: {cut.reason}"
         table.add_row(cut.name, f"{100 * cut.before:.2f}", f"{100 * cut.accuracy:.2f}", f"{cut.parameters:,}", _ms(cut.device_ms), verdict)
@@ -106,8 +111,8 @@ def print_cuts(cuts: Sequence[Cut], console: Console) -> None:
 def print_files(files: Sequence[FileFigures], console: Console) -> None:
     """The table of INT8 files before the gate; the one that was signed is marked."""
     table = Table(title="quantise: INT8 files before the gate")
-    for column in ("file", "accuracy, %", "agrees, %", "KB", "ms here", "ms (model)", "operators in INT8", ""):
-        table.add_column(column, justify="left" if column in ("file", "operators in INT8", "") else "right")
+    for column in ("file", "right, %", "agrees", "KB", "ms here", "ms there", "in INT8"):
+        table.add_column(column, justify="left" if column in ("file", "in INT8") else "right", no_wrap=column not in ("file", "in INT8"))
     for file in files:
         cells = (
             f"{100 * file.accuracy:.2f}",
@@ -116,8 +121,8 @@ def print_files(files: Sequence[FileFigures], console: Console) -> None:
             _ms(file.here_ms),
             _ms(file.device_ms),
         )
-        integer = ", ".join(f"{count} {kind}" for kind, count in file.int8.items()) or "none: weights alone"
-        table.add_row(file.name, *cells, integer, "signed" if file.signed else "")
+        integer = ", ".join(f"{count} {kind}" for kind, count in file.int8.items()) or "weights alone"
+        table.add_row(f"{file.name} (signed)" if file.signed else file.name, *cells, integer)
     console.print(table)
 
 

@@ -27,10 +27,11 @@ def candidates(content: bytes, ranges: Ranges, device: str, cost: Cost | None = 
         _add(found, name, quantise(content, ranges, name))
     if cost is None:
         return found
+    # First what has a name of its own, should nothing be worth it.
+    _add(found, WEIGHTS_ONLY, quantise(content, ranges, WEIGHTS_ONLY))
     for name in grids:
         if name + PAYING in RECIPES:
             _add(found, name + PAYING, quantise(content, ranges, name, in_float=left_in_float(content, ranges, name, cost)))
-    _add(found, WEIGHTS_ONLY, quantise(content, ranges, WEIGHTS_ONLY))
     return _ranked(found, cost, cost(content))
 
 

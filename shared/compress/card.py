@@ -59,10 +59,11 @@ def _figures(manifest: Manifest, model_size: int) -> str:
         mark = " (this file)" if entry.name == won.name else ""
         shares = f"{entry.right / gate.records:.4f} | {entry.agree / gate.records:.4f}"
         lines.append(f"| INT8 {entry.name}{mark} | {shares} | {entry.size} | {_ms(entry.seconds)} |")
-    integer = ", ".join(f"{count} {name}" for name, count in manifest.operators.int8.items()) or "nothing but the weights"
+    integer = ", ".join(f"{count} {name}" for name, count in manifest.operators.int8.items()) or "no operator"
+    stored = f", and the weights of {manifest.operators.weights} operators that compute in float" if manifest.operators.weights else ""
     if gate.float_seconds is not None:
         lines += ["", f"Milliseconds are the cost model's of `{manifest.device}` for one record, not a measurement."]
-    lines += ["", f"The file has {model_size} bytes. In INT8: {integer}. Allowed loss of accuracy: {gate.max_drop}."]
+    lines += ["", f"The file has {model_size} bytes. In INT8: {integer}{stored}. Allowed loss of accuracy: {gate.max_drop}."]
     return "\n".join(lines)
 
 

@@ -59,6 +59,7 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
         ("device, grid", f"{manifest['device']}, {manifest['grid']}"),
         ("operators in INT8", _counts(operators["int8"])),
         ("operators in float", _counts(operators["float"])),
+        *([("weights in 8 bits", f"of {operators['weights']} operators in float")] if operators.get("weights") else []),
         ("model", f"{len(artifact.model):,} bytes"),
         (
             "accuracy",

@@ -102,10 +102,12 @@ class InputsSeen(Frozen):
 
 
 class Operators(Frozen):
-    """Nodes of the graph by operator: computed in INT8, and left in float (conversions between them not counted)."""
+    """Nodes of the graph by operator: computed in INT8, and left in float (conversions between them not counted); ``weights`` is how many
+    of those in float have their weights in 8 bits in the file."""
 
     int8: dict[str, int] = Field(default_factory=dict)
     float: dict[str, int] = Field(default_factory=dict)
+    weights: int = Field(default=0, ge=0)
 
 
 class Manifest(Frozen):

@@ -1,0 +1,121 @@
+"""The prune step: one cut after another, each healed and then judged, until the next would lose too much or win no time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedstill.compressing.lessons import Lessons
+from fedstill.report.compressed import Cut
+
+if TYPE_CHECKING:
+    from shared.compress.prune.plan import PruneSettings
+    from shared.models import Network
+
+LEAST_WON = 0.01
+"""A cut must win this part of the time on the device: below it the cost model says nothing, and quality would go for nothing."""
+SHARE_OF_DROP = 0.5
+"""The part of what may be lost in all that cuts may lose: the rest is left to quantising, and to luck on other records."""
+RANKED = 2048
+"""Records that parts are ranked by at most."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: ``max_drop`` of accuracy in all, ``seconds`` on the device that are few enough (None: as few as can be had)."""
+
+    max_drop: float
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A student on the way, its time on the device and its accuracy on the watched records."""
+
+    student: Network
+    seconds: float
+    accuracy: float
+
+
+def cuts(
+    student: Network,
+    lessons: Lessons,
+    settings: PruneSettings,
+    limits: Limits,
+    cost: Callable[[Network], float],
+    epochs: int,
+    on_epoch: Callable[[float], object] = lambda loss: None,
+) -> Iterator[tuple[Cut, Network]]:
+    """Every cut that was tried, with the student to go on with after it: the smaller one, or the one before.
+
+    Blocks are offered first, the cheapest to lose at each moment, then heads, then inner channels. A kind of cut that was refused once
+    is not tried again: what is left is more needed, not less.
+    """
+    start = Kept(student, cost(student), lessons.watched(student).accuracy)
+    now, refused = start, set[str]()
+    while limits.seconds is None or now.seconds > limits.seconds:
+        for name, smaller in _offered(now.student, lessons, settings, refused):
+            cut, after = _tried(name, smaller, now, start, lessons, limits, cost, epochs, on_epoch)
+            yield cut, after.student
+            if cut.accepted:
+                now = after
+                break
+            refused.add(kind_of(name))
+        else:
+            return
+
+
+def kind_of(name: str) -> str:
+    """What a refused cut stands for: any block, any head, or inner channels of one width."""
+    first, _, rest = name.partition(" ")
+    return f"inner {rest.partition('→')[0]}" if first == "inner" else "block" if first.isdigit() else first
+
+
+def _offered(student: Network, lessons: Lessons, settings: PruneSettings, refused: set[str]) -> Iterator[tuple[str, Network]]:
+    import numpy as np
+
+    from shared.compress.prune.apply import prune
+    from shared.compress.prune.steps import propose
+
+    learn = lessons.parts.learn
+    ranked = learn.take(np.arange(min(RANKED, len(learn))))
+    for step in propose(student, ranked, lessons.parts.watch, settings):
+        if kind_of(step.name) not in refused:
+            yield step.name, prune(student, step.plan)
+
+
+def _tried(
+    name: str,
+    smaller: Network,
+    now: Kept,
+    start: Kept,
+    lessons: Lessons,
+    limits: Limits,
+    cost: Callable[[Network], float],
+    epochs: int,
+    on_epoch: Callable[[float], object],
+) -> tuple[Cut, Kept]:
+    from shared.models import count_parameters
+
+    seconds, parameters = cost(smaller), count_parameters(smaller)
+    if seconds > now.seconds * (1 - LEAST_WON):
+        return _cut(name, now, now.accuracy, parameters, seconds, "wins no time on the device"), now
+    healed = lessons.heal(smaller, epochs, name, on_epoch)
+    accuracy = lessons.watched(healed).accuracy
+    lost = start.accuracy - accuracy
+    if lost > SHARE_OF_DROP * limits.max_drop:
+        return _cut(name, now, accuracy, parameters, seconds, f"{100 * lost:.2f} points lost in all"), now
+    return _cut(name, now, accuracy, parameters, seconds, ""), Kept(healed, seconds, accuracy)
+
+
+def _cut(name: str, now: Kept, accuracy: float, parameters: int, seconds: float, reason: str) -> Cut:
+    return Cut(
+        name=name,
+        before=now.accuracy,
+        accuracy=accuracy,
+        parameters=parameters,
+        device_ms=1000 * seconds,
+        accepted=not reason,
+        reason=reason,
+    )

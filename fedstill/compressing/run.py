@@ -1,0 +1,220 @@
+"""The steps of a compression, in order: benchmark, prune, quantise, verify, sign; a table after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from fedstill.compressing.cutting import Limits, cuts
+from fedstill.compressing.lessons import Lessons, parts_of, teacher_of
+from fedstill.compressing.plan import CompressPlan, check_folder
+from fedstill.compressing.quantising import Judged, calibrated, figures_of, judged
+from fedstill.compressing.scoring import Scorer
+from fedstill.compressing.signing import ARTIFACT_FOLDER, signer, write_signed
+from fedstill.progress import progress_bar
+from fedstill.report.compressed import CompressSummary, Cut, FileFigures, Stage, plot_pareto, print_cuts, print_files, print_stages
+from fedstill.stopwatch import Stopwatch
+from server.locking import run_lock
+from shared.compress.paying import remembered
+from shared.errors import ArtifactError
+from shared.files import write_atomic
+
+if TYPE_CHECKING:
+    from shared.compress.gate import Allowed
+    from shared.models import Network
+
+SUMMARY_FILE, PLOT_FILE, GRAPH_FILE, PRUNED_FILE = "summary.json", "pareto.png", "student.onnx", "student.safetensors"
+NOT_SLOWER_HERE = 1.05
+"""Measured times of one machine repeat within a few per cent: beyond this ratio a file is slower than float where it was measured."""
+
+
+@dataclass
+class _Work:
+    """What the steps hand on to each other."""
+
+    plan: CompressPlan
+    console: Console
+    lessons: Lessons
+    scorer: Scorer
+    student: Network
+    original: bytes
+    changes: list[str] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    points: list[tuple[str, float, float]] = field(default_factory=list)
+
+
+def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
+    """Compresses by the plan. Raises :class:`shared.errors.FedstillError` and its kinds; a student that the gate refuses leaves its
+    tables and its float checkpoint in the folder, and no artifact.
+    """
+    import torch
+
+    check_folder(plan.folder)
+    torch.set_num_threads(plan.threads)
+    watch = Stopwatch()
+    with run_lock(plan.folder, plan.federation.name):
+        identity = signer(plan)
+        with watch.part("benchmark"):
+            work = _begun(plan, console)
+        if plan.prune:
+            with watch.part("prune"):
+                _pruned(work)
+        with watch.part("quantise"):
+            verdict, figures = _quantised(work)
+        with watch.part("sign"):
+            write_signed(plan, work.student, verdict, work.original, work.changes, identity)
+            summary = _summary(work, figures, identity.public_key().public_bytes_raw().hex(), dict(watch.parts))
+            write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
+    return summary
+
+
+def _begun(plan: CompressPlan, console: Console) -> _Work:
+    from shared.compress.export import export_float
+    from shared.data import load_pool
+    from shared.models import load_model
+
+    student = load_model(plan.student)
+    parts = parts_of(load_pool(plan.federation), plan.seed)
+    teacher = teacher_of(plan.teacher, student)
+    scorer = Scorer(parts.test, student.task, cost_of(plan))
+    original = export_float(student, student.task)
+    work = _Work(plan, console, Lessons(plan.folder, parts, plan.federation, teacher, plan.seed), scorer, student, original)
+    write_atomic(plan.folder / GRAPH_FILE, original)
+    if plan.teacher is not None:
+        work.stages.append(scorer.teacher("teacher, torch", teacher, plan.teacher))
+    work.stages.append(scorer.student("student, torch", student, plan.student))
+    work.stages.append(scorer.graph("student, ONNX", original, student, plan.folder / GRAPH_FILE))
+    work.points.append(_point(work.stages[-1]))
+    print_stages(work.stages, console, f"benchmark: {len(parts.test):,} held-out records", plan.device)
+    return work
+
+
+def _pruned(work: _Work) -> None:
+    """Cuts what can go; leaves the student that is left, healed, in the folder."""
+    from shared.compress.devices import find_profile
+    from shared.compress.export import export_float
+    from shared.compress.prune.plan import PruneSettings
+    from shared.models import save_model
+
+    plan, task = work.plan, work.student.task
+    block = int(find_profile(plan.device).channel_block.value)
+    settings = PruneSettings(keep_layers=plan.keep_layers, first_depth=work.student.settings.depth, multiple=block)
+    limits = Limits(plan.max_drop, None if plan.budget_ms is None else plan.budget_ms / 1000)
+    with progress_bar(work.console, None) as bar:
+        tried = cuts(
+            work.student,
+            work.lessons,
+            settings,
+            limits,
+            lambda student: work.scorer.cost(export_float(student, task)),
+            plan.healing_epochs,
+            lambda loss: bar.advance(f"healing, loss {loss:.4f}"),
+        )
+        for cut, student in tried:
+            work.cuts.append(cut)
+            work.student = student
+    kept = [cut for cut in work.cuts if cut.accepted]
+    print_cuts(work.cuts, work.console)
+    if kept:
+        work.changes.append(f"pruned ({', '.join(cut.name for cut in kept)}), each healed by {plan.healing_epochs} epochs of distillation")
+        save_model(plan.folder / PRUNED_FILE, work.student)
+        pruned = export_float(work.student, task)
+        write_atomic(plan.folder / GRAPH_FILE, pruned)
+        work.stages.append(work.scorer.graph("pruned, ONNX", pruned, work.student, plan.folder / GRAPH_FILE))
+        work.points.append(_point(work.stages[-1]))
+
+
+def _quantised(work: _Work) -> tuple[Judged, list[FileFigures]]:
+    from shared.compress.gate import Allowed
+    from shared.compress.latency import onnx_latency
+
+    plan = work.plan
+    allowed = Allowed(
+        plan.max_drop,
+        None if plan.budget_ms is None else plan.budget_ms / 1000,
+        None if plan.budget_mb is None else int(plan.budget_mb * 1e6),
+    )
+    files = _files(work)
+    verdict = _fast_enough_here(work, files, allowed)
+    figures = list(figures_of(verdict, work.scorer.test.inputs, onnx_latency))
+    print_files(figures, work.console)
+    winner = next(file for file in figures if file.signed)
+    path = plan.folder / "int8.onnx"
+    write_atomic(path, verdict.winner)
+    try:
+        work.stages.append(work.scorer.graph(f"INT8 {winner.name}", verdict.winner, work.student, path))
+    finally:
+        path.unlink(missing_ok=True)
+    work.points.append(_point(work.stages[-1]))
+    print_stages(work.stages, work.console, f"compressed for {plan.device}", plan.device)
+    return verdict, figures
+
+
+def _files(work: _Work) -> dict[str, bytes]:
+    """The candidates of the device, best first: of the student as it is, and as it learnt on the grid, if it did."""
+    from shared.compress.candidates import candidates
+    from shared.compress.export import export_float
+
+    task, learn = work.student.task, work.lessons.parts.learn
+    content = export_float(work.student, task)
+    return candidates(content, calibrated(content, learn, task), work.plan.device, work.scorer.cost)
+
+
+def _fast_enough_here(work: _Work, files: dict[str, bytes], allowed: Allowed) -> Judged:
+    """The gate's verdict, and where this machine is of the device's kind, only on what is not slower than float by measurement either."""
+    from shared.compress.devices import find_profile
+    from shared.compress.here import is_here
+    from shared.compress.latency import onnx_latency
+
+    test, cost = work.lessons.parts.test, work.scorer.cost
+    while True:
+        verdict = judged(work.original, files, test, work.student.task, allowed, cost)
+        if not is_here(find_profile(work.plan.device).instruction_sets):
+            return verdict
+        ratio = onnx_latency(verdict.winner, test.inputs) / onnx_latency(work.original, test.inputs)
+        if ratio <= NOT_SLOWER_HERE:
+            return verdict
+        name = verdict.result.winner
+        if len(files) == 1:
+            raise ArtifactError(
+                f"no INT8 file may be signed: '{name}' takes {ratio:.2f} times as long as float, measured here; --device names another"
+            )
+        work.console.print(f"'{name}' takes {ratio:.2f} times as long as float, measured here: not signed", highlight=False, soft_wrap=True)
+        files = {other: content for other, content in files.items() if other != name}
+
+
+def cost_of(plan: CompressPlan) -> Callable[[bytes], float]:
+    """Seconds of one record by the device's cost model; each file is looked at once."""
+    from shared.compress.cost import predict
+    from shared.compress.devices import find_profile
+
+    profile = find_profile(plan.device)
+    return remembered(lambda content: predict(content, profile).seconds)
+
+
+def _summary(work: _Work, figures: list[FileFigures], signed_by: str, seconds: dict[str, float]) -> CompressSummary:
+    plan = work.plan
+    plot_pareto(work.points, plan.budget_ms, plan.folder / PLOT_FILE)
+    return CompressSummary(
+        name=plan.federation.name,
+        folder=plan.folder,
+        device=plan.device,
+        records=len(work.lessons.parts.test),
+        max_drop=plan.max_drop,
+        stages=tuple(work.stages),
+        cuts=tuple(work.cuts),
+        files=tuple(figures),
+        artifact=plan.folder / ARTIFACT_FOLDER,
+        signer=signed_by,
+        plot=plan.folder / PLOT_FILE,
+        seconds=seconds,
+    )
+
+
+def _point(stage: Stage) -> tuple[str, float, float]:
+    assert stage.here_ms is not None
+    return stage.name, stage.here_ms, stage.accuracy

@@ -1,0 +1,78 @@
+"""Every model on the way on the same held-out records: how good, how large, how fast here and on the device, how much memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedstill.footprint import peak_bytes
+from fedstill.report.compressed import Stage
+from fedstill.scoring import student_scores, teacher_scores
+
+if TYPE_CHECKING:
+    from shared.data.records import Records
+    from shared.models import Network
+    from shared.task import Task
+    from shared.teachers import Teacher
+
+Cost = Callable[[bytes], float]
+
+
+class Scorer:
+    """Figures on ``test``; ``cost`` is the device's model of time."""
+
+    def __init__(self, test: Records, task: Task, cost: Cost) -> None:
+        self.test, self._task, self.cost = test, task, cost
+
+    def teacher(self, name: str, teacher: Teacher, file: Path) -> Stage:
+        """A teacher that lies at ``file``."""
+        found = teacher_scores(teacher, self.test, self._task)
+        return Stage(
+            name=name,
+            accuracy=found.accuracy,
+            macro_f1=found.macro_f1,
+            parameters=found.parameters,
+            bytes=found.bytes,
+            here_ms=found.latency_ms,
+            peak_mb=_megabytes(peak_bytes("teacher", file, self.test, self._task)),
+        )
+
+    def student(self, name: str, student: Network, file: Path) -> Stage:
+        """A student in torch, whose checkpoint lies at ``file``."""
+        found = student_scores(student, self.test, self._task)
+        return Stage(
+            name=name,
+            accuracy=found.accuracy,
+            macro_f1=found.macro_f1,
+            parameters=found.parameters,
+            bytes=found.bytes,
+            here_ms=found.latency_ms,
+            peak_mb=_megabytes(peak_bytes("student", file, self.test)),
+        )
+
+    def graph(self, name: str, content: bytes, student: Network, file: Path) -> Stage:
+        """An ONNX file, float or INT8, of ``student``, as onnxruntime computes it; ``content`` lies at ``file``."""
+        from shared.compress import runtime
+        from shared.compress.latency import onnx_latency
+        from shared.data.records import labelled
+        from shared.distill.evaluation import score
+        from shared.models import count_parameters
+
+        records = labelled(self.test)
+        logits = runtime.logits(runtime.session(content), records.inputs)
+        found = score(logits, records.labels, len(self._task.labels), self._task.heads)
+        return Stage(
+            name=name,
+            accuracy=found.accuracy,
+            macro_f1=found.macro_f1,
+            parameters=count_parameters(student),
+            bytes=len(content),
+            here_ms=1000 * onnx_latency(content, records.inputs),
+            device_ms=1000 * self.cost(content),
+            peak_mb=_megabytes(peak_bytes("onnx", file, records)),
+        )
+
+
+def _megabytes(peak: int | None) -> float | None:
+    return None if peak is None else peak / 1e6

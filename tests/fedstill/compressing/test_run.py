@@ -1,0 +1,110 @@
+"""A whole compression of a small, unlearnt student on real records: what it writes can be trusted, repeated and refused."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from fedstill.compressing.plan import CompressPlan
+from fedstill.compressing.run import run_compression
+from fedstill.plan import builtin_federation
+from shared.compress.verify import open_artifact
+from shared.data import load_pool
+from shared.distill.teacher import own_normalisation
+from shared.errors import ArtifactError, RunError
+from shared.identity import make_identity
+from shared.models import build, load_model, save_model
+from shared.settings import NetworkSettings
+
+FEDERATION = builtin_federation("heart")
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    file = tmp_path_factory.mktemp("student") / "student.safetensors"
+    train = load_pool(FEDERATION).train
+    settings = NetworkSettings(width=16, depth=5, heads=4)
+    save_model(file, build(settings, FEDERATION.task, own_normalisation(FEDERATION.task, train), seed=1))
+    return file
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory):
+    path = tmp_path_factory.mktemp("identity") / "key.pem"
+    make_identity(path)
+    return path
+
+
+def plan(folder, student, identity, **changes):
+    given = {"healing_epochs": 1, "max_drop": 1.0, "device": "x86-avx2", "identity": identity} | changes
+    return CompressPlan(folder=folder, student=student, federation=FEDERATION, **given)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, student, identity):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    console = Console(file=io.StringIO(), width=100)
+    return run_compression(plan(folder, student, identity), console), console.file.getvalue()
+
+
+def test_the_artifact_verifies_and_says_what_was_done(done):
+    summary, said = done
+    artifact = open_artifact(summary.artifact, bytes.fromhex(summary.signer))
+    came = artifact.manifest["provenance"]
+    assert came["roster_digest"] is None
+    assert "pruned (1 of 5 blocks" in came["changes"][0]
+    assert artifact.manifest["gate"]["masked"] is False
+    assert artifact.manifest["gate"]["records"] == summary.records
+    assert any(cut.accepted for cut in summary.cuts)
+    for title in ("benchmark", "prune", "quantise", "compressed for x86-avx2"):
+        assert title in said
+    card = (summary.artifact / "card.md").read_text()
+    assert "made without a federation" in card
+    assert "counted there" not in card
+    assert summary.plot is not None
+    assert summary.plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_left_of_the_student_is_what_was_gated(done):
+    summary, _ = done
+    assert load_model(summary.folder / "student.safetensors").settings.depth == 4
+    signed = next(file for file in summary.files if file.signed)
+    assert signed.bytes == (summary.artifact / "model.onnx").stat().st_size
+    assert [stage.name for stage in summary.stages] == ["student, torch", "student, ONNX", "pruned, ONNX", f"INT8 {signed.name}"]
+    assert summary.stages[-1].parameters < summary.stages[0].parameters
+
+
+def test_the_summary_is_written(done):
+    summary, _ = done
+    assert json.loads((summary.folder / "summary.json").read_text())["signer"] == summary.signer
+
+
+def test_equal_plans_give_equal_artifacts(done, tmp_path, student, identity):
+    again = run_compression(plan(tmp_path / "again", student, identity), Console(quiet=True))
+    for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
+        assert (again.artifact / name).read_bytes() == (done[0].artifact / name).read_bytes()
+
+
+def test_without_a_key_one_is_made_for_its_owner_alone(tmp_path, student):
+    summary = run_compression(plan(tmp_path / "own", student, None, prune=False), Console(quiet=True))
+    key = tmp_path / "own" / "signing.key"
+    assert key.stat().st_mode & 0o077 == 0
+    assert open_artifact(summary.artifact, bytes.fromhex(summary.signer)).manifest["provenance"]["changes"] == []
+
+
+def test_a_budget_that_nothing_keeps_is_refused_and_nothing_is_signed(tmp_path, student, identity):
+    with pytest.raises(ArtifactError, match="no INT8 file may be signed"):
+        run_compression(plan(tmp_path / "tight", student, identity, prune=False, budget_mb=0.0001), Console(quiet=True))
+    assert not (tmp_path / "tight" / "artifact").exists()
+    assert not list((tmp_path / "tight").glob("*.tar.zst"))
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path, student, identity):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds something already"):
+        run_compression(plan(tmp_path / "theirs", student, identity), Console(quiet=True))
+    assert [entry.name for entry in (tmp_path / "theirs").iterdir()] == ["notes.txt"]
