@@ -26,7 +26,7 @@ FEDERATION = builtin_federation("heart")
 def student(tmp_path_factory):
     file = tmp_path_factory.mktemp("student") / "student.safetensors"
     train = load_pool(FEDERATION).train
-    settings = NetworkSettings(width=16, depth=5, heads=4)
+    settings = NetworkSettings(width=16, depth=5, heads=1, inner=16)
     save_model(file, build(settings, FEDERATION.task, own_normalisation(FEDERATION.task, train), seed=1))
     return file
 
@@ -48,6 +48,12 @@ def done(tmp_path_factory, student, identity):
     folder = tmp_path_factory.mktemp("runs") / "first"
     console = Console(file=io.StringIO(), width=100)
     return run_compression(plan(folder, student, identity), console), console.file.getvalue()
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Without the fresh processes whose memory is measured: they take seconds, and the first run has them."""
+    monkeypatch.setattr("fedstill.compressing.scoring.peak_bytes", lambda *given: None)
 
 
 def test_the_artifact_verifies_and_says_what_was_done(done):
@@ -75,6 +81,8 @@ def test_what_is_left_of_the_student_is_what_was_gated(done):
     assert signed.bytes == (summary.artifact / "model.onnx").stat().st_size
     assert [stage.name for stage in summary.stages] == ["student, torch", "student, ONNX", "pruned, ONNX", f"INT8 {signed.name}"]
     assert summary.stages[-1].parameters < summary.stages[0].parameters
+    assert all(stage.peak_mb for stage in summary.stages)
+    assert summary.stages[-1].peak_mb < summary.stages[0].peak_mb / 2
 
 
 def test_the_summary_is_written(done):
@@ -82,12 +90,14 @@ def test_the_summary_is_written(done):
     assert json.loads((summary.folder / "summary.json").read_text())["signer"] == summary.signer
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_equal_plans_give_equal_artifacts(done, tmp_path, student, identity):
     again = run_compression(plan(tmp_path / "again", student, identity), Console(quiet=True))
     for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
         assert (again.artifact / name).read_bytes() == (done[0].artifact / name).read_bytes()
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_without_a_key_one_is_made_for_its_owner_alone(tmp_path, student):
     summary = run_compression(plan(tmp_path / "own", student, None, prune=False), Console(quiet=True))
     key = tmp_path / "own" / "signing.key"
@@ -95,6 +105,7 @@ def test_without_a_key_one_is_made_for_its_owner_alone(tmp_path, student):
     assert open_artifact(summary.artifact, bytes.fromhex(summary.signer)).manifest["provenance"]["changes"] == []
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_budget_that_nothing_keeps_is_refused_and_nothing_is_signed(tmp_path, student, identity):
     with pytest.raises(ArtifactError, match="no INT8 file may be signed"):
         run_compression(plan(tmp_path / "tight", student, identity, prune=False, budget_mb=0.0001), Console(quiet=True))
