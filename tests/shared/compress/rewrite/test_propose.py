@@ -9,7 +9,7 @@ from shared.compress.rewrite.propose import propose_rewrites
 from tests.support.networks import inputs, network
 from tests.support.shapes import FAMILIES
 
-WIDER = "widths filled up to multiples of 24"
+WIDER = "widths filled up to multiples of 20"
 EXPECTED = {
     "table": ["heads merged 4→2", WIDER],
     "perceptron": [WIDER],
@@ -31,7 +31,7 @@ EXPECTED = {
 @torch.no_grad()
 def test_each_family_has_its_rewrites_and_only_exact_ones_claim_to_be(name: str) -> None:
     student = network(*FAMILIES[name])
-    found = propose_rewrites(student, 24)
+    found = propose_rewrites(student, 20)
     assert [one.name for one in found] == EXPECTED[name]
     rows = torch.from_numpy(inputs(student.task, 6))
     for one in found:
