@@ -19,6 +19,7 @@ from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
     EntitiesWork,
+    ImportanceWork,
     LearningWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -87,6 +88,8 @@ def _work_complaints(config: InstitutionConfig, work: Work) -> Iterable[str]:
             yield "it lets no statistics of its records leave, masked or not (policy.metrics)"
         case CalibrateRangeWork() | CalibrateHistogramWork() if "activations" not in policy.metrics:
             yield "it lets no activation histograms leave, masked or not (policy.metrics)"
+        case ImportanceWork() if "activations" not in policy.metrics:
+            yield "it lets no statistics of its activations leave, masked or not (policy.metrics)"
         case _:
             pass
 

@@ -40,6 +40,7 @@ from shared.files import PRIVATE_MODE, write_atomic
 from shared.knowledge.alignment import Known
 from shared.knowledge.slots import kept_slots
 from shared.models import Network, build, load_vector, to_vector
+from shared.models.build import parameters_of
 from shared.models.device import chosen_device
 from shared.models.fragment import only_fragment
 from shared.models.network import predict_logits
@@ -54,6 +55,7 @@ from shared.work import (
     CalibrateRangeWork,
     EntitiesWork,
     GateWork,
+    ImportanceWork,
     LearningWork,
     Normalisation,
     StatisticsMomentsWork,
@@ -97,7 +99,7 @@ class Workbench:
         self._alignment = AlignmentStore(folder / "state")
         self._students = StudentStore(folder / "state")
         self._sharing = EntitySharing(config, folder / "state")
-        self._targets: dict[DistillationSettings, tuple[Targets, Wanted]] = {}
+        self._targets: dict[tuple[DistillationSettings, NetworkSettings], tuple[Targets, Wanted]] = {}
 
     def perform(self, work: Work, blob: bytes, round_number: int) -> Contribution:
         """Performs one round's work. Raises :class:`DataError` and its kinds, :class:`CheckpointError`, :class:`ProtocolError`."""
@@ -115,6 +117,8 @@ class Workbench:
                 update, counters = self._train(work, _tensors(blob), round_number)
             case AnswerWork():
                 update, counters = self._answer(work, _tensors(blob), round_number)
+            case ImportanceWork():
+                counters = self._weigh(self._student(work.normalisation, _vector(_tensors(blob))))
             case CalibrateRangeWork() | CalibrateHistogramWork():
                 counters = self._calibrate(work, self._student(work.normalisation, _vector(_tensors(blob)), work.student))
             case GateWork():
@@ -135,8 +139,8 @@ class Workbench:
 
     def _student(self, normalisation: Normalisation, vector: NDArray[np.float32], settings: NetworkSettings | None = None) -> Network:
         shape = settings or self._config.student
-        # Whoever names a shape could name one that no memory holds: a block of any family has more numbers than this.
-        if settings is not None and shape.depth * shape.width**2 > vector.size:
+        # Whoever names a shape could name one that no memory holds.
+        if settings is not None and parameters_of(shape, self._config.task, normalisation) > vector.size:
             raise ProtocolError(
                 f"a student of width {shape.width} and depth {shape.depth} has more than the {vector.size} numbers that came"
             )
@@ -147,7 +151,7 @@ class Workbench:
     def _train(self, work: TrainWork, tensors: Tensors, round_number: int) -> tuple[NDArray[np.float32], Counters]:
         start = _vector(tensors)
         vector, lessons, change = self._taught(work, tensors, start, round_number)
-        student = self._student(work.normalisation, vector)
+        student = self._student(work.normalisation, vector, work.student)
         counters = self._evaluate(student)
         with only_fragment(student, work.fragments.get(self._config.name)):
             training = self._learn(work, student, round_number, start, lessons)
@@ -201,8 +205,8 @@ class Workbench:
     ) -> Counters:
         """Distils in place; ``start`` is everything that came and is learnt from, for it names the fit that a killed one goes on as."""
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
-        targets, wanted = self._teacher_targets(work.distillation)
-        alignment = self._alignment.load(work.version)
+        targets, wanted = self._teacher_targets(work.distillation, work.student or self._config.student)
+        alignment = self._alignment.load(work.age)
         beside = [*auxiliaries, *([lessons.auxiliary] if lessons.auxiliary is not None else [])]
         device = chosen_device(self._config.device)
         key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {lessons.trust}", beside, lessons.known)
@@ -226,7 +230,7 @@ class Workbench:
             span=work.span,
             device=device,
         )
-        self._alignment.save(work.version, outcome.alignment)
+        self._alignment.save(work.age, outcome.alignment)
         # For the institution alone to read: what its teacher shows inside is nobody else's to know.
         write_atomic(self._folder / "state" / IN_FORCE_FILE, f"{outcome.in_force}\n".encode(), mode=PRIVATE_MODE)
         resume.done()
@@ -235,17 +239,17 @@ class Workbench:
         counters = {"train_records": _one(records), "train_loss": _one(loss), "unclipped": _one(0)}
         return counters | dict(trust_counters(work, lessons))
 
-    def _teacher_targets(self, distillation: DistillationSettings) -> tuple[Targets | None, Wanted | None]:
+    def _teacher_targets(self, distillation: DistillationSettings, student: NetworkSettings) -> tuple[Targets | None, Wanted | None]:
         if distillation.teacher != "own":
             return None, None
-        if distillation not in self._targets:
+        if (distillation, student) not in self._targets:
             teacher = open_teacher(
                 self._config.teacher_path or self._folder / "teacher",
                 self._config.task,
                 device=self._config.teacher_device,
                 precision=self._config.teacher_precision,
             )
-            order = order_of(self._config.student, self._config.task, distillation, teacher)
+            order = order_of(student, self._config.task, distillation, teacher)
             targets = cached_targets(
                 self._folder / "state",
                 teacher,
@@ -255,8 +259,8 @@ class Workbench:
                 limit_mb=self._config.cache_limit_mb,
                 say=_LOG.warning,
             )
-            self._targets[distillation] = targets, Wanted(order.hidden, order.attentions)
-        return self._targets[distillation]
+            self._targets = {(distillation, student): (targets, Wanted(order.hidden, order.attentions))}
+        return self._targets[distillation, student]
 
     def _mentor(self, distillation: DistillationSettings) -> Network | None:
         # Loaded anew for every round: what it had learnt in earlier ones comes with the alignment.
@@ -271,6 +275,11 @@ class Workbench:
         found = evaluate(student, self._split.test, len(self._config.task.labels), self._config.task.heads)
         loss = round(found.loss * found.records * FIXED_POINT)
         return {"eval_records": _one(found.records), "eval_loss": _one(loss), "eval_confusion": found.confusion.reshape(-1)}
+
+    def _weigh(self, student: Network) -> Counters:
+        from shared.compress.prune.importance import importance_counts
+
+        return {**self._evaluate(student), **importance_counts(student, self._split.train, self._split.test)}
 
     def _calibrate(self, work: CalibrateRangeWork | CalibrateHistogramWork, student: Network) -> Counters:
         from shared.compress.calibrate import calibrated_tensors, histogram_counts, range_counts

@@ -121,11 +121,11 @@ class Coordinator:
         elif before[1] != digest:
             raise RunError(f"run '{run}' was begun with another roster; begin a run of another name")
         roster = tuple(sorted(self._site.roster.members))
-        self._emit(run, RunStarted(run=run, roster=roster, rounds=config.rounds, resumed=before is not None))
+        self._emit(run, RunStarted(run=run, roster=roster, rounds=config.update_rounds, resumed=before is not None))
         privacy = privacy_planner(config)
         if privacy is not None:
             epsilon, delta, spent = privacy.settings.epsilon, privacy.settings.delta, privacy.spent(self._records(run))
-            self._emit(run, PrivacyStated(epsilon=epsilon, delta=delta, rounds=config.rounds, spent=spent))
+            self._emit(run, PrivacyStated(epsilon=epsilon, delta=delta, rounds=config.update_rounds, spent=spent))
 
     def _budget_is_spent(self, run: str, state: RunState) -> bool:
         privacy = privacy_planner(self._site.config) if state.facts.phase == "train" else None
@@ -265,7 +265,7 @@ def _binding(config: bytes) -> object:
 
 
 def _forget_old(folder: Path) -> None:
-    models = [f"{kind}-v*{suffix}" for kind in ("student", "consensus") for suffix in (".safetensors", DELTA_SUFFIX)]
+    models = [f"{kind}-v*{suffix}" for kind in ("student", "consensus", "pruned") for suffix in (".safetensors", DELTA_SUFFIX)]
     for pattern in ("state-r*.safetensors", *models):
         for path in sorted(folder.glob(pattern))[:-CHECKPOINTS_KEPT]:
             path.unlink(missing_ok=True)

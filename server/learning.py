@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from server import knowledge
-from server.annealing import span
+from server import knowledge, pruning
 from server.state import RunState
 from shared.config import FederationConfig
 from shared.work import LearningWork
@@ -20,6 +19,8 @@ def learning(state: RunState, config: FederationConfig) -> LearningWork:
         distillation=config.distillation,
         label_shares=facts.label_shares,
         error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
+        span=pruning.span(state, config),
         knowledge=knowledge.work(state, config),
+        student=facts.student,
+        begun=facts.begun,
     )

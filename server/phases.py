@@ -1,10 +1,11 @@
 """The phases of a run as small objects: what a round asks, and what its sum does to the state. Neither touches a network.
 
-    statistics-range → statistics-moments → entities → train × rounds → calibrate-range → calibrate-histogram → gate → publish
+    statistics-range → statistics-moments → entities → train × rounds → importance → train × healing rounds
+    → calibrate-range → calibrate-histogram → gate → publish
 
 The first is skipped where no input column is numeric, the third where institutions share no entities. With ``[proxy]`` the
 training rounds exchange answers (``server/answers.py``), and the last of them ends with the coordinator's own student, which the
-phases after it go on with.
+phases after it go on with. ``importance`` and healing are there where ``compression.prune`` is set (``server/pruning.py``).
 ``publish`` needs no institution and is not here (``server/toolbox.py``).
 """
 
@@ -20,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from server import answers, entities, knowledge
+from server import answers, entities, knowledge, pruning
 from server.downlink import move_to
 from server.learning import learning
 from server.optimizer import Moments, step
-from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, student_file, vector_blob
+from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, pruned_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
 from shared.config import AggregationSettings, FederationConfig
 from shared.errors import ConfigError
@@ -38,6 +39,7 @@ from shared.work import (
     CalibrateRangeWork,
     EntitiesWork,
     GateWork,
+    ImportanceWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
     TrainWork,
@@ -118,8 +120,10 @@ def first_state(config: FederationConfig) -> RunState:
 
 
 def end_training(state: RunState, kit: Kit) -> RunState:
-    """The state in which no update follows any more; a consensus becomes the student that learnt from it, and shared rows are left."""
-    after = entities.settled(_after(state, "calibrate-range", state.facts.metrics), kit.config)
+    """The state after the last update, or the last before the student is pruned; a consensus becomes the student that learnt from it,
+    and shared rows are left."""
+    following: PhaseName = "importance" if pruning.follows(state, kit.config) else "calibrate-range"
+    after = entities.settled(_after(state, following, state.facts.metrics), kit.config)
     return after if kit.config.proxy is None else answers.settled(after, kit.config, kit.toolbox)
 
 
@@ -220,7 +224,25 @@ class Train:
         clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)
         after = _after(state, "train", metrics, version=version, label_shares=shares, clip_norm=clip_norm)
         after = replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
-        return after if version < kit.config.rounds else end_training(after, kit)
+        return after if version < pruning.last_version(state, kit.config) else end_training(after, kit)
+
+
+class Importance:
+    """What the parts of the student are worth; it is evaluated too, as it is before anything is removed."""
+
+    def ask(self, state: RunState, kit: Kit) -> Asked:
+        """Losses without each block, and estimates for heads and inner channels."""
+        blocks, heads, inner = kit.toolbox.parts(_student(state, kit))
+        work = ImportanceWork(normalisation=state.facts.normalisation, blocks=blocks, heads=heads, inner=inner)
+        return _with_student(work, state, kit)
+
+    def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
+        """Makes the smaller student."""
+        metrics = _evaluation(sums.counters, kit.config.task, state.facts.version)
+        settings, vector = kit.toolbox.pruned(_student(state, kit), sums.counters)
+        after = pruning.pruned(state, settings, vector, kit.config)
+        metrics |= {"parameters": float(state.vector.size), "parameters_kept": float(after.vector.size)}
+        return _after(after, "train" if pruning.heals(after, kit.config) else "calibrate-range", metrics)
 
 
 class CalibrateRange:
@@ -229,7 +251,9 @@ class CalibrateRange:
     def ask(self, state: RunState, kit: Kit) -> Asked:
         """Counts by power of two for each tensor of the float graph."""
         tensors = kit.toolbox.tensors(_student(state, kit))
-        return _with_student(CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(kit)), state, kit)
+        return _with_student(
+            CalibrateRangeWork(normalisation=state.facts.normalisation, tensors=tensors, student=_shape(state, kit)), state, kit
+        )
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Chooses the range of each tensor's histogram."""
@@ -246,7 +270,7 @@ class CalibrateHistogram:
         """Histograms."""
         facts = state.facts
         work = CalibrateHistogramWork(
-            normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs, student=_shape(kit)
+            normalisation=facts.normalisation, tensors=facts.tensors, lows=facts.lows, highs=facts.highs, student=_shape(state, kit)
         )
         return _with_student(work, state, kit)
 
@@ -278,6 +302,7 @@ PHASES: dict[PhaseName, Phase] = {
     "statistics-moments": StatisticsMoments(),
     "entities": Entities(),
     "train": Train(),
+    "importance": Importance(),
     "calibrate-range": CalibrateRange(),
     "calibrate-histogram": CalibrateHistogram(),
     "gate": Gate(),
@@ -324,18 +349,19 @@ def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
 
 
 def _student(state: RunState, kit: Kit) -> Student:
-    return Student(state.vector[: entities.student_size(state, kit.config)], state.facts.normalisation)
+    return Student(state.vector[: entities.student_size(state, kit.config)], state.facts.normalisation, state.facts.student)
 
 
-def _shape(kit: Kit) -> NetworkSettings | None:
+def _shape(state: RunState, kit: Kit) -> NetworkSettings | None:
     # Institutions whose weights never travel may have students of other shapes than the coordinator's.
-    return None if kit.config.proxy is None else kit.config.student
+    return state.facts.student if kit.config.proxy is None else kit.config.student
 
 
 def _with_student(work: Work, state: RunState, kit: Kit) -> Asked:
     # Where weights never travel, the student that comes of the answers is new to everyone, and nobody learns on from it.
     content = _content(state, kit) if kit.config.proxy is None else vector_blob
-    return Asked(work, content(state.vector), state.delta, student_file(state.facts.version))
+    name = student_file if state.facts.student is None else pruned_file
+    return Asked(work, content(state.vector), state.delta, name(state.facts.version))
 
 
 def _content(state: RunState, kit: Kit) -> Callable[[NDArray[np.float32]], bytes]:

@@ -19,10 +19,20 @@ from shared.attached import blob_of
 from shared.errors import CheckpointError
 from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
+from shared.settings import NetworkSettings
 from shared.work import Normalisation
 
 PhaseName = Literal[
-    "statistics-range", "statistics-moments", "entities", "train", "calibrate-range", "calibrate-histogram", "gate", "publish", "finished"
+    "statistics-range",
+    "statistics-moments",
+    "entities",
+    "train",
+    "importance",
+    "calibrate-range",
+    "calibrate-histogram",
+    "gate",
+    "publish",
+    "finished",
 ]
 
 COUNT_WEIGHT_CAP = 2**31
@@ -46,7 +56,8 @@ class SharedFacts(Frozen):
 class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
-    where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared."""
+    where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. ``student`` is the
+    shape of a pruned student, ``begun`` the version at which it became that."""
 
     phase: PhaseName
     version: int = 0
@@ -57,6 +68,8 @@ class Facts(Frozen):
     proxy_sha256: str = ""
     graph_sha256: str = ""
     shared: SharedFacts | None = None
+    student: NetworkSettings | None = None
+    begun: int = 0
     label_shares: tuple[float, ...] = ()
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
@@ -122,8 +135,13 @@ def consensus_file(version: int) -> str:
     return f"consensus-v{version:05d}.safetensors"
 
 
+def pruned_file(version: int) -> str:
+    """As :func:`student_file`, for a pruned student: its first version is another content than the last before it."""
+    return f"pruned-v{version:05d}.safetensors"
+
+
 def file_before(name: str) -> str:
-    """The file of the version one before that of ``name``, which one of the two above has named."""
+    """The file of the version one before that of ``name``, which one of the three above has named."""
     head, _, tail = name.rpartition("-v")
     version, _, suffix = tail.partition(".")
     return f"{head}-v{int(version) - 1:05d}.{suffix}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from server.records import RoundRecord
 from server.state import RunState
 from shared.secagg.messages import Fragment
+from shared.settings import NetworkSettings
 from shared.work import Normalisation
 
 FLOAT = "float"
@@ -23,10 +24,11 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Student:
-    """A student by its parameters ``float32 (d,)`` and the normalisation inside it."""
+    """A student by its parameters ``float32 (d,)``, the normalisation inside it, and its shape where it is not the federation's."""
 
     vector: NDArray[np.float32]
     normalisation: Normalisation
+    settings: NetworkSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ class Toolbox(Protocol):
 
     def outputs(self, student: Student) -> Sequence[Fragment]:
         """The coordinates of each head's outputs; empty where the task has no heads."""
+        ...
+
+    def parts(self, student: Student) -> tuple[int, int, int]:
+        """How many blocks, attention heads and inner channels the student has."""
+        ...
+
+    def pruned(self, student: Student, sums: Mapping[str, NDArray[np.int64]]) -> tuple[NetworkSettings, NDArray[np.float32]]:
+        """Shape and parameters of the student that is left of it, from summed importances."""
         ...
 
     def tensors(self, student: Student) -> tuple[str, ...]:

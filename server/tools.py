@@ -19,6 +19,7 @@ from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.errors import ConfigError
 from shared.files import read_bytes
 from shared.secagg.messages import Fragment
+from shared.settings import NetworkSettings
 from shared.task import TabularTask
 from shared.work import Normalisation
 
@@ -95,6 +96,21 @@ class InstalledToolbox:
 
         return output_ranges(self._model(student))
 
+    def parts(self, student: Student) -> tuple[int, int, int]:
+        """What can be weighed."""
+        from shared.compress.prune.anatomy import anatomy
+
+        found = anatomy(self._model(student))
+        return len(found.blocks), found.heads, found.inner
+
+    def pruned(self, student: Student, sums: Mapping[str, NDArray[np.int64]]) -> tuple[NetworkSettings, NDArray[np.float32]]:
+        """By the plan that the sums decide."""
+        from shared.compress.prune.federated import pruned_by
+        from shared.models import to_vector
+
+        smaller = pruned_by(self._model(student), sums, self._config.compression)
+        return smaller.settings, to_vector(smaller)
+
     def tensors(self, student: Student) -> tuple[str, ...]:
         """The tensors to calibrate."""
         from shared.compress.calibrate import calibrated_tensors
@@ -129,7 +145,7 @@ class InstalledToolbox:
         from shared.models import save_model
 
         config, facts = self._config, publication.state.facts
-        student = Student(publication.state.vector, facts.normalisation)
+        student = Student(publication.state.vector, facts.normalisation, facts.student)
         save_model(publication.folder / "student.safetensors", self._model(student))
         files = self.candidates(student, facts.ranges)
         whole = files.pop(FLOAT)
@@ -226,7 +242,7 @@ class InstalledToolbox:
         from shared.models import build, load_vector
 
         config = self._config
-        model = build(config.student, config.task, student.normalisation, seed=config.seed)
+        model = build(student.settings or config.student, config.task, student.normalisation, seed=config.seed)
         load_vector(model, student.vector)
         return model
 

@@ -202,11 +202,16 @@ class CompressionSettings(Frozen):
     """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed.
 
     ``device`` is the name of a known profile (``fedstill device list``: ``portable`` is right everywhere), or the path of a ``.toml`` that
-    ``fedstill device measure`` wrote on a device of your own.
+    ``fedstill device measure`` wrote on a device of your own. ``prune`` is the part of the student's parameters that is removed once
+    training has ended (0: none; ``docs/pruning.md``), by what masked statistics say of them, with at least ``keep_layers`` of its
+    blocks kept; ``healing_rounds`` of training follow.
     """
 
     device: str = "portable"
     max_drop: float = Field(default=0.02, ge=0.0, le=1.0)
+    prune: float = Field(default=0.0, ge=0.0, le=0.95)
+    keep_layers: float = Field(default=0.8, gt=0.0, le=1.0)
+    healing_rounds: int = Field(default=2, ge=0, le=1000)
 
     @field_validator("device")
     @classmethod
@@ -301,6 +306,19 @@ class FederationConfig(Frozen):
             raise ValueError("the noise of [privacy] does not fit into a ring of 8 bits; set aggregation.width to 16 or 32")
         if self.privacy is not None and self.fragments:
             raise ValueError("[privacy] accounts for whole updates only; leave out either it or [fragments]")
+        return self
+
+    @property
+    def update_rounds(self) -> int:
+        """Rounds that carry updates: those of training, and those that heal a pruned student."""
+        return self.rounds + (self.compression.healing_rounds if self.compression.prune else 0)
+
+    @model_validator(mode="after")
+    def _what_is_pruned_travels_whole(self) -> FederationConfig:
+        shared = self.knowledge is not None and self.knowledge.shared is not None
+        for name, is_set in (("[proxy]", self.proxy is not None), ("[fragments]", bool(self.fragments)), ("[knowledge.shared]", shared)):
+            if self.compression.prune and is_set:
+                raise ValueError(f"compression.prune makes another student of weights that all train, which {name} has not; leave out one")
         return self
 
     @model_validator(mode="after")

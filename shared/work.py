@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from shared.frozen import Frozen
 from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
@@ -86,6 +86,8 @@ class LearningWork(Frozen):
     federation's, from the masked confusion counts of the last round; empty while none is known. With ``error_feedback``
     what the ring cannot say of an update stays at the institution and is added to its next one.
     ``span`` is the part, from 0 to 1, of the run's falling learning rate that the round does. ``knowledge`` is what a graph teaches.
+    ``student`` is the shape of what the blob carries where it is another than every institution's own, since version ``begun``:
+    what an institution keeps from round to round of a student of before is not one of this.
     """
 
     version: int = Field(ge=0)
@@ -97,6 +99,19 @@ class LearningWork(Frozen):
     error_feedback: bool = False
     span: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=0.0, le=1.0)]] = (0.0, 1.0)
     knowledge: KnowledgeWork | None = None
+    student: NetworkSettings | None = None
+    begun: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _begun_before_now(self) -> LearningWork:
+        if self.begun > self.version:
+            raise ValueError("a student cannot have begun at a version that is yet to come")
+        return self
+
+    @property
+    def age(self) -> int:
+        """The updates that a student of this shape has had."""
+        return self.version - self.begun
 
 
 class TrainWork(LearningWork):
@@ -128,6 +143,19 @@ class AnswerWork(LearningWork):
     proxy_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     generated: bool = False
     missing: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class ImportanceWork(Frozen):
+    """What the parts of the trained student are worth (``shared/compress/prune/importance.py``); it is evaluated too.
+
+    Blob as in :class:`TrainWork`. ``blocks``, ``heads`` and ``inner`` are how many of each the student has.
+    """
+
+    kind: Literal["importance"] = "importance"
+    normalisation: Normalisation
+    blocks: int = Field(ge=1, le=64)
+    heads: int = Field(ge=0, le=64 * 64)
+    inner: int = Field(ge=0, le=2**22)
 
 
 class CalibrateRangeWork(Frozen):
@@ -170,6 +198,7 @@ Work = (
     | EntitiesWork
     | TrainWork
     | AnswerWork
+    | ImportanceWork
     | CalibrateRangeWork
     | CalibrateHistogramWork
     | GateWork
@@ -224,6 +253,10 @@ def counter_fields(work: Work, task: Task) -> tuple[CounterField, ...]:
             # The sum of how far each institution's labels bear the graph out, in fixed point, and how many learn from it.
             trust = (CounterField("eval_trust", 1), CounterField("eval_knowing", 1)) if work.knowledge is not None else ()
             return (*evaluation_fields(task), *training, *heads, *trust)
+        case ImportanceWork():
+            skipped = CounterField("eval_skipped_loss", work.blocks)
+            estimates = (CounterField("taylor_heads", work.heads), CounterField("taylor_inner", work.inner))
+            return (*evaluation_fields(task), skipped, CounterField("taylor_records", 1), *estimates)
         case CalibrateRangeWork():
             return (*evaluation_fields(task), CounterField("ranges", len(work.tensors) * 2 * EXPONENTS))
         case CalibrateHistogramWork():

@@ -124,6 +124,8 @@ def _derive_block(source: nn.Module, student: nn.Module, kept: Tensor) -> None:
         for axis, kind in enumerate(_AXES.get(name, (_WIDTH,))):
             value = value.index_select(axis, places[kind])
         parameter.copy_(value)
+    if not _attends(student):
+        return
     # Scores are divided by the root of a head's size: a smaller head must not make them larger.
     size, was = _head_width(student), _head_width(source)
     for kind in ("weight", "bias"):
@@ -131,26 +133,29 @@ def _derive_block(source: nn.Module, student: nn.Module, kept: Tensor) -> None:
 
 
 def _select(source: nn.Module, student: nn.Module) -> _Selection:
+    inner = source.get_parameter("widen.weight").square().sum(dim=1) * source.get_parameter("narrow.weight").square().sum(dim=0)
+    kept = strongest(inner, len(student.get_parameter("widen.bias")))
+    if not _attends(source):
+        nothing = torch.zeros(0, dtype=torch.int64)
+        return _Selection(nothing, nothing, kept)
     heads, was, size = _heads(source), _head_width(source), _head_width(student)
     query, key, value = source.get_parameter("query_key_value.weight").square().sum(dim=1).reshape(3, heads, was)
     mixed = source.get_parameter("mix.weight").square().sum(dim=0).reshape(heads, was)
     best = strongest((value * mixed).sum(dim=1), _heads(student))
     asking = torch.cat([head * was + strongest((query * key)[head], size) for head in best])
     telling = torch.cat([head * was + strongest((value * mixed)[head], size) for head in best])
-    inner = source.get_parameter("widen.weight").square().sum(dim=1) * source.get_parameter("narrow.weight").square().sum(dim=0)
-    return _Selection(
-        heads=telling,
-        joined=torch.cat([asking, heads * was + asking, 2 * heads * was + telling]),
-        inner=strongest(inner, len(student.get_parameter("widen.bias"))),
-    )
+    return _Selection(telling, torch.cat([asking, heads * was + asking, 2 * heads * was + telling]), kept)
 
 
 def _width_importance(source: Network) -> Tensor:
     """What the blocks write into, times what they read from, each dimension between them: ``(width,)``."""
     written, read = torch.zeros(source.settings.width), torch.zeros(source.settings.width)
     for block in _blocks(source):
-        written += sum(block.get_parameter(f"{name}.weight").square().sum(dim=1) for name in ("mix", "narrow"))
-        read += sum(block.get_parameter(f"{name}.weight").square().sum(dim=0) for name in ("query_key_value", "widen"))
+        for name, parameter in block.named_parameters():
+            if name in ("mix.weight", "narrow.weight"):
+                written += parameter.square().sum(dim=1)
+            elif name in ("query_key_value.weight", "widen.weight"):
+                read += parameter.square().sum(dim=0)
     return written * read
 
 
@@ -227,9 +232,11 @@ def _check(source: Network, student: Network) -> None:
     if hasattr(student, "blocks"):
         for own, place in zip(_blocks(student), chosen_layers(student.settings.depth, source.settings.depth), strict=True):
             other = _blocks(source)[place]
-            heads, sizes = (_heads(own), _heads(other)), (_head_width(own), _head_width(other))
+            if _attends(own):
+                sizes = (_head_width(own), _head_width(other))
+                _check_sizes({"heads": (_heads(own), _heads(other)), "size of a head (width / heads)": sizes})
             inner = (len(own.get_parameter("widen.bias")), len(other.get_parameter("widen.bias")))
-            _check_sizes({"heads": heads, "size of a head (width / heads)": sizes, "width of a feed-forward part": inner})
+            _check_sizes({"width of a feed-forward part": inner})
     elif student.settings.convolution != source.settings.convolution:
         raise CheckpointError("the initial model convolves in another way than the student; set student.convolution to the model's")
     else:
@@ -251,6 +258,10 @@ def _blocks(model: Network) -> nn.ModuleList:
     blocks = model.get_submodule("blocks")
     assert isinstance(blocks, nn.ModuleList)
     return blocks
+
+
+def _attends(block: nn.Module) -> bool:
+    return hasattr(block, "query_key_value")
 
 
 def _heads(block: nn.Module) -> int:

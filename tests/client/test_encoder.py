@@ -341,3 +341,16 @@ def test_answers_are_encoded_as_weights_are(noise: float) -> None:
     assert (one.words.tobytes(), one.counters.tolist()) == (other.words.tobytes(), other.counters.tolist())
     assert left(kept[0], plan).tobytes() == left(kept[1], plan).tobytes()
     assert np.abs(left(kept[1], plan)).max() > 0
+
+
+def test_what_is_left_over_of_a_student_is_not_added_to_one_of_another_shape(tmp_path: Path) -> None:
+    residuals = ResidualStore(tmp_path)
+    for version in range(3):
+        plan = shaped(50)
+        encoder(residuals).encode(plan, WORK.model_copy(update={"version": version}), Done(normal(50, version), 20))
+    smaller = shaped(20)
+    work = WORK.model_copy(update={"version": 3, "begun": 3})
+    encoded = encoder(residuals).encode(smaller, work, Done(normal(20, 3), 20))
+    fresh = encoder(MemoryResiduals()).encode(smaller, work, Done(normal(20, 3), 20))
+    assert (encoded.words == fresh.words).all()
+    assert left(residuals, smaller).any()

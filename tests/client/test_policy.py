@@ -13,7 +13,18 @@ from shared.config import InstitutionConfig
 from shared.errors import PolicyRefusal
 from shared.secagg.messages import Layout, Plan
 from shared.settings import DistillationSettings, EmbeddingTerms, ProxyTerms, SharedEntities, TrainingSettings
-from shared.work import AnswerWork, EntitiesWork, KnowledgeWork, Normalisation, StatisticsRangeWork, TrainWork, Work, counter_fields
+from shared.work import (
+    AnswerWork,
+    EntitiesWork,
+    ImportanceWork,
+    KnowledgeWork,
+    Normalisation,
+    StatisticsRangeWork,
+    TrainWork,
+    Work,
+    counter_fields,
+    field_slices,
+)
 
 TRAIN = TrainWork(
     version=0, seed=1, normalisation=Normalisation(), training=TrainingSettings(epochs=4), distillation=DistillationSettings()
@@ -127,3 +138,15 @@ def test_evaluation_stays_at_home_where_the_policy_says_so() -> None:
     kept = allowed_counters(config(metrics=["statistics"]), TRAIN, counters)
     assert kept.tolist() == [0, 0, 0, 0, 0, 0, 7, 0], "only the number of records that trained may leave"
     assert counters.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_what_parts_are_worth_is_a_statistic_of_activations_and_its_losses_are_evaluations() -> None:
+    work = ImportanceWork(normalisation=Normalisation(), blocks=2, heads=4, inner=8)
+    check_plan(config(), plan(work), work)
+    with pytest.raises(PolicyRefusal, match="it lets no statistics of its activations leave"):
+        check_plan(config(metrics=["statistics", "evaluation"]), plan(work), work)
+    fields = counter_fields(work, config().task)
+    told = allowed_counters(config(metrics=["statistics", "activations"]), work, np.full(sum(field.length for field in fields), 3))
+    found = {name: told[place].tolist() for name, place in field_slices(fields)}
+    assert found["eval_loss"] + found["eval_skipped_loss"] == [0] * 3
+    assert found["taylor_records"] + found["taylor_heads"] + found["taylor_inner"] == [3] * 13

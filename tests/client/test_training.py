@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from client.training import IN_FORCE_FILE, Contribution, Workbench
+from shared.compress.prune.anatomy import anatomy
 from shared.config import ArrayData, InstitutionConfig
 from shared.data import Split, save_arrays
 from shared.distill import evaluate
@@ -34,6 +35,7 @@ from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
+    ImportanceWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
     TrainWork,
@@ -380,3 +382,43 @@ def test_the_student_is_the_one_that_the_coordinator_has() -> None:
     load_vector(other, to_vector(one))
     assert isinstance(other, Network)
     assert all((a == b).all() for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_what_parts_are_worth_is_counted_on_records_to_learn_from_and_on_held_out_ones(tmp_path: Path, task: Task) -> None:
+    student = network(task, seed=1)
+    whole = anatomy(student)
+    work = ImportanceWork(normalisation=normalisation(task), blocks=len(whole.blocks), heads=whole.heads, inner=whole.inner)
+    bench = home(tmp_path / "a", task)
+    found = named(work, task, bench.perform(work, student_blob(task), 5).counters)
+    assert (found["eval_records"].tolist(), found["taylor_records"].tolist()) == ([21], [40])
+    assert found["taylor_inner"].max() > 0
+    wrong = work.model_copy(update={"inner": whole.inner + 1})
+    with pytest.raises(ProtocolError, match="the counters 'taylor_inner' do not fit the plan"):
+        bench.perform(wrong, student_blob(task), 5)
+
+
+def test_a_pruned_student_is_healed_by_rounds_like_others_with_projections_of_its_own(tmp_path: Path) -> None:
+    bench = home(tmp_path / "a")
+    for version in (0, 1):
+        bench.perform(train_work(version=version), student_blob(), version + 1)
+    shape = SMALL.model_copy(update={"depth": 1, "inner": 6, "head_width": 4, "heads": 1})
+    pruned = network(TABLE, shape)
+    work = train_work(version=2).model_copy(update={"student": shape, "begun": 2})
+    blob = save({"vector": to_vector(pruned)})
+    done = bench.perform(work, blob, 4)
+    assert done.update is not None
+    assert done.update.shape == to_vector(pruned).shape
+    assert np.abs(done.update).max() > 0
+    again = bench.perform(work.model_copy(update={"version": 3}), blob, 5)
+    assert again.update is not None
+    assert not (again.update == done.update).all()
+    # After a restart the first of them is still the same.
+    assert same(home(tmp_path / "a").perform(work, blob, 4), done)
+
+
+def test_a_shape_that_has_not_the_numbers_that_came_is_refused(tmp_path: Path) -> None:
+    huge = SMALL.model_copy(update={"inner": 65_536, "head_width": 4096})
+    work = train_work(version=1).model_copy(update={"student": huge, "begun": 1})
+    with pytest.raises(ProtocolError, match="has more than the"):
+        home(tmp_path / "a").perform(work, student_blob(), 1)

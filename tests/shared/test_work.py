@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
 from shared.task import ImageTask, NumericColumn, TabularTask
@@ -13,6 +14,7 @@ from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
+    ImportanceWork,
     Normalisation,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -46,6 +48,7 @@ WORKS: list[tuple[Work, int]] = [
         ),
         1 + 1 + 9 + 3,
     ),
+    (ImportanceWork(normalisation=NORMALISATION, blocks=2, heads=6, inner=40), 1 + 1 + 9 + 2 + 1 + 6 + 40),
     (CalibrateRangeWork(normalisation=NORMALISATION, tensors=("x", "y")), 1 + 1 + 9 + 4 * EXPONENTS),
     (
         CalibrateHistogramWork(normalisation=NORMALISATION, tensors=("x", "y"), lows=(0.0, -1.0), highs=(1.0, 1.0)),
@@ -64,3 +67,10 @@ def test_a_work_survives_its_encoding_and_knows_its_counters(work: Work, counter
 
 def test_images_have_one_statistic_a_channel() -> None:
     assert sum(field.length for field in counter_fields(StatisticsMomentsWork(exponents=(8, 8, 8)), IMAGES)) == 9
+
+
+def test_a_student_of_another_shape_has_an_age_and_no_future() -> None:
+    common = {"seed": 1, "normalisation": NORMALISATION, "training": TrainingSettings(), "distillation": DistillationSettings()}
+    assert TrainWork(version=7, begun=5, **common).age == 2
+    with pytest.raises(ValidationError, match="yet to come"):
+        TrainWork(version=4, begun=5, **common)

@@ -94,6 +94,19 @@ def blocks_of(student: Network) -> list[tuple[str, int, nn.Module]]:
     return [(f"stages.{stage}.{place}", stage, block) for stage, part in enumerate(stages) for place, block in enumerate(part.children())]
 
 
+def inner_widths(student: Network) -> list[int]:
+    """How wide each block is inside, whether it can be narrowed or not: what the setting ``inner`` says of it."""
+    found = []
+    for _, _, block in blocks_of(student):
+        parameters = dict(block.named_parameters())
+        # What writes the inner channels, by family; of a factorised convolution the second half.
+        name = next(
+            name for name in ("widen.weight", "look.weight", "first.weight", "first.mix.weight", "first.down.weight") if name in parameters
+        )
+        found.append(len(parameters[name]))
+    return found
+
+
 def reader(block: nn.Module) -> nn.Module | None:
     """What reads the inner channels of a block; ``None`` where they cannot be told apart."""
     if isinstance(block, ResidualBlock):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shared.compress.prune.anatomy import AXES, Anatomy, BlockAnatomy, anatomy, blocks_of
+from shared.compress.prune.anatomy import AXES, Anatomy, BlockAnatomy, anatomy, blocks_of, inner_widths
 from shared.compress.prune.plan import PruningPlan, keep_all
 from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.remake import remade, shared_entry
@@ -51,7 +51,8 @@ def pruned_settings(student: Network, whole: Anatomy, plan: PruningPlan) -> dict
         # Stages of blocks; a perceptron has none of either.
         changes["stage_blocks"] = None if hasattr(student, "blocks") else tuple(stages.count(stage) for stage in sorted(set(stages)))
     if settings.inner is not None or any(len(own) != block.inner for own, block in zip(plan.inner, kept, strict=True)):
-        changes["inner"] = shared_entry([_width(student, place, own) for place, own in zip(plan.blocks, plan.inner, strict=True)])
+        widths = inner_widths(student)
+        changes["inner"] = shared_entry([len(own) or widths[place] for place, own in zip(plan.blocks, plan.inner, strict=True)])
     return changes
 
 
@@ -81,14 +82,6 @@ def _head_settings(student: Network, heads: list[int]) -> dict[str, Any]:
         return {"heads": max(found), "block_heads": found, "head_width": size}
     same = found * size == student.settings.width and student.settings.head_width is None
     return {"heads": found, "block_heads": None, "head_width": None if same else size}
-
-
-def _width(student: Network, place: int, kept: tuple[int, ...]) -> int:
-    if kept:
-        return len(kept)
-    # A block with nothing to lose inside stays as wide as it is; one without an inner width of its own ignores the entry.
-    block = blocks_of(student)[place][2]
-    return next((len(value) for name, value in block.named_parameters() if name in ("first.down.weight", "look.weight")), 1)
 
 
 def _copy(source: nn.Module, own: nn.Module, block: BlockAnatomy, heads: tuple[int, ...], inner: tuple[int, ...]) -> None:

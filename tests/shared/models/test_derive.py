@@ -23,6 +23,7 @@ from tests.support.texts import messages, text_task, tokenizer_json
 
 TASK = text_task()
 SAME = NetworkSettings(width=32, depth=4, heads=4, expansion=2, architecture="encoder")
+PERCEPTRON = NetworkSettings(width=16, depth=3, architecture="perceptron")
 VIT = NetworkSettings(width=16, depth=3, heads=4, architecture="transformer")
 
 
@@ -113,7 +114,7 @@ def test_the_same_seed_and_model_give_the_same_student(folder: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("task", "settings"), [(TABLE, LARGE), (IMAGES, LARGE), (IMAGES, VIT), (TEXTS, LARGE)])
+@pytest.mark.parametrize(("task", "settings"), [(TABLE, LARGE), (TABLE, PERCEPTRON), (IMAGES, LARGE), (IMAGES, VIT), (TEXTS, LARGE)])
 def test_a_model_of_fedstills_comes_back_as_it_was(task: Task, settings: NetworkSettings, tmp_path: Path) -> None:
     teacher = network(task, settings, seed=5)
     save_model(tmp_path / "model.safetensors", teacher)
@@ -124,7 +125,7 @@ def test_a_model_of_fedstills_comes_back_as_it_was(task: Task, settings: Network
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("task", "settings"), [(TABLE, SMALL), (IMAGES, SMALL), (IMAGES, VIT), (TEXTS, SMALL)])
+@pytest.mark.parametrize(("task", "settings"), [(TABLE, SMALL), (TABLE, PERCEPTRON), (IMAGES, SMALL), (IMAGES, VIT), (TEXTS, SMALL)])
 def test_a_smaller_one_of_any_family_is_finite_and_not_the_seed_s(task: Task, settings: NetworkSettings) -> None:
     large = LARGE.model_copy(update={"architecture": settings.architecture})
     small = SMALL.model_copy(update={"architecture": settings.architecture})

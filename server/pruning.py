@@ -1,0 +1,47 @@
+"""Pruning in a run: once training has ended the student's parts are weighed, the weightiest become a smaller student, and rounds heal it.
+
+Who decides is the coordinator, from sums alone. Where nothing is worth removing within the settings' bounds the student stays as it is, and
+nothing has to be healed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server import annealing
+from server.state import Facts, RunState
+from shared.config import FederationConfig
+from shared.settings import NetworkSettings
+
+
+def follows(state: RunState, config: FederationConfig) -> bool:
+    """Whether the end of training is followed by pruning: where it is asked for, and once."""
+    return config.compression.prune > 0 and state.facts.student is None
+
+
+def last_version(state: RunState, config: FederationConfig) -> int:
+    """The version with which training, or healing, ends."""
+    facts = state.facts
+    return config.rounds if facts.student is None else facts.begun + config.compression.healing_rounds
+
+
+def span(state: RunState, config: FederationConfig) -> tuple[float, float]:
+    """As :func:`server.annealing.span`; healing has a fall of its own, from the full learning rate."""
+    if state.facts.student is None or config.training.annealing == "round":
+        return annealing.span(state.facts.version, config)
+    done, rounds = state.facts.version - state.facts.begun, config.compression.healing_rounds
+    return done / rounds, (done + 1) / rounds
+
+
+def pruned(state: RunState, settings: NetworkSettings, vector: NDArray[np.float32], config: FederationConfig) -> RunState:
+    """The state in which the student is the smaller one: new to everyone, so that it goes down whole, and the optimiser starts anew."""
+    if settings == config.student:
+        return state
+    facts = state.facts.model_dump() | {"student": settings.model_dump(), "begun": state.facts.version}
+    return RunState(Facts.model_validate(facts), vector)
+
+
+def heals(state: RunState, config: FederationConfig) -> bool:
+    """Whether rounds of training follow."""
+    return state.facts.student is not None and config.compression.healing_rounds > 0
