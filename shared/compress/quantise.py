@@ -25,7 +25,8 @@ from shared.errors import ArtifactError
 Ranges = Mapping[str, tuple[float, float]]
 LARGE_TABLE = 1024
 """Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
-_ROW_LIMIT = 127
+ROW_LIMIT = 127
+"""Steps of a table's rows to either side of zero."""
 
 
 def quantise(content: bytes, ranges: Ranges, grid: str) -> bytes:
@@ -82,7 +83,7 @@ class _Quantiser:
         graph.drop_unused(self.model)
 
     def _visit(self, node: onnx.NodeProto) -> None:
-        if self._looks_up(node):
+        if looks_up(node, self.constants):
             self._table(node)
             return
         integer = node.name in self.scope.weighted or node.name in self.scope.sums
@@ -95,15 +96,10 @@ class _Quantiser:
         for name in node.output:
             self._pair(name)
 
-    def _looks_up(self, node: onnx.NodeProto) -> bool:
-        table = self.constants.get(node.input[0]) if node.op_type == "Gather" else None
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-        return table is not None and axis == 0 and table.dtype == np.float32 and table.ndim == 2 and len(table) >= LARGE_TABLE
-
     def _table(self, node: onnx.NodeProto) -> None:
         (name, rows), found = node.input, node.output[0]
         values = self.constants[name].astype(np.float64)
-        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True) / _ROW_LIMIT, 1e-30)
+        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True) / ROW_LIMIT, 1e-30)
         self._constant(f"{name}.rows", np.rint(values / scales).astype(np.int8))
         self._constant(f"{name}.steps", scales.astype(np.float32))
         self.nodes += [
@@ -133,7 +129,7 @@ class _Quantiser:
         )
 
     def _weights(self, node: onnx.NodeProto) -> None:
-        name, axis = node.input[1], _channel_axis(node, self.constants[node.input[1]].ndim)
+        name, axis = node.input[1], channel_axis(node, self.constants[node.input[1]].ndim)
         dequantised = f"{name}.dequantised.{axis}"
         if name not in self.weight_scales:
             values = self.constants[name]
@@ -169,6 +165,13 @@ class _Quantiser:
         self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
 
 
+def looks_up(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a node looks up rows of a table that is large enough to be kept in 8 bits."""
+    table = constants.get(node.input[0]) if node.op_type == "Gather" else None
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+    return table is not None and axis == 0 and table.dtype == np.float32 and table.ndim == 2 and len(table) >= LARGE_TABLE
+
+
 def activation_grid(low: float, high: float) -> tuple[float, int]:
     """Scale and zero point of the unsigned 8-bit grid that covers ``low <= 0 <= high``."""
     low, high = min(low, 0.0), max(high, 0.0)
@@ -176,7 +179,8 @@ def activation_grid(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-low / scale), 0, 255))
 
 
-def _channel_axis(node: onnx.NodeProto, rank: int) -> int:
+def channel_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The axis of a Conv's, MatMul's or Gemm's weights of ``rank`` dimensions along which the channels lie."""
     if node.op_type == "Conv":
         return 0
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
