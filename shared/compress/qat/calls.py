@@ -77,7 +77,7 @@ class Recorder(TorchFunctionMode):
     """Keeps every call that gives a tensor of floating point, in order. Holds on to all of them: use few records."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen: list[Seen] = []
         self._counts: Counter[str] = Counter()
 
@@ -98,7 +98,7 @@ class Changed(TorchFunctionMode):
     """Gives each call of the ``kinds`` to ``change(call, function, arguments, named)``, and leaves the others alone."""
 
     def __init__(self, kinds: frozenset[str], change: Callable[[Call, Any, tuple[Any, ...], dict[str, Any]], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._kinds, self._change = kinds, change
         self._counts: Counter[str] = Counter()
 

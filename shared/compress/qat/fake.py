@@ -22,7 +22,7 @@ _SMALLEST = 1e-12
 
 
 class Grid(NamedTuple):
-    """One activation's grid: ``scale * (k - zero)``, ``k`` from 0 to 255; ``ends``, its range ``(2,)``, learns where it needs a gradient."""
+    """One activation's grid: ``scale * (k - zero)``, ``k`` from 0 to 255; ``ends``, its range ``(2,)``, learns where it is given."""
 
     scale: float
     zero: int

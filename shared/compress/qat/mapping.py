@@ -22,7 +22,7 @@ from torch import Tensor
 from shared.compress import graph, runtime
 from shared.compress.qat.calls import LOOK_UPS, PRODUCTS, Call, Recorder, Seen
 from shared.compress.quantise import channel_axis, looks_up
-from shared.compress.scope import Scope, scope
+from shared.compress.scope import Scope, absorbed_relu, scope
 from shared.errors import ArtifactError
 
 TOLERANCE = 1e-4
@@ -40,10 +40,14 @@ class Product:
 
 @dataclass(frozen=True)
 class CallPlan:
-    """What happens at which call: ``products`` by call, the tensor that a call's result is ``written`` as, and ``tables`` looked up."""
+    """What happens at which call: ``products`` by call, the tensor that a call's result is ``written`` as, and ``tables`` looked up.
+
+    ``absorbed`` are the written calls, rectifiers, that the grid does the work of: what goes into them is what lies on it.
+    """
 
     products: Mapping[Call, Product]
     written: Mapping[Call, str]
+    absorbed: frozenset[Call]
     tables: frozenset[Call]
 
     @cached_property
@@ -76,11 +80,13 @@ def call_plan(content: bytes, forward: Callable[[Tensor], object], inputs: NDArr
     written = {_result_with(values[name], seen, name): name for name in chosen.outputs}
     tables = frozenset(_look_up_of(node, constants[node.input[0]], values[node.output[0]], seen) for node in gathers)
     _complain_of_twins(chosen, written)
-    return CallPlan(products, written, tables)
+    rectified = {relu.output[0] for node in model.graph.node if (relu := absorbed_relu(model, node)) is not None}
+    return CallPlan(products, written, frozenset(call for call, name in written.items() if name in rectified), tables)
 
 
 def _recorded(forward: Callable[[Tensor], object], inputs: NDArray[Any]) -> Sequence[Seen]:
-    with torch.no_grad(), Recorder() as recorder:
+    recorder = Recorder()
+    with torch.no_grad(), recorder:
         forward(torch.from_numpy(inputs))
     return recorder.seen
 
@@ -130,7 +136,7 @@ def _result_with(values: NDArray[Any], seen: Sequence[Seen], name: str) -> Call:
     best = int(np.argmin(distances)) if distances else 0
     if not distances or distances[best] > TOLERANCE:
         raise ArtifactError(
-            f"the graph's tensor '{name}' is no result of a call of the student's; compress this student without quantisation-aware training"
+            f"the graph's tensor '{name}' is no result of any call of the student's; compress it without quantisation-aware training"
         )
     return seen[best].call
 

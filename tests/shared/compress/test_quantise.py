@@ -14,6 +14,7 @@ from shared.compress import graph, runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
 from shared.compress.devices import DEVICES, RECIPES, has_vnni
 from shared.compress.export import export_float
+from shared.compress.operators import count_operators
 from shared.compress.quantise import activation_grid, candidates, quantise
 from shared.errors import ArtifactError
 from shared.settings import NetworkSettings
@@ -137,8 +138,10 @@ def test_answers_of_an_inverted_residual_net_stay_close(name):
     content = export_float(model, task, pixels)
     quantised = quantise(content, ranges(content, pixels), name)
     assert error(content, quantised, pixels) < 0.15
-    # Its ReLU6 is done by the grid; those of the depthwise convolutions, which stay in float, are left.
-    assert 0 < operators(quantised).get("Clip", 0) < operators(content)["Clip"]
+    # Its ReLU6 is done by the grid, and no convolution is left for the runtime to quantise by itself.
+    assert operators(content)["Clip"] > 0
+    assert "Clip" not in operators(quantised)
+    assert "Conv" not in count_operators(quantised).float
 
 
 def operators(content):
