@@ -8,6 +8,7 @@ whole file, for a node's conversions are its neighbours' too.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 
 import onnx
@@ -16,6 +17,7 @@ from shared.compress import graph
 from shared.compress.devices import recipe
 from shared.compress.quantise import Ranges, quantise
 from shared.compress.scope import scope
+from shared.compress.silent import silently_quantised
 
 Cost = Callable[[bytes], float]
 """Seconds that a device would take for one record with an ONNX file; equal bytes cost the same."""
@@ -40,14 +42,17 @@ def left_in_float(content: bytes, ranges: Ranges, grid: str, cost: Cost) -> froz
     """Names of the weighted nodes of a float graph that the device had better compute in float.
 
     From everything in INT8, and again from nothing, the group of nodes whose change wins most is changed until none wins
-    :data:`LEAST_GAIN`; the cheaper end is taken. Raises :class:`shared.errors.ArtifactError` as :func:`quantise` does.
+    :data:`LEAST_GAIN`; the cheaper end is taken. What the runtime would quantise by itself is never left. Raises
+    :class:`shared.errors.ArtifactError` as :func:`quantise` does.
     """
     groups = alike(content, grid)
     every = frozenset().union(*groups.values()) if groups else frozenset[str]()
-    ends = [
-        _descend(start, list(groups.values()), lambda names: cost(quantise(content, ranges, grid, in_float=names)))
-        for start in (frozenset[str](), every)
-    ]
+
+    def judged(names: frozenset[str]) -> float:
+        made = quantise(content, ranges, grid, in_float=names)
+        return math.inf if silently_quantised(made) else cost(made)
+
+    ends = [_descend(start, list(groups.values()), judged) for start in (frozenset[str](), every)]
     return min(ends, key=lambda end: end[1])[0]
 
 

@@ -28,7 +28,8 @@ LARGE_TABLE = 1024
 """Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
 SMALL_WEIGHTS = 128
 """Weights from which on those of a float operator are kept in 8 bits; fewer would save less than their nodes cost."""
-_ROW_LIMIT = _STORED = 127
+ROW_LIMIT = _STORED = 127
+"""Steps to either side of zero of a table's rows, and of the weights of float operators."""
 
 
 def quantise(content: bytes, ranges: Ranges, grid: str, *, in_float: Collection[str] = ()) -> bytes:
@@ -76,7 +77,7 @@ class _Quantiser:
         graph.drop_unused(self.model)
 
     def _visit(self, node: onnx.NodeProto) -> None:
-        if self._looks_up(node):
+        if looks_up(node, self.constants):
             self._table(node)
             return
         integer = node.name in self.scope.weighted or node.name in self.scope.sums
@@ -91,15 +92,10 @@ class _Quantiser:
         for name in node.output:
             self._pair(name)
 
-    def _looks_up(self, node: onnx.NodeProto) -> bool:
-        table = self.constants.get(node.input[0]) if node.op_type == "Gather" else None
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-        return table is not None and axis == 0 and table.dtype == np.float32 and table.ndim == 2 and len(table) >= LARGE_TABLE
-
     def _table(self, node: onnx.NodeProto) -> None:
         (name, rows), found = node.input, node.output[0]
         values = self.constants[name].astype(np.float64)
-        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True) / _ROW_LIMIT, 1e-30)
+        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True) / ROW_LIMIT, 1e-30)
         self._constant(f"{name}.rows", np.rint(values / scales).astype(np.int8))
         self._constant(f"{name}.steps", scales.astype(np.float32))
         self.nodes += [
@@ -175,6 +171,13 @@ class _Quantiser:
 
     def _constant(self, name: str, value: Any) -> None:
         self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
+
+
+def looks_up(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a node looks up rows of a table that is large enough to be kept in 8 bits."""
+    table = constants.get(node.input[0]) if node.op_type == "Gather" else None
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+    return table is not None and axis == 0 and table.dtype == np.float32 and table.ndim == 2 and len(table) >= LARGE_TABLE
 
 
 def activation_grid(low: float, high: float) -> tuple[float, int]:

@@ -61,13 +61,13 @@ def test_a_relu_is_absorbed_only_by_its_single_source(dense_onnx):
     assert written(model, model.graph.node[0]) == "h"
 
 
-def test_depthwise_convolutions_stay_in_float(image_onnx):
+def test_depthwise_convolutions_are_in_int8_too(image_onnx):
     model = graph.parse(image_onnx)
     convolution = next(node for node in model.graph.node if node.op_type == "Conv")
     for attribute in convolution.attribute:
         if attribute.name == "group":
             attribute.i = 8
-    assert convolution.name not in scope(model).weighted
+    assert convolution.name in scope(model).weighted
 
 
 def test_a_clip_from_zero_is_absorbed_as_a_relu_is() -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from shared.compress import graph
 from shared.compress.cost.fused import fused
 from shared.compress.cost.layout import with_conversions
 from shared.compress.cost.operators import operators
+from shared.compress.quantise import quantise
+from shared.compress.scope import scope
+from shared.compress.silent import silently_quantised
 
 
 def copies(content, **how):
@@ -21,10 +25,12 @@ def test_a_float_net_in_blocks_leaves_them_once(graphs):
     assert copies(content, blocked_floats=True)[0] == 2
 
 
-def test_float_depthwise_between_int8_is_paid_for(graphs):
-    plain, _ = copies(graphs["mobile"][0])
-    mixed, _ = copies(graphs["mobile"][1])
-    assert mixed > plain
+def test_a_float_branch_among_int8_ones_is_paid_for(graphs):
+    content, whole = graphs["convolutional"]
+    last = [node.name for node in graph.parse(content).graph.node if node.op_type == "Conv"][-1]
+    mixed = quantise(content, dict.fromkeys(scope(graph.parse(content)).tensors, (-2.0, 2.0)), "u8s8-7bit", in_float=[last])
+    assert silently_quantised(mixed) == ()
+    assert copies(mixed)[0] > copies(whole)[0]
 
 
 def test_nothing_is_copied_where_there_are_no_maps(graphs):
