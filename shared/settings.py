@@ -36,8 +36,8 @@ class NetworkSettings(Frozen):
     the width inside a block (feed-forward, or between a convolutional block's two ends), ``head_width`` that of an attention head
     (default: ``width / heads``), ``block_heads`` the heads of each block where they differ, ``stage_blocks`` the blocks of each stage
     of a convolutional net. ``convolution`` is how a residual net's blocks convolve: ``standardised`` while they are learnt from nothing,
-    then ``plain``, ``separable`` (depthwise and pointwise) or ``factorised`` (1 × k, then k × 1). ``activation`` ``relu`` takes the
-    place of a text's GELU.
+    then ``plain`` (any kernel), ``separable`` (depthwise and pointwise) or ``factorised`` (1 × k, then k × 1). ``activation`` ``relu``
+    takes the place of a text's GELU.
     """
 
     width: int = Field(ge=4, le=4096)

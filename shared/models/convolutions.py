@@ -1,4 +1,4 @@
-"""Convolutions with plain weights: whole, depthwise and pointwise, or of two kernels that are a line each."""
+"""Convolutions whose kernels may be any: whole, depthwise and pointwise, or of two kernels that are a line each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from shared.models.layers import StandardisedConv
 from shared.settings import Convolution
@@ -38,6 +39,66 @@ class Conv(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
 
+class ShiftedConv(nn.Conv2d):
+    """A convolution whose kernel may be any, learnt as that of a :class:`shared.models.layers.StandardisedConv` is.
+
+    ``W = gain * (V - mean(V)) / sqrt(var(V) * fan_in + eps) + shift``, gain and shift one an output channel. A standardised kernel has
+    mean 0, which one with fewer inputs has no more; the shift makes up for it. What is learnt feels the length of ``V`` as little as
+    before, so that a net heals at the rate at which it was learnt: a plain kernel is torn apart by it.
+    """
+
+    EPSILON = StandardisedConv.EPSILON
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int],
+        *,
+        stride: int | tuple[int, int] = 1,
+        groups: int = 1,
+        gain: float = 1.0,
+    ) -> None:
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        super().__init__(inputs, outputs, (height, width), stride=stride, padding=(height // 2, width // 2), groups=groups)
+        self.fan_in = self.weight[0].numel()
+        self.first_gain = gain
+        self.gain = nn.Parameter(torch.full((outputs, 1, 1, 1), gain))
+        self.shift = nn.Parameter(torch.zeros(outputs, 1, 1, 1))
+
+    def reset_parameters(self) -> None:
+        """Does nothing: ``initialise`` fills the parameters."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal weights of variance 1 / fan_in, no bias, no shift, the gain as made."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.fan_in), generator=generator)
+        nn.init.constant_(self.gain, self.first_gain)
+        nn.init.zeros_(self.shift)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def plain_weight(self) -> Tensor:
+        """The kernel, ``(outputs, inputs / groups, height, width)``."""
+        return self.gain * self._centred() * self._scale() + self.shift
+
+    def set_kernel(self, kernel: Tensor) -> None:
+        """Sets the parameters such that :meth:`plain_weight` is ``kernel``."""
+        with torch.no_grad():
+            self.weight.copy_(kernel)
+            self.gain.copy_(1 / self._scale())
+            self.shift.copy_(kernel.mean(dim=(1, 2, 3), keepdim=True))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
+        return functional.conv2d(maps, self.plain_weight(), self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def _centred(self) -> Tensor:
+        return self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+
+    def _scale(self) -> Tensor:
+        return torch.rsqrt(self._centred().square().mean(dim=(1, 2, 3), keepdim=True) * self.fan_in + self.EPSILON)
+
+
 class SeparableConv(nn.Module):
     """A k × k convolution of each channel by itself, then a 1 × 1 one among them (Sifre 2014; Howard et al. 2017, section 3.1).
 
@@ -46,8 +107,8 @@ class SeparableConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, gain: float = 1.0) -> None:
         super().__init__()
-        self.look = Conv(inputs, inputs, kernel, stride=stride, groups=inputs, gain=1.0)
-        self.mix = Conv(inputs, outputs, 1, gain=gain)
+        self.look = ShiftedConv(inputs, inputs, kernel, stride=stride, groups=inputs)
+        self.mix = ShiftedConv(inputs, outputs, 1, gain=gain)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
@@ -61,8 +122,8 @@ class FactorisedConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, gain: float = 1.0) -> None:
         super().__init__()
         between = min(inputs, outputs)
-        self.across = Conv(inputs, between, (1, kernel), stride=(1, stride), gain=1.0)
-        self.down = Conv(between, outputs, (kernel, 1), stride=(stride, 1), gain=gain)
+        self.across = ShiftedConv(inputs, between, (1, kernel), stride=(1, stride))
+        self.down = ShiftedConv(between, outputs, (kernel, 1), stride=(stride, 1), gain=gain)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
@@ -75,5 +136,12 @@ def convolution(kind: Convolution, inputs: int, outputs: int, kernel: int, *, st
     if kind == "standardised":
         return StandardisedConv(inputs, outputs, kernel, stride=stride, gain=gain)
     if kind == "plain" or kernel == 1:
-        return Conv(inputs, outputs, kernel, stride=stride, gain=gain)
+        return ShiftedConv(inputs, outputs, kernel, stride=stride, gain=gain)
     return (SeparableConv if kind == "separable" else FactorisedConv)(inputs, outputs, kernel, stride=stride, gain=gain)
+
+
+def kernel_of(layer: nn.Module) -> Tensor:
+    """The weights that a layer multiplies with, however they are learnt; of a convolution ``(outputs, inputs / groups, height, width)``."""
+    if isinstance(layer, StandardisedConv | ShiftedConv):
+        return layer.plain_weight()
+    return layer.get_parameter("weight")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+from torch import nn
+
+from shared.models.convolutions import ShiftedConv, kernel_of
 from shared.settings import NetworkSettings
 from shared.task import Task
 from tests.support.networks import IMAGES, TABLE, TEXTS
@@ -26,3 +30,12 @@ PRUNED: dict[str, tuple[Task, NetworkSettings]] = {
     "patches": (IMAGES, NetworkSettings(width=8, depth=2, architecture="transformer", head_width=2, heads=3)),
     "text": (TEXTS, NetworkSettings(width=8, depth=2, heads=2, head_width=3, activation="relu")),
 }
+
+
+@torch.no_grad()
+def deaf(reads: nn.Module, channels: list[int]) -> None:
+    """What reads a block's inner channels does not hear some of them any more."""
+    layer = reads.get_submodule("mix") if hasattr(reads, "mix") else reads
+    kernel = kernel_of(layer).clone()
+    kernel[:, channels] = 0
+    layer.set_kernel(kernel) if isinstance(layer, ShiftedConv) else layer.get_parameter("weight").copy_(kernel)

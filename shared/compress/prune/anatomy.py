@@ -31,14 +31,10 @@ AXES: Mapping[str, Axis] = {
     "look.weight": Axis(0, "inner"),
     "look.bias": Axis(0, "inner"),
     "narrow.weight": Axis(1, "inner"),
-    "first.weight": Axis(0, "inner"),
-    "first.bias": Axis(0, "inner"),
-    "first.gain": Axis(0, "inner"),
-    "first.mix.weight": Axis(0, "inner"),
-    "first.mix.bias": Axis(0, "inner"),
+    **{f"first.{part}": Axis(0, "inner") for part in ("weight", "bias", "gain", "shift")},
+    **{f"first.mix.{part}": Axis(0, "inner") for part in ("weight", "bias", "gain", "shift")},
     "second.weight": Axis(1, "inner"),
-    "second.look.weight": Axis(0, "inner"),
-    "second.look.bias": Axis(0, "inner"),
+    **{f"second.look.{part}": Axis(0, "inner") for part in ("weight", "bias", "gain", "shift")},
     "second.mix.weight": Axis(1, "inner"),
 }
 """Of each parameter within a block the axis that gets shorter; those of all others stay as they are."""

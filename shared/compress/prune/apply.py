@@ -12,6 +12,7 @@ from shared.compress.prune.plan import PruningPlan, keep_all
 from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.remake import remade, shared_entry
 from shared.errors import ConfigError
+from shared.models.convolutions import ShiftedConv, kernel_of
 from shared.models.network import Network
 
 
@@ -90,12 +91,19 @@ def _copy(source: nn.Module, own: nn.Module, block: BlockAnatomy, heads: tuple[i
         width = source.get_parameter("mix.weight").shape[1]
         places["heads"] = _spread(heads, width // block.heads)
         places["joined"] = torch.cat([places["heads"] + part * width for part in range(3)])
+    shorter = []
     for name, parameter in own.named_parameters():
         value: Tensor = source.get_parameter(name)
         axis = AXES.get(name)
-        if axis is not None and len(places[axis.kind]) and value.shape != parameter.shape:
+        if axis is not None and value.shape != parameter.shape:
             value = value.index_select(axis.axis, places[axis.kind])
+            shorter += [name.removesuffix(".weight")] if axis.axis == 1 else []
         parameter.copy_(value)
+    for name in shorter:
+        # What a kernel with fewer inputs is made of says another kernel.
+        layer = own.get_submodule(name)
+        if isinstance(layer, ShiftedConv):
+            layer.set_kernel(kernel_of(source.get_submodule(name)).index_select(1, places["inner"]))
 
 
 def _spread(heads: tuple[int, ...], width: int) -> Tensor:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.compress.prune.anatomy import AXES, Anatomy, anatomy, blocks_of, mixer, reader
-from shared.compress.rewrite.plain import plain_convolutions
 from shared.data.records import UNLABELLED, Records
 from shared.distill.evaluation import evaluate
 from shared.heads import heads_of
+from shared.models.convolutions import kernel_of
 from shared.models.network import Network, trimmed_for
 from shared.work import FIXED_POINT
 
@@ -72,7 +72,7 @@ def magnitudes(student: Network) -> Importances:
     Of a block nothing is known: its weights say how much it does, not whether that is needed.
     """
     heads, inner = [], []
-    for _, _, block in blocks_of(plain_convolutions(student)):
+    for _, _, block in blocks_of(student):
         mixes, reads = mixer(block), reader(block)
         heads.append(np.zeros(0) if mixes is None else _head_magnitudes(block, mixes))
         inner.append(np.zeros(0) if reads is None else _inner_magnitudes(block))
@@ -179,11 +179,12 @@ def _head_magnitudes(block: nn.Module, mixes: nn.Module) -> NDArray[np.float64]:
 
 def _inner_magnitudes(block: nn.Module) -> NDArray[np.float64]:
     product: Tensor | None = None
-    for name, parameter in block.named_parameters():
+    for name, _ in block.named_parameters():
         axis = AXES.get(name)
-        if axis is None or axis.kind != "inner" or parameter.dim() == 1:
+        if axis is None or axis.kind != "inner" or not name.endswith(".weight"):
             continue
-        length = parameter.detach().double().transpose(0, axis.axis).flatten(1).square().sum(dim=1)
+        kernel = kernel_of(block.get_submodule(name.removesuffix(".weight")))
+        length = kernel.detach().double().transpose(0, axis.axis).flatten(1).square().sum(dim=1)
         product = length if product is None else product * length
     assert product is not None
     found: NDArray[np.float64] = product.numpy()

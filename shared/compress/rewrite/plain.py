@@ -1,17 +1,18 @@
-"""Standardised convolutions as plain ones with the same weights: what can be cut and split without changing what is left."""
+"""Standardised convolutions as ones whose kernel may be any: what can be cut and split without changing what is left."""
 
 from __future__ import annotations
 
 import torch
 
 from shared.compress.rewrite.remake import remade, shared_entry
+from shared.models.convolutions import ShiftedConv
 from shared.models.layers import StandardisedConv
 from shared.models.network import Network
 from shared.models.residual import ResidualNet
 
 
 def plain_convolutions(student: Network) -> Network:
-    """The same function without weight standardisation; the student itself where there is none.
+    """The same function without standardised kernels; the student itself where there are none.
 
     A standardised kernel has mean 0 over all its inputs: with some of them gone it could not stay what it was.
     """
@@ -24,5 +25,7 @@ def plain_convolutions(student: Network) -> Network:
     with torch.no_grad():
         for name, module in student.named_modules():
             if isinstance(module, StandardisedConv):
-                plain.get_parameter(f"{name}.weight").copy_(module.plain_weight())
+                made = plain.get_submodule(name)
+                assert isinstance(made, ShiftedConv)
+                made.set_kernel(module.plain_weight())
     return plain

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.remake import remade, shared_entry
 from shared.errors import ConfigError
-from shared.models.convolutions import Conv, FactorisedConv, SeparableConv
+from shared.models.convolutions import FactorisedConv, SeparableConv, ShiftedConv, kernel_of
 from shared.models.network import Network
 from shared.models.residual import ResidualBlock, ResidualNet
 
@@ -61,7 +61,7 @@ def lost(student: Network, kind: Split) -> dict[int, float]:
     found = {}
     for place in splittable(plain):
         block = _blocks(plain)[place]
-        kernels = [layer.get_parameter("weight").detach() for layer in (block.first, block.second)]
+        kernels = [kernel_of(layer).detach() for layer in (block.first, block.second)]
         total = sum(float(kernel.square().sum()) for kernel in kernels)
         missed = sum(float((kernel - _joined(kernel, kind)).square().sum()) for kernel in kernels)
         found[place] = missed / total if total else 0.0
@@ -106,19 +106,18 @@ def _joined(kernel: Tensor, kind: Split) -> Tensor:
 
 
 def _fill(old: nn.Module, new: nn.Module) -> None:
-    assert isinstance(old, Conv)
+    assert isinstance(old, ShiftedConv)
     if isinstance(new, SeparableConv):
         first, second = new.look, new.mix
-        parts = separated(old.weight)
+        parts = separated(old.plain_weight())
     else:
         assert isinstance(new, FactorisedConv)
         first, second = new.across, new.down
-        parts = factorised(old.weight, new.across.out_channels)
-    first.weight.copy_(parts[0])
-    second.weight.copy_(parts[1])
-    for layer, bias in ((first, torch.zeros(first.out_channels)), (second, old.bias)):
-        if layer.bias is not None and bias is not None:
-            layer.bias.copy_(bias)
+        parts = factorised(old.plain_weight(), new.across.out_channels)
+    first.set_kernel(parts[0])
+    second.set_kernel(parts[1])
+    if second.bias is not None and old.bias is not None:
+        second.bias.copy_(old.bias)
 
 
 def _blocks(student: Network) -> list[ResidualBlock]:

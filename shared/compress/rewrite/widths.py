@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from shared.compress.prune.anatomy import AXES, anatomy, blocks_of, inner_widths
 from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.remake import remade, shared_entry
+from shared.models.convolutions import ShiftedConv, kernel_of
 from shared.models.derive import derive_from
 from shared.models.network import Network
 
@@ -15,7 +17,7 @@ def fill_up(student: Network, multiple: int) -> Network:
     """The same function with every inner width rounded up to a ``multiple`` by channels that do nothing.
 
     Worth it where a kernel's last, partly used block costs as much as a whole one and rounding down would cost accuracy. New
-    channels are zero in what reads them; healing may use them.
+    channels are written, but read with weights of 0: healing may use them.
     """
     widths = [block.inner for block in anatomy(student).blocks]
     if all(width % multiple == 0 for width in widths):
@@ -26,12 +28,20 @@ def fill_up(student: Network, multiple: int) -> Network:
     with torch.no_grad():
         for (_, _, old), (_, _, new), width in zip(blocks_of(plain), blocks_of(made), widths, strict=True):
             for name, parameter in new.named_parameters():
-                axis = AXES.get(name)
-                if axis is None or axis.kind != "inner" or not width:
-                    continue
-                parameter.zero_()
-                parameter.narrow(axis.axis, 0, width).copy_(old.get_parameter(name))
+                if width and (axis := AXES.get(name)) is not None and axis.kind == "inner":
+                    parameter.narrow(axis.axis, 0, width).copy_(old.get_parameter(name))
+                    if axis.axis == 1:
+                        _read_nothing_new(old.get_submodule(name.removesuffix(".weight")), new.get_submodule(name.removesuffix(".weight")))
     return made
+
+
+def _read_nothing_new(old: nn.Module, new: nn.Module) -> None:
+    kernel = torch.zeros_like(new.get_parameter("weight"))
+    kernel[:, : old.get_parameter("weight").shape[1]] = kernel_of(old)
+    if isinstance(new, ShiftedConv):
+        new.set_kernel(kernel)
+    else:
+        new.get_parameter("weight").copy_(kernel)
 
 
 def narrow_stream(student: Network, width: int) -> Network:

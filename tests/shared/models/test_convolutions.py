@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shared.models import count_parameters
-from shared.models.convolutions import Conv, convolution
+from shared.models.convolutions import ShiftedConv, convolution, kernel_of
 from shared.models.layers import initialise
 from shared.models.seeds import generator
 from shared.settings import Convolution
@@ -26,11 +26,11 @@ def test_every_kind_gives_maps_of_one_shape(kind: Convolution, kernel: int, stri
 
 def test_split_kinds_have_fewer_numbers() -> None:
     sizes = {kind: count_parameters(convolution(kind, 16, 16, 3)) for kind in get_args(Convolution)}
-    assert sizes["separable"] < sizes["factorised"] < sizes["plain"] < sizes["standardised"]
+    assert sizes["separable"] < sizes["factorised"] < sizes["standardised"] < sizes["plain"]
 
 
 def test_a_point_has_nothing_to_split() -> None:
-    assert all(isinstance(convolution(kind, 4, 6, 1), Conv) for kind in ("plain", "separable", "factorised"))
+    assert all(isinstance(convolution(kind, 4, 6, 1), ShiftedConv) for kind in ("plain", "separable", "factorised"))
 
 
 def test_new_layers_keep_the_size_of_a_signal() -> None:
@@ -39,3 +39,24 @@ def test_new_layers_keep_the_size_of_a_signal() -> None:
         layer = convolution(kind, 32, 32, 3)
         initialise(layer, generator(1, "w"))
         assert 0.3 < float(layer(maps).detach().std()) < 3.0
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_any_kernel_can_be_said(groups: int) -> None:
+    layer = ShiftedConv(4, 8, (1, 3), groups=groups)
+    initialise(layer, generator(1, "w"))
+    kernel = 5 + torch.randn(8, 4 // groups, 1, 3, generator=generator(2, "k"))
+    kernel[1] = 0
+    kernel[2] = 3
+    layer.set_kernel(kernel)
+    torch.testing.assert_close(layer.plain_weight(), kernel)
+    torch.testing.assert_close(kernel_of(layer), kernel)
+
+
+def test_steps_of_any_length_leave_the_kernel_s_own_length_alone() -> None:
+    layer = ShiftedConv(4, 8, 3)
+    initialise(layer, generator(1, "w"))
+    before = layer.plain_weight().detach()
+    with torch.no_grad():
+        layer.weight.mul_(50.0)
+    torch.testing.assert_close(layer.plain_weight(), before, rtol=1e-4, atol=1e-5)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from shared.compress.rewrite.plain import plain_convolutions
-from shared.models import count_parameters
 from shared.models.layers import StandardisedConv
 from shared.settings import NetworkSettings
 from tests.support.networks import IMAGES, inputs, network
@@ -14,13 +13,12 @@ from tests.support.shapes import FAMILIES
 
 
 @torch.no_grad()
-def test_the_function_is_the_same_with_fewer_numbers() -> None:
+def test_the_function_is_the_same() -> None:
     student = network(*FAMILIES["residual"])
     plain = plain_convolutions(student)
     rows = torch.from_numpy(inputs(student.task, 9))
     torch.testing.assert_close(plain(rows), student(rows))
     assert not any(isinstance(module, StandardisedConv) for module in plain.modules())
-    assert count_parameters(plain) < count_parameters(student)
     assert plain.settings == student.settings.model_copy(update={"convolution": "plain"})
 
 

@@ -14,6 +14,7 @@ from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.split import Split, factorised, lost, separated, split_convolutions, splittable
 from shared.errors import ConfigError
 from shared.models import count_parameters
+from shared.models.convolutions import ShiftedConv
 from shared.models.seeds import generator
 from tests.support.networks import TABLE, inputs, network
 from tests.support.shapes import FAMILIES
@@ -59,9 +60,11 @@ def test_a_net_whose_kernels_split_answers_as_before(kind: Split) -> None:
     student = plain_convolutions(network(*FAMILIES["residual"]))
     for _, _, block in blocks_of(student):
         for name in ("first", "second"):
-            kernel = block.get_submodule(name).get_parameter("weight")
+            layer = block.get_submodule(name)
+            assert isinstance(layer, ShiftedConv)
+            kernel = layer.plain_weight()
             near = kernel.mean(dim=(2, 3), keepdim=True) * kernel.mean(dim=0, keepdim=True) * 20
-            kernel.copy_(near if kind == "separable" else kernel.mean(dim=(2, 3), keepdim=True) * torch.tensor([1.0, 2.0, 1.0]))
+            layer.set_kernel(near if kind == "separable" else kernel.mean(dim=(2, 3), keepdim=True) * torch.tensor([1.0, 2.0, 1.0]))
     assert max(lost(student, kind).values()) < 1e-6
     rows = torch.from_numpy(inputs(student.task, 6))
     torch.testing.assert_close(split_convolutions(student, kind)(rows), student(rows), atol=1e-4, rtol=1e-4)
