@@ -59,7 +59,7 @@ def _run(plan: ExperimentPlan, console: Console, watch: Stopwatch) -> Summary:
     with watch.part("prepare"):
         workspace = make_workspace(plan)
     with _workers() as pool:
-        with progress_bar(console, len(workspace.institutions) + OTHER_ROUNDS + plan.federation.rounds) as bar:
+        with progress_bar(console, len(workspace.institutions) + OTHER_ROUNDS + plan.federation.updates) as bar:
             with watch.part("teachers"):
                 _fit_teachers(pool, plan, workspace, bar)
             waiting = _start_baselines(pool, plan, workspace)

@@ -6,12 +6,13 @@ from server import knowledge
 from server.annealing import span
 from server.state import RunState
 from shared.config import FederationConfig
-from shared.work import LearningWork
+from shared.work import AT_THE_END, LearningWork
 
 
 def learning(state: RunState, config: FederationConfig) -> LearningWork:
     """What :class:`shared.work.TrainWork` and :class:`shared.work.AnswerWork` say alike: one is made by ``**dict(learning(…))``."""
     facts = state.facts
+    healing = facts.float_version is not None
     return LearningWork(
         version=facts.version,
         seed=config.seed,
@@ -20,6 +21,7 @@ def learning(state: RunState, config: FederationConfig) -> LearningWork:
         distillation=config.distillation,
         label_shares=facts.label_shares,
         error_feedback=config.aggregation.error_feedback,
-        span=span(facts.version, config),
-        knowledge=knowledge.work(state, config),
+        span=AT_THE_END if healing else span(facts.version, config),
+        # Shared rows are settled by then, and the grid is to change as little as can be of what was learnt.
+        knowledge=None if healing else knowledge.work(state, config),
     )

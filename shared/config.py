@@ -198,10 +198,15 @@ class PrivateKnowledge(Frozen):
 
 
 class CompressionSettings(Frozen):
-    """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed."""
+    """The INT8 artifact: the device it must suit and the largest loss of accuracy (fraction) at which it is signed.
+
+    ``quantisation_aware`` is how many rounds, after those of training, the student learns on with the arithmetic of its INT8 file, at
+    the activation ranges that were agreed on (``shared/compress/qat``); 0 leaves it out.
+    """
 
     device: Literal["x86-avx2", "x86-avx512-vnni", "portable"] = "portable"
     max_drop: float = Field(default=0.02, ge=0.0, le=1.0)
+    quantisation_aware: int = Field(default=0, ge=0, le=1000)
 
 
 class FederationConfig(Frozen):
@@ -245,6 +250,17 @@ class FederationConfig(Frozen):
     students: dict[Name, NetworkSettings] = Field(default_factory=dict)
     tokenizer_path: Path | None = None
     initial_path: Path | None = None
+
+    @property
+    def updates(self) -> int:
+        """How many rounds carry an update: those of training, and those that are quantisation-aware."""
+        return self.rounds + self.compression.quantisation_aware
+
+    @model_validator(mode="after")
+    def _grids_need_weights(self) -> FederationConfig:
+        if self.proxy is not None and self.compression.quantisation_aware:
+            raise ValueError("with [proxy] no weights travel that could learn with a grid; leave compression.quantisation_aware at 0")
+        return self
 
     @model_validator(mode="after")
     def _texts_have_a_tokeniser(self) -> FederationConfig:
