@@ -154,12 +154,20 @@ class Workbench:
         student = self._student(work.normalisation, vector, work.student)
         counters = self._evaluate(student)
         with only_fragment(student, work.fragments.get(self._config.name)):
-            training = self._learn(work, student, round_number, start, lessons)
+            training = self._learn(work, self._quantised(work, student), round_number, start, lessons)
         heads = site_heads(student, self._split.train.labels, self._config.head)
         if heads is None:
             return np.concatenate([to_vector(student) - vector, change]), {**counters, **training}
         update = _own_outputs(to_vector(student) - vector, student, heads)
         return update, {**counters, **training, **_head_weights(heads, len(self._split.train))}
+
+    def _quantised(self, work: TrainWork, student: Network) -> Network:
+        if work.quantised is None:
+            return student
+        from shared.compress.qat.student import QuantisationAware
+
+        # Everyone learns at the ranges that were agreed on: ranges of one's own would make grids that do not add up.
+        return QuantisationAware(student, work.quantised.ranges, work.quantised.grid, learn=False)
 
     def _taught(
         self, work: TrainWork, tensors: Tensors, vector: NDArray[np.float32], round_number: int

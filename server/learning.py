@@ -5,12 +5,13 @@ from __future__ import annotations
 from server import knowledge, pruning
 from server.state import RunState
 from shared.config import FederationConfig
-from shared.work import LearningWork
+from shared.work import AT_THE_END, LearningWork
 
 
 def learning(state: RunState, config: FederationConfig) -> LearningWork:
     """What :class:`shared.work.TrainWork` and :class:`shared.work.AnswerWork` say alike: one is made by ``**dict(learning(…))``."""
     facts = state.facts
+    quantised = facts.float_version is not None
     return LearningWork(
         version=facts.version,
         seed=config.seed,
@@ -19,8 +20,9 @@ def learning(state: RunState, config: FederationConfig) -> LearningWork:
         distillation=config.distillation,
         label_shares=facts.label_shares,
         error_feedback=config.aggregation.error_feedback,
-        span=pruning.span(state, config),
-        knowledge=knowledge.work(state, config),
+        span=AT_THE_END if quantised else pruning.span(state, config),
+        # Shared rows are settled by then, and the grid is to change as little as can be of what was learnt.
+        knowledge=None if quantised else knowledge.work(state, config),
         student=facts.student,
         begun=facts.begun,
     )

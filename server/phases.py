@@ -3,6 +3,8 @@
     statistics-range → statistics-moments → entities → train × rounds → importance → train × healing rounds
     → calibrate-range → calibrate-histogram → gate → publish
 
+With ``compression.quantisation_aware`` the student goes back from the histograms to ``train``, for that many rounds with the arithmetic
+of its INT8 file, and is calibrated again.
 The first is skipped where no input column is numeric, the third where institutions share no entities. With ``[proxy]`` the
 training rounds exchange answers (``server/answers.py``), and the last of them ends with the coordinator's own student, which the
 phases after it go on with. ``importance`` and healing are there where ``compression.prune`` is set (``server/pruning.py``).
@@ -27,6 +29,7 @@ from server.learning import learning
 from server.optimizer import Moments, step
 from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, pruned_file, student_file, vector_blob
 from server.toolbox import FLOAT, Student, Toolbox
+from shared.compress.devices import find_profile
 from shared.config import AggregationSettings, FederationConfig
 from shared.errors import ConfigError
 from shared.heads import balanced, figures
@@ -39,6 +42,7 @@ from shared.work import (
     CalibrateRangeWork,
     EntitiesWork,
     GateWork,
+    GridWork,
     ImportanceWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -224,7 +228,7 @@ class Train:
         clip_norm = next_clip_norm(state.facts.clip_norm, unclipped, kit.config.aggregation)
         after = _after(state, "train", metrics, version=version, label_shares=shares, clip_norm=clip_norm)
         after = replace(after, vector=move.vector, moments=dict(moments), residual=move.residual, delta=move.delta)
-        return after if version < pruning.last_version(state, kit.config) else end_training(after, kit)
+        return after if version < _last_version(after, kit) else end_training(after, kit)
 
 
 class Importance:
@@ -275,9 +279,11 @@ class CalibrateHistogram:
         return _with_student(work, state, kit)
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
-        """Clips each range where it costs least."""
+        """Clips each range where it costs least; a student that is still to learn with them goes back to training."""
         facts = state.facts
         ranges = kit.toolbox.clip_ranges(facts.tensors, facts.lows, facts.highs, sums.counters["histograms"])
+        if kit.config.compression.quantisation_aware and facts.float_version is None:
+            return _after(state, "train", {}, ranges=ranges, float_version=facts.version)
         return _after(state, "gate", {}, ranges=ranges)
 
 
@@ -320,9 +326,22 @@ def _learning(state: RunState, kit: Kit) -> Asked:
         **dict(learning(state, config)),
         fragments=config.fragments,
         head_owners=config.head_owners,
+        quantised=_quantised(state, config),
     )
     fragments = kit.toolbox.fragments(_student(state, kit)) if config.fragments else {}
     return _with_update(replace(_with_student(work, state, kit), fragments=fragments), state)
+
+
+def _quantised(state: RunState, config: FederationConfig) -> GridWork | None:
+    # The grid that is tried first at the gate.
+    if state.facts.float_version is None:
+        return None
+    return GridWork(grid=find_profile(config.compression.device).grids[0], ranges=state.facts.ranges)
+
+
+def _last_version(state: RunState, kit: Kit) -> int:
+    before = state.facts.float_version
+    return pruning.last_version(state, kit.config) if before is None else before + kit.config.compression.quantisation_aware
 
 
 def _answering(state: RunState, kit: Kit) -> Asked:

@@ -16,8 +16,8 @@ from shared.settings import NetworkSettings
 
 
 def follows(state: RunState, config: FederationConfig) -> bool:
-    """Whether the end of training is followed by pruning: where it is asked for, and once."""
-    return config.compression.prune > 0 and state.facts.student is None
+    """Whether the end of training is followed by pruning: where it is asked for, once, and before the student learns with the grid."""
+    return config.compression.prune > 0 and state.facts.student is None and state.facts.float_version is None
 
 
 def last_version(state: RunState, config: FederationConfig) -> int:

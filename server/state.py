@@ -57,7 +57,8 @@ class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
     where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. ``student`` is the
-    shape of a pruned student, ``begun`` the version at which it became that."""
+    shape of a pruned student, ``begun`` the version at which it became that. ``float_version`` is the version at which training in
+    float ended and the student began to learn with the grid, where it does."""
 
     phase: PhaseName
     version: int = 0
@@ -71,6 +72,7 @@ class Facts(Frozen):
     student: NetworkSettings | None = None
     begun: int = 0
     label_shares: tuple[float, ...] = ()
+    float_version: int | None = None
     tensors: tuple[str, ...] = ()
     lows: tuple[float, ...] = ()
     highs: tuple[float, ...] = ()

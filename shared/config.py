@@ -204,7 +204,8 @@ class CompressionSettings(Frozen):
     ``device`` is the name of a known profile (``fedstill device list``: ``portable`` is right everywhere), or the path of a ``.toml`` that
     ``fedstill device measure`` wrote on a device of your own. ``prune`` is the part of the student's parameters that is removed once
     training has ended (0: none; ``docs/pruning.md``), by what masked statistics say of them, with at least ``keep_layers`` of its
-    blocks kept; ``healing_rounds`` of training follow.
+    blocks kept; ``healing_rounds`` of training follow. ``quantisation_aware`` is how many rounds, after those, the student learns on
+    with the arithmetic of its INT8 file, at the activation ranges that were agreed on (``shared/compress/qat``); 0 leaves it out.
     """
 
     device: str = "portable"
@@ -212,6 +213,7 @@ class CompressionSettings(Frozen):
     prune: float = Field(default=0.0, ge=0.0, le=0.95)
     keep_layers: float = Field(default=0.8, gt=0.0, le=1.0)
     healing_rounds: int = Field(default=2, ge=0, le=1000)
+    quantisation_aware: int = Field(default=0, ge=0, le=1000)
 
     @field_validator("device")
     @classmethod
@@ -266,6 +268,12 @@ class FederationConfig(Frozen):
     initial_path: Path | None = None
 
     @model_validator(mode="after")
+    def _grids_need_weights(self) -> FederationConfig:
+        if self.proxy is not None and self.compression.quantisation_aware:
+            raise ValueError("with [proxy] no weights travel that could learn with a grid; leave compression.quantisation_aware at 0")
+        return self
+
+    @model_validator(mode="after")
     def _texts_have_a_tokeniser(self) -> FederationConfig:
         # Without it the run would fail at its very end, when the artifact is signed.
         if self.task.family == "text" and self.tokenizer_path is None:
@@ -310,8 +318,9 @@ class FederationConfig(Frozen):
 
     @property
     def update_rounds(self) -> int:
-        """Rounds that carry updates: those of training, and those that heal a pruned student."""
-        return self.rounds + (self.compression.healing_rounds if self.compression.prune else 0)
+        """Rounds that carry updates: those of training, those that heal a pruned student, and those that are quantisation-aware."""
+        healing = self.compression.healing_rounds if self.compression.prune else 0
+        return self.rounds + healing + self.compression.quantisation_aware
 
     @model_validator(mode="after")
     def _what_is_pruned_travels_whole(self) -> FederationConfig:

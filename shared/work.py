@@ -22,6 +22,8 @@ EXPONENTS = 64
 """Bins of a range pass: |x| in [2^(i-32), 2^(i-31)), bin 0 also takes zero and everything smaller."""
 HISTOGRAM_BINS = 512
 """Bins of a histogram pass, equal in width over the agreed range."""
+AT_THE_END = (1.0, 1.0)
+"""The ``span`` of a round that learns at the last of a run's falling rates, all the way."""
 
 
 class CounterField(NamedTuple):
@@ -114,18 +116,28 @@ class LearningWork(Frozen):
         return self.version - self.begun
 
 
+class GridWork(Frozen):
+    """The arithmetic of an INT8 file, to learn with: the ``grid`` of ``shared/compress/devices.py``, and the agreed range (low, high) of
+    each tensor of the float graph."""
+
+    grid: str
+    ranges: dict[str, tuple[Annotated[float, Field(le=0.0, allow_inf_nan=False)], Annotated[float, Field(ge=0.0, allow_inf_nan=False)]]]
+
+
 class TrainWork(LearningWork):
     """Evaluate the student that the blob carries, then distil it on local records and give back the masked update.
 
     Blob: safetensors ``{"vector": float32 (d,)}``, the student's trainable parameters in ``shared.models.vector`` order, and behind
     them the rows of shared entities, where there are any.
     ``fragments`` maps an institution to patterns of the parameters that it trains alone; others train everything.
-    ``head_owners`` maps each head to the institutions that are said to have records of it.
+    ``head_owners`` maps each head to the institutions that are said to have records of it. With a ``quantised`` grid the student
+    learns with that arithmetic; the update is one of its float parameters all the same.
     """
 
     kind: Literal["train"] = "train"
     fragments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     head_owners: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    quantised: GridWork | None = None
 
 
 class AnswerWork(LearningWork):

@@ -29,14 +29,21 @@ def verify(artifact: Folder, key: Key = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(artifact: Folder, key: Key = None, as_json: AsJson = False) -> None:
-    """Verify, then print operators in INT8 and in float, sizes, the gate's figures and provenance.
+def show(
+    artifact: Folder,
+    key: Key = None,
+    time: Annotated[bool, typer.Option("--time/--no-time", help="Measure here where a record's time goes (seconds).")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Verify, then print operators in INT8 and in float with their share of the time, sizes, the gate's figures and provenance.
 
     Example: fedstill artifact show runs/trial/artifact
     """
     opened = _open(artifact, key)
+    found = console.times(opened) if time else None
     if as_json:
-        sys.stdout.write(json.dumps(opened.manifest, sort_keys=True) + "\n")
+        measured = {"time_shares": found.shares()} if found is not None else {}
+        sys.stdout.write(json.dumps({**opened.manifest, **measured}, sort_keys=True) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
@@ -44,7 +51,7 @@ def show(artifact: Folder, key: Key = None, as_json: AsJson = False) -> None:
     table = Table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in console.facts(opened):
+    for name, text in (*console.facts(opened), *(console.time_facts(found) if found is not None else ())):
         table.add_row(name, text)
     Console(file=sys.stdout).print(table)
 

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.compress import rows
+from shared.compress.profiling import TimeShares, blank, time_shares
 from shared.compress.verify import Artifact, open_artifact, parse_key
 from shared.errors import DataError, FedstillError, MissingFileError
 
+MOST_OPERATORS = 4
+"""Operators that are named with their share of the time, of each part."""
 MOST_INPUT = 2**28
 """Most bytes of records that one call reads."""
 
@@ -78,6 +82,18 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
     ]
 
 
+def times(artifact: Artifact) -> TimeShares:
+    """Where the time of one record goes on this machine: two seconds of runs, at most."""
+    return time_shares(artifact.model, blank(artifact.manifest["inputs"]))
+
+
+def time_facts(found: TimeShares) -> list[tuple[str, str]]:
+    """The same as pairs to read: each part's share, and its slowest operators with theirs."""
+    parts = zip(("time in INT8", "time in float", "time in conversions"), (found.int8, found.floating, found.conversions), strict=True)
+    shares = [(name, _shares_of(part, found.total)) for name, part in parts]
+    return [*shares, ("time of operators", f"{found.total:.1f} µs a record on this machine, one thread")]
+
+
 def read_records(source: Path | None) -> bytes:
     """Records from a file, or from stdin where ``source`` is None or ``-``; raises :class:`DataError` beyond MOST_INPUT."""
     if source is None or str(source) == "-":
@@ -110,6 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("artifact", type=Path, help="the artifact's folder or .tar.zst")
     parser.add_argument("--key", help="the signer's public key: 64 hex digits, or a file with them, a PEM or a roster.json")
     parser.add_argument("--show", action="store_true", help="print what the manifest says")
+    parser.add_argument("--no-time", action="store_true", help="with --show: do not measure where the time goes")
     parser.add_argument("--predict", type=Path, metavar="FILE", help="predict the records in FILE (JSON, CSV, .npy; - is stdin)")
     parser.add_argument("--head", metavar="NAME", help="predict within this head of the task (default: among all labels)")
     options = parser.parse_args(arguments)
@@ -117,7 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
         artifact = open_artifact(options.artifact, parse_key(options.key) if options.key else None)
         sys.stderr.write(verdict_text(verdict(artifact, key_given=options.key is not None)))
         if options.show:
-            sys.stdout.write("".join(f"{name}: {text}\n" for name, text in facts(artifact)))
+            told = facts(artifact) + ([] if options.no_time else time_facts(times(artifact)))
+            sys.stdout.write("".join(f"{name}: {text}\n" for name, text in told))
         if options.predict is not None:
             found = predictions(artifact, read_records(options.predict), options.head)
             sys.stdout.write("".join(json.dumps(entry) + "\n" for entry in found))
@@ -144,6 +162,13 @@ def _speed(gate: dict[str, Any], won: dict[str, Any]) -> list[tuple[str, str]]:
     times = [] if not here or not whole else [("time a record", f"{here * 1e3:.3f} ms, float {whole * 1e3:.3f} ms, by the device's model")]
     size = gate.get("float_size")
     return times if not size else [*times, ("size beside float", f"{won['size']:,} of {size:,} bytes, {size / won['size']:.1f} × smaller")]
+
+
+def _shares_of(part: Mapping[str, float], total: float) -> str:
+    if not part or not total:
+        return "none"
+    slowest = ", ".join(f"{name} {100 * taken / total:.0f} %" for name, taken in list(part.items())[:MOST_OPERATORS])
+    return f"{100 * sum(part.values()) / total:.0f} %: {slowest}"
 
 
 def _counts(operators: dict[str, int]) -> str:

@@ -18,8 +18,9 @@ BATCH = 256
 _MOST_BYTES = 2**22
 
 
-def session(content: bytes, *, threads: int = 1, exact: bool = False) -> ort.InferenceSession:
-    """A session over ONNX bytes on the CPU. ``exact`` keeps every node as written (no fusion), for reading inner tensors.
+def session(content: bytes, *, threads: int = 1, exact: bool = False, profile: str = "") -> ort.InferenceSession:
+    """A session over ONNX bytes on the CPU. ``exact`` keeps every node as written (no fusion), for reading inner tensors;
+    ``profile`` is where the runtime writes down what each node takes (``end_profiling`` gives the file's name).
 
     Raises :class:`ArtifactError` where the runtime cannot load the bytes.
     """
@@ -27,6 +28,8 @@ def session(content: bytes, *, threads: int = 1, exact: bool = False) -> ort.Inf
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     if exact:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from client.training import IN_FORCE_FILE, Contribution, Workbench
+from shared.compress.export import export_float
 from shared.compress.prune.anatomy import anatomy
 from shared.config import ArrayData, InstitutionConfig
 from shared.data import Split, save_arrays
@@ -25,7 +26,7 @@ from shared.distill import evaluate
 from shared.distill.lesson import Lesson
 from shared.distill.resume import Resume
 from shared.distill.teacher import load_teacher, save_teacher
-from shared.errors import CheckpointError, NotFiniteError, ProtocolError
+from shared.errors import ArtifactError, CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
 from shared.settings import DistillationSettings, TeacherKind, TrainingSettings
 from shared.task import Task
@@ -35,6 +36,7 @@ from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
+    GridWork,
     ImportanceWork,
     StatisticsMomentsWork,
     StatisticsRangeWork,
@@ -42,6 +44,7 @@ from shared.work import (
     Work,
     counter_fields,
 )
+from tests.support.calibrated import ranges_of
 from tests.support.networks import IMAGES, LARGE, SMALL, TABLE, network, normalisation, records
 from tests.support.teachers import make_seer
 
@@ -362,6 +365,39 @@ def test_calibration_and_gate_go_over_the_student_that_came(tmp_path: Path, task
     assert gate["gate_records"].tolist() == [21]
     assert gate["gate_agree"].tolist() == [21, 21]
     assert gate["gate_float_right"].tolist() == [right]
+
+
+def quantised_work(task: Task, version: int = 0) -> TrainWork:
+    student = network(task, seed=1)
+    ranges = ranges_of(export_float(student, task), task, records(task, 40, seed=1).inputs)
+    return train_work(task, version).model_copy(update={"quantised": GridWork(grid="u8s8-7bit", ranges=ranges)})
+
+
+@pytest.mark.parametrize("task", [TABLE, IMAGES])
+def test_a_student_learns_with_the_grid_and_its_float_parameters_change(tmp_path: Path, task: Task) -> None:
+    found = home(tmp_path / "a", task).perform(quantised_work(task), student_blob(task), 3)
+    plain = home(tmp_path / "b", task).perform(train_work(task), student_blob(task), 3)
+    assert found.update is not None
+    assert plain.update is not None
+    assert found.update.shape == plain.update.shape
+    assert not np.array_equal(found.update, plain.update)
+    assert np.corrcoef(found.update, plain.update)[0, 1] > 0.5
+    assert same(home(tmp_path / "c", task).perform(quantised_work(task), student_blob(task), 3), found)
+
+
+@pytest.mark.usefixtures("kept_at_once")
+def test_a_killed_round_with_the_grid_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    whole = home(tmp_path / "a").perform(quantised_work(TABLE), student_blob(), 1)
+    assert batches(lambda: home(tmp_path / "b").perform(quantised_work(TABLE), student_blob(), 1), 4) == 4
+    found: list[Contribution] = []
+    assert batches(lambda: found.append(home(tmp_path / "b").perform(quantised_work(TABLE), student_blob(), 1))) == 2
+    assert same(found[0], whole)
+
+
+def test_a_grid_that_lacks_a_range_is_refused(tmp_path: Path) -> None:
+    work = train_work().model_copy(update={"quantised": GridWork(grid="u8s8-7bit", ranges={})})
+    with pytest.raises(ArtifactError, match="no range for the tensor"):
+        home(tmp_path / "a").perform(work, student_blob(), 1)
 
 
 def test_tensors_that_the_graph_has_not_are_refused(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load
 
-from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, first_state, next_clip_norm, weight_cap
+from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, end_training, first_state, next_clip_norm, weight_cap
 from server.state import RunState
 from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
 from shared.errors import ConfigError
-from shared.work import FIXED_POINT, TrainWork, counter_fields, trains
+from shared.work import FIXED_POINT, GridWork, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
 
 IMAGES = {"family": "image", "labels": ["no", "yes"], "size": 8, "channels": 1}
@@ -45,6 +45,48 @@ def play(kit: Kit) -> list[tuple[str, RunState]]:
 def test_phases_of_a_table_follow_each_other() -> None:
     phases = [phase for phase, _ in play(kit())]
     assert phases == ["statistics-range", "statistics-moments", "train", "train", "calibrate-range", "calibrate-histogram", "gate"]
+
+
+AWARE = {"compression": {"quantisation_aware": 3}}
+
+
+def test_a_quantisation_aware_student_goes_back_to_training_once() -> None:
+    phases = [phase for phase, _ in play(kit(**AWARE))]
+    counting = ["calibrate-range", "calibrate-histogram"]
+    assert phases[2:] == ["train"] * 2 + counting + ["train"] * 3 + counting + ["gate"]
+
+
+def test_it_learns_at_the_agreed_ranges_and_the_last_rate_and_deltas_go_on() -> None:
+    used = kit(**AWARE)
+    history = play(used)
+    calibrated = next(state for phase, state in history if phase == "calibrate-histogram")
+    asked = PHASES["train"].ask(calibrated, used)
+    assert isinstance(asked.work, TrainWork)
+    assert (asked.work.version, asked.work.span, asked.work.knowledge) == (2, (1.0, 1.0), None)
+    assert asked.work.quantised == GridWork(grid="u8s8-7bit", ranges=calibrated.facts.ranges)
+    assert asked.blob == PHASES["calibrate-range"].ask(calibrated, used).blob
+    after = PHASES["train"].apply(calibrated, sums_for(calibrated, used), used)
+    assert patched(asked.blob, PHASES["train"].ask(after, used).delta) == PHASES["train"].ask(after, used).blob
+    assert RunState.from_bytes(after.to_bytes(), where="here").facts == after.facts
+
+
+def test_training_in_float_knows_no_grid() -> None:
+    used = kit(**AWARE)
+    for phase, state in play(used)[:3]:
+        if state.facts.phase == "train":
+            asked = PHASES["train"].ask(state, used)
+            assert isinstance(asked.work, TrainWork), phase
+            assert asked.work.quantised is None
+
+
+def test_a_budget_that_ends_learning_with_the_grid_leads_to_the_gate() -> None:
+    used = kit(**AWARE)
+    state = end_training(next(state for phase, state in play(used) if phase == "calibrate-histogram"), used)
+    phases = []
+    while state.facts.phase in PHASES:
+        phases.append(state.facts.phase)
+        state = PHASES[state.facts.phase].apply(state, sums_for(state, used), used)
+    assert phases == ["calibrate-range", "calibrate-histogram", "gate"]
 
 
 def test_images_need_no_range_pass() -> None:

@@ -12,9 +12,8 @@ from shared.distill.trainer import distil
 from shared.models.device import CPU
 from shared.models.network import Network
 from shared.settings import DistillationSettings, TrainingSettings
+from shared.work import AT_THE_END
 
-END = (1.0, 1.0)
-"""The part of the falling learning rate at which a trained student learns on: its last rate, all the way."""
 PROOF_RECORDS = 64
 
 
@@ -29,7 +28,7 @@ def heal_quantised(
     grid: str,
     seed: int,
     learn: bool = True,
-    span: tuple[float, float] = END,
+    span: tuple[float, float] = AT_THE_END,
     head: str | None = None,
     device: torch.device = CPU,
 ) -> dict[str, tuple[float, float]]:
@@ -40,7 +39,7 @@ def heal_quantised(
     bit-identical students and ranges on the CPU. Raises :class:`ArtifactError` where the student's calls cannot be matched with
     its graph, and what :func:`distil` raises.
     """
-    aware = QuantisationAware(student, ranges, grid, learn=learn, records=records.inputs)
+    aware = QuantisationAware(student, ranges, grid, learn=learn)
     distil(aware, targets, records, training, distillation, seed=seed, span=span, head=head, device=device)
     student.eval()
     prove(aware, records.inputs[:PROOF_RECORDS])

@@ -39,11 +39,10 @@ class QuantisationAware(Network):
     quantization thresholds", section 3.3, on why thresholds are learnt as logarithms).
     """
 
-    def __init__(self, student: Network, ranges: Ranges, grid: str, *, learn: bool = True, records: NDArray[Any] | None = None) -> None:
+    def __init__(self, student: Network, ranges: Ranges, grid: str, *, learn: bool = True) -> None:
         """``ranges``: as of :func:`shared.compress.quantise.quantise`, from calibration; ``grid``: a name of ``devices.RECIPES``.
 
-        ``records`` are some raw records of the task, for telling calls apart (invented ones if none are given). Raises
-        :class:`ArtifactError` for a missing range, and where the student makes calls that cannot be matched with its graph.
+        Raises :class:`ArtifactError` for a missing range, and where the student makes calls that cannot be matched with its graph.
         """
         super().__init__(student.settings, student.task, student.normalisation)
         how = recipe(grid)
@@ -56,8 +55,7 @@ class QuantisationAware(Network):
         self.register_buffer("bounds", torch.stack([bounds[:, 0].clamp(max=0.0), bounds[:, 1].clamp(min=0.0)], dim=1))
         self.ends = nn.Parameter(torch.zeros_like(bounds), requires_grad=learn)
         self._steps = Steps(self._limit)
-        examples = example_inputs(student.task, EXAMPLES) if records is None else records[:EXAMPLES]
-        self._plans = _plans(content, student, examples, attention=not how.attention_in_float)
+        self._plans = _plans(content, student, attention=not how.attention_in_float)
 
     def features(self, inputs: Tensor) -> Features:
         """As the student's, computed on the grid."""
@@ -136,8 +134,9 @@ class _Arithmetic(Changed):
             return function(*given, **left)
 
 
-def _plans(content: bytes, student: Network, examples: NDArray[Any], *, attention: bool) -> dict[str, CallPlan]:
-    inputs = trimmed_for(student, torch.from_numpy(np.ascontiguousarray(examples))).numpy()
+def _plans(content: bytes, student: Network, *, attention: bool) -> dict[str, CallPlan]:
+    # Invented records: what can be told apart must not depend on whose records are looked at.
+    inputs = trimmed_for(student, torch.from_numpy(example_inputs(student.task, EXAMPLES))).numpy()
     was_training = student.training
     student.eval()
     try:

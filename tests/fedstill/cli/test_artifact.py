@@ -81,7 +81,12 @@ def test_show_prints_a_table_or_the_manifest(artifact):
     done = RUN.invoke(app, ["show", str(artifact)])
     assert "operators in INT8" in done.stdout
     assert "0.8000, float 0.9000" in done.stdout
-    assert json.loads(RUN.invoke(app, ["show", str(artifact), "--json"]).stdout)["gate"]["records"] == 10
+    assert "time in float" in done.stdout
+    found = json.loads(RUN.invoke(app, ["show", str(artifact), "--json"]).stdout)
+    assert found["gate"]["records"] == 10
+    assert sum(found["time_shares"].values()) == pytest.approx(1.0)
+    for more in ([], ["--json"]):
+        assert "time" not in RUN.invoke(app, ["show", str(artifact), "--no-time", *more]).stdout
 
 
 def test_serve_once_encodes_categories_by_the_manifest(artifact):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shared.compress import console
+from shared.compress.profiling import TimeShares
 from shared.compress.verify import open_artifact
 from shared.errors import DataError, MissingFileError
 
@@ -30,6 +31,14 @@ def test_facts_hold_what_a_reader_asks_for(artifact):
     assert facts["agreement with float"] == "1.0000"
     assert facts["rounds"] == "12, 1 void; cohorts 4, 4, 3"
     assert facts["epsilon"] == "no differential privacy"
+
+
+def test_times_are_shares_of_a_whole_by_operator(artifact):
+    facts = dict(console.time_facts(TimeShares({"QGemm": 6.0, "QLinearConv": 2.0}, {}, {"QuantizeLinear": 2.0})))
+    assert facts["time in INT8"] == "80 %: QGemm 60 %, QLinearConv 20 %"
+    assert facts["time in float"] == "none"
+    assert facts["time of operators"].startswith("10.0 µs")
+    assert dict(console.time_facts(console.times(artifact)))["time in float"] != "none"
 
 
 def test_json_csv_and_arrays_predict_the_same(artifact):
