@@ -189,11 +189,15 @@ class PrivateKnowledge(Frozen):
     ``salt_path`` is the file of secret bytes that the institutions agreed on among themselves (``fedstill client salt FILE`` makes it),
     and that the coordinator must never have: by it they name entities that they share, where the federation has ``[knowledge.shared]``.
     Without it this institution shares none.
+
+    ``embeddings_path`` is a file of ``fedstill knowledge embed``, which takes the place of the link prediction of
+    ``[knowledge.embeddings]`` here. Entities that it lacks, those of the private triples or new ones, begin as their neighbours are.
     """
 
     path: Path | None = None
     mapping: Mapping | None = None
     use: bool = True
+    embeddings_path: Path | None = None
     salt_path: Path | None = None
 
 
