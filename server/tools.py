@@ -182,6 +182,7 @@ class InstalledToolbox:
             initial_digest=self._initial_digest(),
             proxy_digest=publication.state.facts.proxy_sha256 or None,
             graph_digest=publication.state.facts.graph_sha256 or None,
+            tables={table.column: table.size for table in publication.state.facts.normalisation.tables},
         )
 
     def _initial_digest(self) -> str | None:

@@ -18,6 +18,8 @@ from shared.frozen import Frozen
 LIMIT = 127
 LARGEST = 65_536
 """Bytes that all tables of a student may take: they travel in every plan."""
+STEP_BYTES = 4
+"""Of a row's step, beside a byte for each of its numbers."""
 _STEP = np.dtype("<f4")
 
 
@@ -39,7 +41,9 @@ class EntityTable(Frozen):
         except binascii.Error as error:
             raise ValueError(f"the entity table of '{self.column}' is no base64") from error
         if len(steps) % _STEP.itemsize or len(rows) != self.width * (len(steps) // _STEP.itemsize) or not rows:
-            raise ValueError(f"the entity table of '{self.column}' has {len(rows)} numbers and {len(steps)} bytes of steps, which do not fit")
+            raise ValueError(
+                f"the entity table of '{self.column}' has {len(rows)} numbers and {len(steps)} bytes of steps, which do not fit"
+            )
         numbers = np.frombuffer(steps, _STEP)
         if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
             raise ValueError(f"the entity table of '{self.column}' has a step that is negative or no number")

@@ -63,7 +63,8 @@ class Provenance(Frozen):
     the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
     student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random,
     ``proxy_digest`` that of the records on which institutions answered, null if they exchanged weights, and ``graph_digest`` that of
-    the public knowledge graph that taught them, null if there was none."""
+    the public knowledge graph that taught them, null if there was none; ``tables``: bytes that the student keeps of that graph, by the
+    column whose categories they are about."""
 
     federation: str
     run: str
@@ -80,6 +81,7 @@ class Provenance(Frozen):
     initial_digest: Hex | None = None
     proxy_digest: Hex | None = None
     graph_digest: Hex | None = None
+    tables: dict[str, int] = Field(default_factory=dict)
 
 
 class InputsSeen(Frozen):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.config import FederationConfig, TableSettings
-from shared.entity_table import LARGEST, EntityTable, entity_table
+from shared.entity_table import LARGEST, STEP_BYTES, EntityTable, entity_table
 from shared.errors import KnowledgeError
 from shared.knowledge.builtin import graph_of, mapping_of
 from shared.knowledge.embedding import pretrained
@@ -39,14 +39,13 @@ def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
     known = np.unique(np.concatenate(columns))
     known = known[known != ABSENT]
     small = compact(_embedded(config, graph, knowledge.table)[known], knowledge.table.width)
-    rows = np.concatenate([small, np.zeros_like(small[:1])])
-    places = [np.where(ids == ABSENT, len(small), np.searchsorted(known, ids)) for ids in columns]
-    tables = tuple(entity_table(name, rows[own]) for name, own in zip(knowledge.table.columns, places, strict=True))
-    if (size := sum(table.size for table in tables)) > LARGEST:
+    if (size := sum(len(ids) for ids in columns) * (small.shape[1] + STEP_BYTES)) > LARGEST:
         raise KnowledgeError(
             f"the tables of [knowledge.table] take {size} bytes, more than {LARGEST}; lower its width or name fewer columns"
         )
-    return tables
+    rows = np.concatenate([small, np.zeros_like(small[:1])])
+    places = [np.where(ids == ABSENT, len(small), np.searchsorted(known, ids)) for ids in columns]
+    return tuple(entity_table(name, rows[own]) for name, own in zip(knowledge.table.columns, places, strict=True))
 
 
 def compact(embeddings: NDArray[np.float32], width: int) -> NDArray[np.float64]:
