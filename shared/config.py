@@ -26,10 +26,32 @@ class BuiltinData(Frozen):
     source: Literal["heart", "digits"]
 
 
+Role = Literal["source", "target", "location", "kind"]
+
+
+class TransactionLinks(Frozen):
+    """Which columns of a file of transactions name who pays (``source``) whom (``target``), where, of what ``kind``, when and how much.
+
+    Rows of one institution are then linked by these ids, and a numeric column of the task that the file lacks is a figure of
+    how an entity behaved before (``docs/knowledge.md``), such as ``source.total``, ``target.new`` or ``kind.in1000``, where 1000 is one of
+    ``windows`` in units of ``time`` (seconds, where that holds dates). ``pairs`` of roles have figures too: ``target+kind.in1000``.
+    """
+
+    source: str
+    target: str
+    time: str
+    amount: str
+    location: str | None = None
+    kind: str | None = None
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    pairs: tuple[tuple[Role, Role], ...] = ()
+
+
 class CsvData(Frozen):
     """One CSV file with a column that names each row's site (simulation), or one file of one site (institution).
 
-    With ``unlabelled``, rows may have no label: they are learnt from by the teacher's answers alone, and never held out.
+    With ``unlabelled``, rows may have no label: they are learnt from by the teacher's answers alone, and never held out. With
+    ``transactions`` each institution links its own rows by their ids.
     """
 
     source: Literal["csv"]
@@ -37,6 +59,7 @@ class CsvData(Frozen):
     site_column: str | None = None
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan")
     unlabelled: bool = False
+    transactions: TransactionLinks | None = None
 
 
 class ImageFolderData(Frozen):
