@@ -18,7 +18,8 @@ from shared.attached import MAPPING as MAPPING_NAME
 from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK, read_heart
-from shared.errors import KnowledgeError, PolicyRefusal, ProtocolError
+from shared.entity_table import entity_table
+from shared.errors import ConfigError, KnowledgeError, PolicyRefusal, ProtocolError
 from shared.knowledge.embedding import means
 from shared.knowledge.embedding_file import load_embeddings, save_embeddings
 from shared.knowledge.heart import DISEASE, MAPPING, SOUND, read_heart_graph
@@ -27,9 +28,10 @@ from shared.knowledge.members import members
 from shared.knowledge.packed import pack_graph
 from shared.knowledge.pretraining import PretrainingSettings, pretrain
 from shared.knowledge.triples import graph_of, joined, shuffled
-from shared.models import build, to_vector
+from shared.models import build, load_vector, to_vector
 from shared.secagg.messages import Layout
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.task import CategoricalColumn
 from shared.work import FIXED_POINT, KnowledgeWork, Normalisation, TrainWork, counter_fields, field_slices
 from tests.client.test_policy import plan
 
@@ -224,3 +226,19 @@ def test_counters_are_asked_for_by_the_work_alone() -> None:
     silent = asked().model_copy(update={"knowledge": None})
     assert trust_counters(silent, Lessons(trust=0.5)) == {}
     assert "eval_trust" not in [field.name for field in counter_fields(silent, TASK)]
+
+
+def test_a_student_with_a_table_learns_what_to_make_of_it(tmp_path: Path) -> None:
+    column = next(column for column in TASK.columns if isinstance(column, CategoricalColumn))
+    table = entity_table(column.name, np.random.default_rng(1).normal(size=(len(column.categories), 3)))
+    scales = SCALES.model_copy(update={"tables": (table,)})
+    student = build(SHAPE, TASK, scales, seed=1)
+    work = asked().model_copy(update={"normalisation": scales, "knowledge": None})
+    made = bench(tmp_path / "own")
+    update = made.perform(work, blob_of(to_vector(student), {}), 1).update
+    assert update is not None
+    load_vector(student, update)
+    assert student.get_parameter("tokens.lift.weight").abs().max() > 0
+    wrong = work.model_copy(update={"normalisation": SCALES.model_copy(update={"tables": (entity_table("nobody", np.ones((2, 3))),)})})
+    with pytest.raises(ConfigError, match="coordinator and institution differ in task"):
+        made.perform(wrong, blob_of(to_vector(student), {}), 1)
