@@ -23,7 +23,7 @@ def carried_over(graph: Graph, stored: StoredEmbeddings, width: int) -> NDArray[
     """
     if stored.entities.shape[1] != width:
         raise KnowledgeError(
-            f"the embeddings are {stored.entities.shape[1]} wide and the federation's are {width}; embed the graph with --width {width}"
+            f"the embeddings are {stored.entities.shape[1]} wide and the federation's are {width}; embed the graph with --dim {width}"
         )
     places = {name: place for place, name in enumerate(stored.card.entities)}
     rows = np.array([places.get(name, -1) for name in graph.entities], dtype=np.int64)

@@ -59,7 +59,7 @@ def test_an_entity_without_triples_is_not_stored_but_inducted_later(tmp_path: Pa
 
 
 def test_embeddings_of_another_width_or_of_another_world_are_refused(stored: StoredEmbeddings) -> None:
-    with pytest.raises(KnowledgeError, match=r"4 wide and the federation's are 8.*--width 8"):
+    with pytest.raises(KnowledgeError, match=r"4 wide and the federation's are 8.*--dim 8"):
         carried_over(GROWN, stored, 8)
     with pytest.raises(KnowledgeError, match="no entity of the graph is in the file"):
         carried_over(graph_of([("x", "r", "y", 1.0)]), stored, WIDTH)
