@@ -26,8 +26,8 @@ def linked_figures(table: Table, data: CsvData, task: TabularTask, sites: NDArra
     none. With ``sites`` ``(rows,)`` the rows of each are linked among themselves alone.
 
     A row without a source, target, time or amount is linked to nothing, and has NaN. Raises :class:`ConfigError` for a task that asks for
-    no such figure, :class:`MissingColumnError`, :class:`DataError` for an amount that is no number of at least 0, and
-    :class:`KnowledgeError` for times that are neither whole numbers nor dates and for a figure that there is not.
+    no such figure and for links by its label, :class:`MissingColumnError`, :class:`DataError` for an amount that is no number of at least
+    0, and :class:`KnowledgeError` for times that are neither whole numbers nor dates and for a figure that there is not.
     """
     links = data.transactions
     if links is None:
@@ -38,6 +38,8 @@ def linked_figures(table: Table, data: CsvData, task: TabularTask, sites: NDArra
             f"data.transactions links the rows of {data.path}, but the task has no column that it gives; "
             f"add numeric columns such as source.total or target.in{links.windows[0]}"
         )
+    if task.label in (links.source, links.target, links.location, links.kind, links.time, links.amount):
+        raise ConfigError(f"data.transactions links rows by '{task.label}', which is the label: a figure would tell it; leave it out")
     names, missing = np.zeros(len(table.rows), np.int64) if sites is None else np.unique(sites, return_inverse=True)[1], set(data.missing)
     found = {name: np.full(len(table.rows), np.nan, dtype=np.float32) for name in asked}
     for site in np.unique(names):

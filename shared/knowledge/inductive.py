@@ -15,6 +15,9 @@ from shared.knowledge.encoder import unseen_states
 from shared.knowledge.sampling import both_ways
 from shared.knowledge.triples import Graph
 
+MOST_HOPS = 8
+"""From a known entity to a new one; a mean of means of means says little, and a chain of new ones may be as long as a graph."""
+
 
 def carried_over(graph: Graph, stored: StoredEmbeddings, width: int) -> NDArray[np.float32]:
     """Embeddings of all of ``graph``'s entities, float32 ``(E, width)``: those of ``stored`` by name, and :func:`inducted` ones.
@@ -36,15 +39,16 @@ def carried_over(graph: Graph, stored: StoredEmbeddings, width: int) -> NDArray[
 def inducted(graph: Graph, table: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
     """``table`` ``(E, width)`` with a row for each entity that is not ``known`` ``(E,)``: the mean over its edges to known ones.
 
-    An entity that meets only other new ones comes after those that meet known ones, hop by hop. One that no path joins to a known
-    entity has zeros, which is what a record that names nothing has.
+    An entity that meets only other new ones comes after those that meet known ones, hop by hop. One that no path of
+    :data:`MOST_HOPS` joins to a known entity has zeros, which is what a record that names nothing has.
     """
     (sources, targets), _ = both_ways(graph)
     found, known = table.copy(), known.copy()
-    while True:
+    for _ in range(MOST_HOPS):
         edges = known[sources] & ~known[targets]
         owners, numbers = np.unique(targets[edges], return_inverse=True)
         if not len(owners):
-            return found
+            break
         found[owners] = unseen_states(found, numbers.reshape(-1), sources[edges], len(owners))
         known[owners] = True
+    return found

@@ -87,6 +87,7 @@ def test_what_the_file_has_is_read_and_not_computed(tmp_path: Path) -> None:
     [
         (ROWS, {}, (), ConfigError, "no column that it gives; add numeric columns such as source.total or target.in3"),
         (ROWS, {}, ("source.in99",), KnowledgeError, "no figure 'source.in99'"),
+        (ROWS, {"kind": "state"}, FIGURES, ConfigError, "links rows by 'state', which is the label"),
         (ROWS, {"source": "who"}, FIGURES, MissingColumnError, "no column 'who'"),
         ("north,ann,shop,noon,1,ok\n", {}, FIGURES, KnowledgeError, "line 2, column 'day' is neither a whole number nor a date"),
         ("north,ann,shop,1,-1,ok\n", {}, FIGURES, DataError, "line 2, column 'sum' is no amount"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from shared.errors import KnowledgeError
 from shared.knowledge.embedding_file import StoredEmbeddings, load_embeddings, save_embeddings
-from shared.knowledge.inductive import carried_over, inducted
+from shared.knowledge.inductive import MOST_HOPS, carried_over, inducted
 from shared.knowledge.pretraining import PretrainingSettings, pretrain
 from shared.knowledge.triples import Graph, graph_of
 
@@ -42,6 +42,13 @@ def test_known_entities_keep_their_embeddings_and_new_ones_are_the_mean_of_their
     np.testing.assert_allclose(row(table, "mule"), own, rtol=1e-6)
     assert not row(table, "far").any()
     assert not row(table, "away").any()
+
+
+def test_a_chain_of_new_entities_is_followed_only_so_far() -> None:
+    graph = graph_of([(f"{place:02}", "r", f"{place + 1:02}", 1.0) for place in range(20)])
+    known = np.arange(21) == 0
+    found = inducted(graph, np.where(known[:, None], 1.0, 0.0).astype(np.float32), known)
+    assert found[:, 0].tolist() == [1.0] * (1 + MOST_HOPS) + [0.0] * (20 - MOST_HOPS)
 
 
 def test_the_same_graph_gives_what_was_stored(stored: StoredEmbeddings) -> None:
