@@ -17,8 +17,9 @@ from shared.config import InstitutionConfig
 from shared.data.records import Records
 from shared.data.seeds import generator
 from shared.distill.auxiliary import Auxiliary
-from shared.errors import KnowledgeError
+from shared.errors import CheckpointError, KnowledgeError, MissingFileError
 from shared.knowledge.alignment import Known
+from shared.knowledge.embedding_file import StoredEmbeddings, load_embeddings
 from shared.knowledge.files import read_graph
 from shared.knowledge.linking import Mapping as LinkMapping
 from shared.knowledge.linking import parse_mapping
@@ -74,7 +75,9 @@ class InstitutionKnowledge:
             label_shares=work.label_shares,
             label_correction=work.distillation.label_correction,
         )
-        return Lessons(auxiliary, teacher.known(work.knowledge.embeddings, embeddings), teacher.trust)
+        with self._untold():
+            known = teacher.known(work.knowledge.embeddings, embeddings)
+        return Lessons(auxiliary, known, teacher.trust)
 
     def _teacher(self, asked: KnowledgeWork, tensors: Tensors) -> GraphTeacher | None:
         if self._made is None or self._made[0] != asked:
@@ -89,7 +92,8 @@ class InstitutionKnowledge:
         texts = texts_of(config.task, self._records, config.tokenizer_path)
         seed = derive(config.seed, config.name, asked.graph_sha256, "embeddings")
         with self._untold():
-            made = GraphTeacher(graph, mapping, config.task, self._records, texts=texts, seed=seed)
+            stored = self._stored if asked.embeddings is not None and asked.shared is None else None
+            made = GraphTeacher(graph, mapping, config.task, self._records, texts=texts, seed=seed, stored=stored)
         _LOG.info("a graph of %d triples is trusted %.2f of 1 by this institution's labels", len(graph), made.trust)
         return made
 
@@ -106,14 +110,19 @@ class InstitutionKnowledge:
         # A refusal goes to the coordinator: it must not name what an institution knows by itself.
         try:
             yield
-        except KnowledgeError as error:
+        except (KnowledgeError, CheckpointError, MissingFileError) as error:
             own = self._config.knowledge
-            if own.path is None and own.mapping is None:
+            if own.path is None and own.mapping is None and own.embeddings_path is None:
                 raise
             _LOG.error("this institution's [knowledge] cannot be used as it stands: %s", error)
             raise KnowledgeError(
                 "this institution's own [knowledge] cannot be used as it stands; its operator finds the cause in its own log"
             ) from error
+
+    @cached_property
+    def _stored(self) -> StoredEmbeddings | None:
+        path = self._config.knowledge.embeddings_path
+        return load_embeddings(path) if path is not None else None
 
     @cached_property
     def _private(self) -> Graph | None:

@@ -30,6 +30,14 @@ def local_figures(federation: str, homes: Mapping[str, Path]) -> str:
     return figures(accuracy, splits).model_dump_json()
 
 
+def bare_figures(federation: str, homes: Mapping[str, Path]) -> str:
+    """As :func:`pooled_figures`, without the table of the public graph in the student: what the table buys is the difference."""
+    config = FederationConfig.model_validate_json(federation)
+    assert config.knowledge is not None
+    bare = config.model_copy(update={"knowledge": config.knowledge.model_copy(update={"table": None})})
+    return pooled_figures(bare.model_dump_json(), homes)
+
+
 def pooled_figures(federation: str, homes: Mapping[str, Path]) -> str:
     """A student distilled on the records of all institutions together: the upper bound that only a simulation has."""
     from shared.distill import evaluate

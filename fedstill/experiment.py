@@ -143,6 +143,8 @@ def _start_baselines(pool: ProcessPoolExecutor, plan: ExperimentPlan, workspace:
         return {}
     homes = dict(workspace.institutions)
     units = {"federated": baselines.federated_figures, "local": baselines.local_figures, "pooled": baselines.pooled_figures}
+    if plan.federation.knowledge is not None and plan.federation.knowledge.table is not None:
+        units["bare"] = baselines.bare_figures
     return {name: _kept(pool, unit, plan, homes, workspace.folder / "baselines" / f"{name}.json") for name, unit in units.items()}
 
 

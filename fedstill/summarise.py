@@ -56,6 +56,7 @@ def summarise(
         objective=objectives(workspace),
         knowledge_trust=closed[-1].metrics.get("knowledge_trust") if closed else None,
         knowledge_used=closed[-1].metrics.get("knowledge_used") if closed else None,
+        tables=_tables(plan, result),
         epsilon=privacy.spent(result.rounds) if privacy is not None else None,
         delta=privacy.settings.delta if privacy is not None else None,
         notes=tuple(note for record in result.rounds for note in _notes(record)),
@@ -72,6 +73,14 @@ def objectives(workspace: Workspace) -> dict[str, tuple[str, ...]]:
             sentence = path.read_text().strip()
             found[sentence] = (*found.get(sentence, ()), name)
     return found
+
+
+def _tables(plan: ExperimentPlan, result: RunResult) -> dict[str, int]:
+    if plan.federation.knowledge is None or plan.federation.knowledge.table is None:
+        return {}
+    from shared.models import load_model
+
+    return {table.column: table.size for table in load_model(result.student).normalisation.tables}
 
 
 def _logits(plan: ExperimentPlan) -> int:

@@ -54,7 +54,7 @@ class Toolbox(Protocol):
         ...
 
     def normalisation(self, sums: Mapping[str, NDArray[np.int64]], exponents: tuple[int, ...]) -> Normalisation:
-        """Means and deviations from the masked moments."""
+        """Means and deviations from the masked moments, and with ``[knowledge.table]`` what the public graph knows of categories."""
         ...
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:

@@ -44,10 +44,11 @@ class InstalledToolbox:
         return choose_exponents(self._config.task, sums)
 
     def normalisation(self, sums: Mapping[str, NDArray[np.int64]], exponents: tuple[int, ...]) -> Normalisation:
-        """Means and deviations."""
+        """Means and deviations, and the tables of the public graph."""
         from shared.data.statistics import normalisation
+        from shared.knowledge.student_table import student_tables
 
-        return normalisation(self._config.task, sums, exponents)
+        return normalisation(self._config.task, sums, exponents).model_copy(update={"tables": student_tables(self._config)})
 
     def initial(self, normalisation: Normalisation) -> NDArray[np.float32]:
         """The student's first parameters: from ``initial_path``, else from the seed."""
@@ -203,6 +204,7 @@ class InstalledToolbox:
             initial_digest=self._initial_digest(),
             proxy_digest=publication.state.facts.proxy_sha256 or None,
             graph_digest=publication.state.facts.graph_sha256 or None,
+            tables={table.column: table.size for table in publication.state.facts.normalisation.tables},
         )
 
     def _initial_digest(self) -> str | None:
@@ -222,7 +224,7 @@ class InstalledToolbox:
         from shared.models import build, count_parameters
 
         config = self._config
-        return count_parameters(build(config.teacher, config.task, publication.state.facts.normalisation, seed=config.seed))
+        return count_parameters(build(config.teacher, config.task, publication.state.facts.normalisation.of_inputs, seed=config.seed))
 
     @cached_property
     def _cost(self) -> Callable[[bytes], float]:

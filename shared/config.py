@@ -27,10 +27,32 @@ class BuiltinData(Frozen):
     source: Literal["heart", "digits"]
 
 
+Role = Literal["source", "target", "location", "kind"]
+
+
+class TransactionLinks(Frozen):
+    """Which columns of a file of transactions name who pays (``source``) whom (``target``), where, of what ``kind``, when and how much.
+
+    Rows of one institution are then linked by these ids, and a numeric column of the task that the file lacks is a figure of
+    how an entity behaved before (``docs/knowledge.md``), such as ``source.total``, ``target.new`` or ``kind.in1000``, where 1000 is one of
+    ``windows`` in units of ``time`` (seconds, where that holds dates). ``pairs`` of roles have figures too: ``target+kind.in1000``.
+    """
+
+    source: str
+    target: str
+    time: str
+    amount: str
+    location: str | None = None
+    kind: str | None = None
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    pairs: tuple[tuple[Role, Role], ...] = ()
+
+
 class CsvData(Frozen):
     """One CSV file with a column that names each row's site (simulation), or one file of one site (institution).
 
-    With ``unlabelled``, rows may have no label: they are learnt from by the teacher's answers alone, and never held out.
+    With ``unlabelled``, rows may have no label: they are learnt from by the teacher's answers alone, and never held out. With
+    ``transactions`` each institution links its own rows by their ids.
     """
 
     source: Literal["csv"]
@@ -38,6 +60,7 @@ class CsvData(Frozen):
     site_column: str | None = None
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan")
     unlabelled: bool = False
+    transactions: TransactionLinks | None = None
 
 
 class ImageFolderData(Frozen):
@@ -162,17 +185,38 @@ class GeneratedProxy(_Proxy):
 ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]
 
 
+class TableSettings(Frozen):
+    """What the student itself keeps of the public graph, at the edge too (``docs/knowledge.md``): embeddings of the entities that the
+    categories of ``columns`` name, ``width`` numbers of 8 bits each, looked up by a record's category and never learnt.
+
+    They are made as ``[knowledge.embeddings]`` says, or read from ``embeddings_path``, a file of ``fedstill knowledge embed`` of public
+    triples; entities that it lacks are like their neighbours. In all at most 65,536 bytes, which travel in every plan.
+    """
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    width: int = Field(default=8, ge=1, le=64)
+    embeddings_path: Path | None = None
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> TableSettings:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("[knowledge.table] names a column twice; name it once")
+        return self
+
+
 class KnowledgeSettings(KnowledgeTerms):
     """What a knowledge graph teaches every institution (``docs/knowledge.md``).
 
     The public graph is ``builtin`` or the file ``path``; it travels to each institution, bound by its SHA-256 in the signed plan. With
     neither, each learns from the triples of its own ``knowledge.path``. ``mapping`` says which labels are which entities and, of tables,
-    which categories and ranges of which ``columns``, of texts by what ``names`` they go; the built-in graph has its own.
+    which categories and ranges of which ``columns``, of texts by what ``names`` they go; the built-in graph has its own. ``table`` puts
+    a part of the graph into the student.
     """
 
     builtin: Literal["heart"] | None = None
     path: Path | None = None
     mapping: Mapping | None = None
+    table: TableSettings | None = None
 
     @model_validator(mode="after")
     def _one_graph(self) -> KnowledgeSettings:
@@ -180,6 +224,11 @@ class KnowledgeSettings(KnowledgeTerms):
             raise ValueError("give either builtin or path; several files become one graph by `fedstill knowledge build`")
         if self.path is not None and self.mapping is None:
             raise ValueError("a graph of one's own needs [knowledge.mapping], which says what of a record is which entity")
+        if self.table is not None and self.builtin is None and self.path is None:
+            raise ValueError(
+                "[knowledge.table] goes into the student that is published, so it is made of a public graph alone and never of an "
+                "institution's private triples; give builtin or path, or leave it out"
+            )
         return self
 
 
@@ -190,11 +239,15 @@ class PrivateKnowledge(Frozen):
     ``salt_path`` is the file of secret bytes that the institutions agreed on among themselves (``fedstill client salt FILE`` makes it),
     and that the coordinator must never have: by it they name entities that they share, where the federation has ``[knowledge.shared]``.
     Without it this institution shares none.
+
+    ``embeddings_path`` is a file of ``fedstill knowledge embed``, which takes the place of the link prediction of
+    ``[knowledge.embeddings]`` here. Entities that it lacks, those of the private triples or new ones, begin as their neighbours are.
     """
 
     path: Path | None = None
     mapping: Mapping | None = None
     use: bool = True
+    embeddings_path: Path | None = None
     salt_path: Path | None = None
 
 
@@ -336,6 +389,7 @@ class FederationConfig(Frozen):
             if self.task.heads:
                 raise ValueError("[knowledge] teaches one task, and this one has heads; leave out one of the two")
             _check_mapping(self.knowledge.mapping, self.task)
+            _check_table(self.knowledge, self.task)
         return self
 
     @model_validator(mode="after")
@@ -452,6 +506,20 @@ def _check_mapping(mapping: LabelMapping | None, task: Task) -> None:
             mapping.checked(task)
     except KnowledgeError as error:
         raise ValueError(str(error)) from error
+
+
+def _check_table(knowledge: KnowledgeSettings, task: Task) -> None:
+    from shared.knowledge.builtin import mapping_of
+
+    mapping = mapping_of(knowledge)
+    links = mapping.columns if isinstance(mapping, TableMapping) and isinstance(task, TabularTask) else ()
+    linked = [link.column for link in links if link.kind == "category"]
+    for name in knowledge.table.columns if knowledge.table is not None else ():
+        if name not in linked:
+            raise ValueError(
+                f"[knowledge.table] names '{name}', whose categories the mapping links to no entity; it links those of: "
+                + (", ".join(linked) or "no column")
+            )
 
 
 Config = TypeVar("Config", bound=Frozen)

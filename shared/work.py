@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from shared.entity_table import EntityTable
 from shared.frozen import Frozen
 from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import Task, numeric_inputs
@@ -34,10 +35,18 @@ class CounterField(NamedTuple):
 
 
 class Normalisation(Frozen):
-    """Mean and standard deviation of each numeric input (tables: by column; images: by channel), from masked sums."""
+    """Mean and standard deviation of each numeric input (tables: by column; images: by channel), from masked sums; and of a
+    federation with ``[knowledge.table]``, what its public graph knows of categories. All that a student is made with and never learns.
+    """
 
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
+    tables: tuple[EntityTable, ...] = ()
+
+    @property
+    def of_inputs(self) -> Normalisation:
+        """The same without tables: what a teacher has."""
+        return Normalisation(means=self.means, deviations=self.deviations)
 
 
 class StatisticsRangeWork(Frozen):

@@ -1,4 +1,4 @@
-"""``fedstill knowledge``: graphs of triples, from any file to one table, looked at and embedded."""
+"""``fedstill knowledge``: graphs of triples, from any file to one table, looked at and embedded, and figures of linked transactions."""
 
 from __future__ import annotations
 
@@ -193,3 +193,23 @@ def embed(
         sys.stdout.write(summary.model_dump_json() + "\n")
     else:
         print_embedded(summary, Console(file=sys.stdout))
+
+
+@app.command()
+def figures(
+    config: Annotated[Path, typer.Argument(help="The institution's institution.toml, whose [data.transactions] links its file.")],
+    out: Annotated[Path, typer.Option(help="The CSV file that is written: the institution's, with the figures as further columns.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write an institution's transactions with what its own earlier ones say of each, as the federation's student takes it.
+
+    Example: fedstill knowledge figures institution.toml --out with-figures.csv
+    """
+    from fedstill.knowledge.figures import write_figures
+    from shared.config import InstitutionConfig, load_config
+
+    found = write_figures(load_config(InstitutionConfig, config), out)
+    if as_json:
+        sys.stdout.write(found.model_dump_json() + "\n")
+    else:
+        sys.stdout.write(f"{found.out}: {found.rows} rows, {found.linked} of them linked; figures: {', '.join(found.figures)}\n")

@@ -22,6 +22,7 @@ COLOURS = {
     "fedstill": "#1f77b4",
     "int8": "#17becf",
     "pooled": "#dddddd",
+    "bare": "#f0e6d2",
 }
 
 

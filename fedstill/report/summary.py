@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.frozen import Frozen
 
-ModelName = Literal["teacher", "local", "federated", "fedstill", "int8", "pooled"]
+ModelName = Literal["teacher", "local", "federated", "fedstill", "int8", "pooled", "bare"]
 
 TITLES: dict[str, str] = {
     "teacher": "own teacher",
@@ -17,6 +17,7 @@ TITLES: dict[str, str] = {
     "fedstill": "fedstill student",
     "int8": "fedstill INT8",
     "pooled": "on pooled records",
+    "bare": "the same, no graph table",
 }
 """How a model is called in tables and plots, in the order in which they stand."""
 
@@ -67,7 +68,8 @@ class Summary(Frozen):
     updates have cost each institution's privacy (null: no noise). ``objective`` maps a sentence on which terms taught
     (:mod:`shared.distill.in_force`) to the institutions where they did, as their own folders say: nothing of it was sent.
     ``knowledge_trust`` is how far institutions' labels bear the knowledge graph out, their mean in the last training round, and
-    ``knowledge_used`` the part of them that learn from it, both from masked sums (null: no graph).
+    ``knowledge_used`` the part of them that learn from it, both from masked sums (null: no graph). ``tables``: bytes that the student
+    keeps of the public graph, by column.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Summary(Frozen):
     objective: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     knowledge_trust: float | None = None
     knowledge_used: float | None = None
+    tables: dict[str, int] = Field(default_factory=dict)
     epsilon: float | None = None
     delta: float | None = None
     notes: tuple[str, ...] = ()
@@ -101,7 +104,16 @@ class Summary(Frozen):
         """A line for each objective that taught, with the institutions' names where there are several, and one for the graph."""
         lines = [f"objective of {', '.join(names)}: {sentence}" for sentence, names in self.objective.items()]
         lines = [f"objective: {sentence}" for sentence in self.objective] if len(self.objective) == 1 else lines
-        return [*lines, *self._graph()]
+        return [*lines, *self._graph(), *self._tables()]
+
+    def _tables(self) -> list[str]:
+        if not self.tables:
+            return []
+        kept = f"graph table: {sum(self.tables.values()):,} bytes of the artifact, for {', '.join(self.tables)}"
+        if "pooled" not in self.metrics or "bare" not in self.metrics:
+            return [f"{kept}; run with baselines to see what it buys"]
+        own, bare = self.metrics["pooled"].overall, self.metrics["bare"].overall
+        return [f"{kept}; on pooled records {100 * own:.1f} % are right with it and {100 * bare:.1f} % without, one seed"]
 
     def _graph(self) -> list[str]:
         if self.knowledge_trust is None or self.knowledge_used is None:

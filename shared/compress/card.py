@@ -87,6 +87,9 @@ def _origin(manifest: Manifest) -> str:
         lines.append(f"- institutions exchanged answers, no weights, on proxy records with the SHA-256 `{came.proxy_digest}`")
     if came.graph_digest is not None:
         lines.append(f"- taught by the public knowledge graph with the SHA-256 `{came.graph_digest}` beside the records")
+    if came.tables:
+        kept = ", ".join(f"`{_plain(column)}` ({size:,})" for column, size in came.tables.items())
+        lines.append(f"- keeps a part of that graph, bytes of 8-bit embeddings by column: {kept}; its licence applies to this file too")
     if came.train_records is not None:
         lines.append(f"- learnt from {came.train_records:,} records")
     return "\n".join(lines)

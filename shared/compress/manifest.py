@@ -70,8 +70,9 @@ class Provenance(Frozen):
     the updates have cost each institution, null without differential privacy; ``student_digest`` is the SHA-256 of the float
     student's exported graph, ``initial_digest`` that of the public weights it started from, null if those were random,
     ``proxy_digest`` that of the records on which institutions answered, null if they exchanged weights, and ``graph_digest`` that of
-    the public knowledge graph that taught them, null if there was none. ``roster_digest`` is null where no federation was held; what was
-    cut out of the student and changed in it after its rounds is in ``changes``, in plain words."""
+    the public knowledge graph that taught them, null if there was none; ``tables``: bytes that the student keeps of that graph, by the
+    column whose categories they are about. ``roster_digest`` is null where no federation was held; what was cut out of the student
+    and changed in it after its rounds is in ``changes``, in plain words."""
 
     federation: str
     run: str
@@ -89,6 +90,7 @@ class Provenance(Frozen):
     proxy_digest: Hex | None = None
     graph_digest: Hex | None = None
     changes: tuple[str, ...] = ()
+    tables: dict[str, int] = Field(default_factory=dict)
 
 
 class InputsSeen(Frozen):

@@ -7,8 +7,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.config import CsvData
+from shared.data.ledger import linked_figures
 from shared.data.naming import institution_name
 from shared.data.records import Records
 from shared.data.table import Table, to_records
@@ -61,14 +63,16 @@ def read_csv_sites(data: CsvData, task: TabularTask | TextTask, site_column: str
     """The rows of each site, by its institution's name. Raises :class:`DataError` for a site that is missing or unclear."""
     table = read_table(data)
     sites = np.array(_row_sites(table, site_column, frozenset(data.missing)))
-    records = _records(table, data, task, tokenizer)
+    records = _records(table, data, task, tokenizer, sites)
     return {str(name): records.take(np.flatnonzero(sites == name)) for name in np.unique(sites)}
 
 
-def _records(table: Table, data: CsvData, task: TabularTask | TextTask, tokenizer: Path | None) -> Records:
+def _records(
+    table: Table, data: CsvData, task: TabularTask | TextTask, tokenizer: Path | None, sites: NDArray[np.str_] | None = None
+) -> Records:
     missing = frozenset(data.missing)
     if task.family == "tabular":
-        return to_records(table, task, missing, unlabelled=data.unlabelled)
+        return to_records(table, task, missing, unlabelled=data.unlabelled, figures=linked_figures(table, data, task, sites))
     return read_texts(table, task, read_tokeniser(task, tokenizer), missing=missing, unlabelled=data.unlabelled)
 
 

@@ -94,6 +94,11 @@ def _sites(data: DataSource, task: Task, split: SplitSettings, seed: int, tokeni
     """The sites that a source tells apart, or that its pool is dealt to; None if it is one pool and is not dealt."""
     if isinstance(data, CsvData) and data.site_column is not None and split.sites is not None:
         raise ConfigError("data.site_column and split.sites both say what the sites are; keep one")
+    if isinstance(data, CsvData) and data.transactions is not None and split.sites is not None:
+        raise ConfigError(
+            "split.sites deals rows that data.transactions has linked, and no institution could link those of others; "
+            "say whose each row is with data.site_column"
+        )
     if split.sites is not None:
         return {**deal(_pool(data, task, tokenizer), split.sites, split.alpha, seed=seed)}
     match data:

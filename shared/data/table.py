@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from shared.data.records import UNLABELLED, Records
 from shared.errors import DataError, LabelError, MissingColumnError, NotFiniteError
 from shared.task import CategoricalColumn, Column, TabularTask
 
+_NONE: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -42,21 +44,34 @@ class Table:
         return f"{self.path}, line {line}, column '{column}'"
 
 
-def to_records(table: Table, task: TabularTask, missing: frozenset[str], *, unlabelled: bool = False) -> Records:
-    """The rows as records: ``inputs float32 (rows, columns)`` (a category is its index, missing is NaN), ``labels int64``.
+def to_records(
+    table: Table,
+    task: TabularTask,
+    missing: frozenset[str],
+    *,
+    unlabelled: bool = False,
+    figures: Mapping[str, NDArray[np.float32]] = _NONE,
+) -> Records:
+    """The rows as records: ``inputs float32 (rows, columns)`` (a category is its index, missing is NaN), ``labels int64``; ``figures``:
+    columns ``(rows,)`` that are not read from the table.
 
     With ``unlabelled``, a missing label is -1, else it is an error.
     Raises :class:`MissingColumnError`, :class:`LabelError` for a label outside the task's (or missing),
     :class:`NotFiniteError` for an infinity or a NaN that ``missing`` does not list, :class:`DataError` for other text.
     """
-    inputs = to_inputs(table, task, missing)
+    inputs = to_inputs(table, task, missing, figures)
     return Records(inputs, read_labels(table, task.label, task.labels, missing if unlabelled else frozenset()))
 
 
-def to_inputs(table: Table, task: TabularTask, missing: frozenset[str]) -> NDArray[np.float32]:
+def to_inputs(
+    table: Table, task: TabularTask, missing: frozenset[str], figures: Mapping[str, NDArray[np.float32]] = _NONE
+) -> NDArray[np.float32]:
     """The rows' inputs alone, ``float32 (rows, columns)``; raises as :func:`to_records` does of them. No label is looked at."""
     inputs = np.empty((len(table.rows), len(task.columns)), dtype=np.float32)
     for position, column in enumerate(task.columns):
+        if column.name in figures:
+            inputs[:, position] = figures[column.name]
+            continue
         value = _value_reader(table, column, missing)
         inputs[:, position] = [value(line, text) for line, text in table.cells(column.name)]
     return inputs

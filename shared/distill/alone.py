@@ -19,6 +19,7 @@ from shared.distill.teacher import own_normalisation
 from shared.distill.trainer import Outcome, distil
 from shared.distill.views import Views
 from shared.knowledge.alone import taught_alone
+from shared.knowledge.student_table import student_tables
 from shared.models.derive import first_student
 from shared.models.device import CPU
 from shared.models.network import Network
@@ -43,7 +44,8 @@ def distil_alone(
     """The federation's first student, distilled on these records by one fit of ``epochs``, and taught by its public graph if it has one;
     the rest as of :func:`shared.distill.trainer.distil`, whose errors it raises, and those of the graph.
     """
-    student = first_student(config, own_normalisation(config.task, records), seed=seed)
+    scales = own_normalisation(config.task, records).model_copy(update={"tables": student_tables(config)})
+    student = first_student(config, scales, seed=seed)
     training = config.training.model_copy(update={"epochs": epochs})
     auxiliaries, known = taught_alone(config, records, seed)
     outcome = distil(

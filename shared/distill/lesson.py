@@ -107,21 +107,21 @@ class Lesson:
             return self._alongside(self.mutual, found, rows, view, labels)
         taught = cut(self._teacher.take(rows, view), found).to(self.device) if self._teacher is not None else None
         value: Tensor = self.objective(found, taught, labels)
-        return value + self._held_back(found, rows, labels)
+        return self._held_back(value, found, rows, labels)
 
     def _alongside(self, mutual: MutualTeacher, found: Features, rows: Tensor, view: int, labels: Tensor) -> Tensor:
         teacher = cut(shifted(self._confined(mutual(self._batch(rows, view)), labels), self._offset), found)
         still = teacher.map(lambda tensor: tensor.detach())
         value: Tensor = self.objective(found, still, labels, mutual.distrust(teacher, found, labels))
-        return value + mutual.loss(teacher, found, labels) + self._held_back(found, rows, labels)
+        return self._held_back(value + mutual.loss(teacher, found, labels), found, rows, labels)
 
     def _confined(self, found: Features, labels: Tensor) -> Features:
         return found if self._heads is None else self._heads.confined(found, labels)
 
-    def _held_back(self, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
-        value = found.logits.new_zeros(())
+    def _held_back(self, value: Tensor, found: Features, rows: Tensor, labels: Tensor) -> Tensor:
+        """``value`` with what draws the student elsewhere than its lessons do."""
         if self.knowledge is not None:
-            value = value + self.knowledge(found, rows, labels).mean()
+            value = value + self.knowledge(found, rows, labels)
         if self._previous is not None:
             forgotten = self._previous.forgotten(found, rows, self._offset, lambda one: self._confined(one, labels))
             value = value + self._settings.previous_weight * forgotten.mean()

@@ -81,7 +81,10 @@ class History:
 
     def __init__(self, keys: NDArray[np.int64], times: NDArray[np.int64]) -> None:
         self._by = np.argsort(keys, kind="stable")
-        self._keys, self._times = keys[self._by], times[self._by] - times[0]
+        ordered = keys[self._by]
+        self._missing = ordered < 0
+        # Numbered from 0, a key times the longest time stays within 64 bits, whatever pairs it was made of.
+        self._keys, self._times = np.cumsum(np.diff(ordered, prepend=ordered[:1]) != 0), times[self._by] - times[0]
         self._rows = np.arange(len(keys))
         self._starts = np.searchsorted(self._keys, self._keys)
 
@@ -116,7 +119,7 @@ class History:
 
     def _back(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
         placed = np.empty(len(values))
-        placed[self._by] = np.where(self._keys < 0, np.nan, values.astype(np.float64))
+        placed[self._by] = np.where(self._missing, np.nan, values.astype(np.float64))
         return placed
 
 

@@ -61,17 +61,18 @@ class StoredEmbeddings:
 
 def save_embeddings(path: Path, graph: Graph, found: Embeddings, settings: PretrainingSettings, seed: int) -> None:
     """Writes the embeddings of ``graph`` whole or not at all; equal ones give equal bytes. Any reader of safetensors finds
-    ``entities`` and ``relations``, and under the metadata's ``fedstill`` the names.
+    ``entities`` and ``relations``, and under the metadata's ``fedstill`` the names. An entity without triples has learnt nothing, and
+    is left out: what it was drawn as would pass for knowledge.
 
     Raises :class:`KnowledgeError` for names that are too many for the file's header; :class:`ResourceError`.
     """
-    card = EmbeddingCard(entities=graph.entities, relations=graph.relations, settings=settings, seed=seed, graph=graph.digest())
+    learnt = np.flatnonzero(graph.degrees())
+    names = tuple(graph.entities[place] for place in learnt)
+    card = EmbeddingCard(entities=names, relations=graph.relations, settings=settings, seed=seed, graph=graph.digest())
     text = card.canonical().decode()
     if len(text.encode()) > MAX_CARD:
-        raise KnowledgeError(
-            f"the names of {len(graph.entities)} entities take more than {MAX_CARD // 10**6} MB; shorten them or split the graph"
-        )
-    write_atomic(path, save({"entities": found.entities, "relations": found.relations}, {KEY: text}))
+        raise KnowledgeError(f"the names of {len(names)} entities take more than {MAX_CARD // 10**6} MB; shorten them or split the graph")
+    write_atomic(path, save({"entities": found.entities[learnt], "relations": found.relations}, {KEY: text}))
 
 
 def load_embeddings(path: Path) -> StoredEmbeddings:

@@ -37,30 +37,6 @@ def record_embeddings(entities: Tensor, members: Tensor) -> Tensor:
     return named.sum(dim=1) / there.sum(dim=1).clamp(min=1.0)
 
 
-def cosine_distance(projected: Tensor, knowledge: Tensor) -> Tensor:
-    """``1 - cos(projected, knowledge)`` ``(B,)``, 0 where a record names no entity; both ``(B, K)``."""
-    distance = 1.0 - functional.cosine_similarity(projected, knowledge, dim=1)
-    return torch.where(_named(knowledge), distance, torch.zeros_like(distance))
-
-
-def contrastive_distance(projected: Tensor, knowledge: Tensor, temperature: float = 0.1, kinds: Tensor | None = None) -> Tensor:
-    """InfoNCE ``(B,)``: a record's representation must find its own knowledge among those of the batch; both ``(B, K)``.
-
-    ``-log( exp(cos(p_i, k_i)/t) / sum_j exp(cos(p_i, k_j)/t) )`` (van den Oord et al. 2018, eq. 4), j over the record itself and those
-    of the batch whose knowledge differs: two records that name the same entities are no negatives of each other. A record that names
-    no entity has 0, and is nobody's negative. It is at most ``log B + 2/t``. ``kinds`` int64 ``(B,)``, if known, are equal where knowledge
-    is: comparing them costs less.
-    """
-    own, others = functional.normalize(projected, dim=1), functional.normalize(knowledge, dim=1)
-    similarity = own @ others.T / temperature
-    same = (knowledge.unsqueeze(0) == knowledge.unsqueeze(1)).all(dim=2) if kinds is None else kinds.unsqueeze(0) == kinds.unsqueeze(1)
-    named = _named(knowledge)
-    itself = torch.eye(len(knowledge), dtype=torch.bool, device=knowledge.device)
-    left_out = (same | ~named.unsqueeze(0)) & ~itself
-    distance = -functional.log_softmax(similarity.masked_fill(left_out, -torch.inf), dim=1).diagonal()
-    return torch.where(named, distance, torch.zeros_like(distance))
-
-
 def prototype_logits(projected: Tensor, prototypes: Tensor, temperature: float = 0.1) -> Tensor:
     """``cos(projected, prototype_c) / temperature`` ``(B, C)``: the classes' entities as prototypes (Snell et al. 2017, eq. 2, with
     the cosine in place of the Euclidean distance, since embeddings of a graph differ in length by degree, not by meaning).
@@ -82,7 +58,3 @@ def class_similarity(held: Tensor) -> Tensor:
     total = alike.sum(dim=1, keepdim=True)
     even = torch.full_like(alike, 1.0 / max(len(alike) - 1, 1)).fill_diagonal_(0.0)
     return torch.where(total > 0, alike / total.clamp(min=torch.finfo(alike.dtype).tiny), even)
-
-
-def _named(knowledge: Tensor) -> Tensor:
-    return (knowledge != 0).any(dim=1)

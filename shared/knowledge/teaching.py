@@ -15,6 +15,8 @@ from shared.distill.label_shift import label_offset
 from shared.errors import KnowledgeError
 from shared.knowledge.alignment import Known
 from shared.knowledge.embedding import further_trained, means, pretrained
+from shared.knowledge.embedding_file import StoredEmbeddings
+from shared.knowledge.inductive import carried_over
 from shared.knowledge.linking import LabelMapping, Mapping, TableMapping, TextMapping
 from shared.knowledge.loss import ABSENT, class_similarity
 from shared.knowledge.members import class_findings, class_ids, members
@@ -33,11 +35,23 @@ class GraphTeacher:
     """Reads a graph for the records of one fit: rows of a table, ``texts``, or images, of which only the label names an entity.
 
     ``trust`` in [0, 1]: how far the labels bear the graph out, which weighs all that it teaches; of images nothing speaks for or against
-    it, and it is 1. ``seed`` is that of the embeddings. Raises :class:`KnowledgeError` where mapping, task and graph do not fit.
+    it, and it is 1. ``seed`` is that of the embeddings; ``stored`` are some that were pretrained before, perhaps on a graph that had fewer
+    entities. Raises :class:`KnowledgeError` where mapping, task and graph do not fit.
     """
 
-    def __init__(self, graph: Graph, mapping: Mapping, task: Task, records: Records, *, texts: Sequence[str] = (), seed: int = 0) -> None:
-        self._graph, self._mapping, self._task, self._records, self._seed = graph, mapping, task, records, seed
+    def __init__(
+        self,
+        graph: Graph,
+        mapping: Mapping,
+        task: Task,
+        records: Records,
+        *,
+        texts: Sequence[str] = (),
+        seed: int = 0,
+        stored: StoredEmbeddings | None = None,
+    ) -> None:
+        self._graph, self._mapping, self._task, self._records = graph, mapping, task, records
+        self._seed, self._stored = seed, stored
         self._table: TabularKnowledge | None = None
         self._text: TextKnowledge | None = None
         self._known: tuple[EmbeddingTerms, Known] | None = None
@@ -77,15 +91,23 @@ class GraphTeacher:
     def known(self, terms: EmbeddingTerms | None, table: NDArray[np.float32] | None = None) -> Known | None:
         """The embeddings of what the records name; ``None`` where they are not asked for, or the graph is not trusted.
 
-        They come of a ``table`` of all entities' float32 ``(E, width)``, or without one of link prediction on this graph, made once.
+        They come of a ``table`` of all entities' float32 ``(E, width)``, or without one of what is stored, where an entity that this
+        lacks is like its neighbours, or else of link prediction on this graph, made once.
+
+        Raises :class:`KnowledgeError` for stored ones that do not fit (:func:`carried_over`).
         """
         if terms is None or not self.trust:
             return None
         if table is not None:
             return self._embedded(terms, table)
         if self._known is None or self._known[0] != terms:
-            self._known = terms, self._embedded(terms, pretrained(self._graph, terms, self._seed))
+            self._known = terms, self._embedded(terms, self._pretrained(terms))
         return self._known[1]
+
+    def _pretrained(self, terms: EmbeddingTerms) -> NDArray[np.float32]:
+        if self._stored is not None:
+            return carried_over(self._graph, self._stored, terms.width)
+        return pretrained(self._graph, terms, self._seed)
 
     def _lesson(
         self, terms: KnowledgeTerms, random: np.random.Generator, prior: NDArray[np.float64] | None

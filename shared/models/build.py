@@ -41,6 +41,8 @@ def build(network: NetworkSettings, task: Task, normalisation: Normalisation, *,
         raise ConfigError(f"the normalisation has {len(normalisation.means)} means, but the task has {expected} numeric inputs")
     if any(deviation <= 0 for deviation in normalisation.deviations):
         raise ConfigError("a deviation of the normalisation is not positive; make it from the records' statistics")
+    if normalisation.tables and task.family != "tabular":
+        raise ConfigError(f"entity tables are of a table's categorical columns, and the task is of family '{task.family}'; leave them out")
     model = _made(network, task, normalisation)
     initialise(model, generator(seed, "weights"))
     return model.eval()

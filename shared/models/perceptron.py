@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from shared.models.features import Features
 from shared.models.layers import Dropout, Linear
+from shared.models.lookup import EntityLookup, Lift, with_tables
 from shared.models.network import Network
 from shared.models.tokens import LARGEST
 from shared.settings import NetworkSettings
@@ -28,7 +29,8 @@ class ColumnSum(nn.Module):
     """``(batch, columns)`` with NaN -> ``(batch, width)``: what :class:`ColumnTokens` says of each column, summed, as products of matrices.
 
     A category is one of its column's flags, or, where it is not known or not one of the task's, the column's own flag for that: products
-    with flags are several times faster than rows of a table looked up and summed, and run in INT8.
+    with flags are several times faster than rows of a table looked up and summed, and run in INT8. With ``normalisation.tables`` what a
+    public graph knows of the categories is added, through a learnt map of each column that has a table (:mod:`shared.models.lookup`).
     """
 
     def __init__(self, task: TabularTask, normalisation: Normalisation, width: int) -> None:
@@ -47,6 +49,12 @@ class ColumnSum(nn.Module):
         self.scale, self.missing = (nn.Parameter(torch.empty(len(numeric), width)) for _ in range(2))
         self.table, self.unknown = nn.Parameter(torch.empty(sum(sizes), width)), nn.Parameter(torch.empty(len(closed), width))
         self.bias = nn.Parameter(torch.empty(width))
+        known = with_tables(task, normalisation.tables)
+        self.lookup = EntityLookup(known, normalisation.tables) if normalisation.tables else None
+        self.lift = Lift(len(known) * self.lookup.width, width) if self.lookup is not None else None
+        if known:
+            places = [place for place, column in enumerate(task.columns) if column in known]
+            self.register_buffer("table_columns", torch.tensor(places, dtype=torch.int64))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Uniform within ± 1 / sqrt(columns)."""
@@ -61,6 +69,9 @@ class ColumnSum(nn.Module):
             total = total + self._numeric(inputs.index_select(1, self.get_buffer("numeric_columns")))
         if self.categories:
             total = total + self._categorical(inputs)
+        if self.lookup is not None and self.lift is not None:
+            values = inputs.index_select(1, self.get_buffer("table_columns"))
+            total = total + self.lift(self.lookup(values).flatten(1))
         return total
 
     def _numeric(self, values: Tensor) -> Tensor:

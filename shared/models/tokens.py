@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.models.lookup import EntityLookup, Lift
 from shared.task import CategoricalColumn, TabularTask
 from shared.work import Normalisation
 
@@ -21,12 +22,14 @@ class ColumnTokens(nn.Module):
     - numeric: ``z * scale_j + missing_j + bias_j``, where ``z`` is the normalised value (0 if it is not known) and
       ``missing_j`` is a learnt vector that is added only where the value is not known
     - categorical: a row of an embedding table, of which the column's last is for "not known"; a category that the task
-      does not have counts as not known
+      does not have counts as not known. With ``normalisation.tables`` what a public graph knows of the category is added, through one
+      learnt map for all columns (:mod:`shared.models.lookup`)
     """
 
     def __init__(self, task: TabularTask, normalisation: Normalisation, width: int) -> None:
         super().__init__()
-        sizes = [len(column.categories) for column in task.columns if isinstance(column, CategoricalColumn)]
+        closed = [column for column in task.columns if isinstance(column, CategoricalColumn)]
+        sizes = [len(column.categories) for column in closed]
         numeric, names = list(task.numeric), range(len(task.columns))
         self.width, self.numbers, self.categories = width, len(numeric), len(sizes)
         self.register_buffer("numeric_columns", torch.tensor(numeric, dtype=torch.int64))
@@ -40,6 +43,8 @@ class ColumnTokens(nn.Module):
         self.missing = nn.Parameter(torch.empty(len(numeric), width))
         self.table = nn.Parameter(torch.empty(sum(sizes) + len(sizes), width))
         self.bias = nn.Parameter(torch.empty(len(task.columns), width))
+        self.lookup = EntityLookup(closed, normalisation.tables) if normalisation.tables else None
+        self.lift = Lift(self.lookup.width, width) if self.lookup is not None else None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Uniform within ± 1 / sqrt(width), as in the paper."""
@@ -66,4 +71,8 @@ class ColumnTokens(nn.Module):
         sizes = self.get_buffer("sizes")
         known = (values >= 0) & (values < sizes)  # false for NaN too
         rows = torch.where(known, values, sizes.expand_as(values)).long() + self.get_buffer("starts")
-        return functional.embedding(rows, self.table)
+        tokens = functional.embedding(rows, self.table)
+        if self.lookup is None or self.lift is None:
+            return tokens
+        known_of: Tensor = self.lift(self.lookup(values))
+        return tokens + known_of

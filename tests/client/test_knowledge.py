@@ -18,13 +18,20 @@ from shared.attached import MAPPING as MAPPING_NAME
 from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK, read_heart
-from shared.errors import KnowledgeError, PolicyRefusal, ProtocolError
+from shared.entity_table import entity_table
+from shared.errors import ConfigError, KnowledgeError, PolicyRefusal, ProtocolError
+from shared.knowledge.embedding import means
+from shared.knowledge.embedding_file import load_embeddings, save_embeddings
 from shared.knowledge.heart import DISEASE, MAPPING, SOUND, read_heart_graph
+from shared.knowledge.inductive import carried_over
+from shared.knowledge.members import members
 from shared.knowledge.packed import pack_graph
-from shared.knowledge.triples import graph_of, shuffled
-from shared.models import build, to_vector
+from shared.knowledge.pretraining import PretrainingSettings, pretrain
+from shared.knowledge.triples import graph_of, joined, shuffled
+from shared.models import build, load_vector, to_vector
 from shared.secagg.messages import Layout
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.task import CategoricalColumn
 from shared.work import FIXED_POINT, KnowledgeWork, Normalisation, TrainWork, counter_fields, field_slices
 from tests.client.test_policy import plan
 
@@ -130,10 +137,39 @@ def test_private_triples_join_the_public_ones_and_can_stand_alone(tmp_path: Path
     rows = list(graph.rows())
     path.write_text("".join("\t".join(row[:3]) + "\n" for row in rows[::2]) + "only two\tcells\n")
     rest = pack_graph(graph_of(rows[1::2], entities=graph.entities))
-    whole, joined = institution().lessons(asked(), tensors(), 1), institution(path=path).lessons(asked(rest), tensors(rest), 1)
-    assert joined.trust == pytest.approx(whole.trust)
-    assert table_of(joined) == table_of(whole)
+    whole, both = institution().lessons(asked(), tensors(), 1), institution(path=path).lessons(asked(rest), tensors(rest), 1)
+    assert both.trust == pytest.approx(whole.trust)
+    assert table_of(both) == table_of(whole)
     assert table_of(institution(path=path).lessons(asked(b""), tensors(b""), 1)) != table_of(whole)
+
+
+def test_embeddings_made_before_serve_a_graph_that_has_grown_since(tmp_path: Path) -> None:
+    graph, settings = read_heart_graph(), PretrainingSettings(width=8, epochs=2)
+    public = graph_of([row for row in graph.rows() if "angina on exercise" not in (row[0], row[2])])
+    save_embeddings(tmp_path / "public.safetensors", public, pretrain(public, settings, 1), settings, 1)
+    private = graph_of([row for row in graph.rows() if "angina on exercise" in (row[0], row[2])])
+    (tmp_path / "private.tsv").write_text("".join("\t".join(row[:3]) + "\n" for row in private.rows()))
+    content, terms = pack_graph(public), {"record_weight": 1.0, "width": 8, "encoder": "none"}
+    own: dict[str, Any] = {"path": tmp_path / "private.tsv", "embeddings_path": tmp_path / "public.safetensors"}
+    known = institution(**own).lessons(asked(content, embeddings=terms), tensors(content), 1).known
+    assert known is not None
+    table = carried_over(joined(public, private), load_embeddings(own["embeddings_path"]), 8)
+    named = members(joined(public, private), MAPPING, TASK, RECORDS, None)
+    np.testing.assert_array_equal(known.records, means(table, named))
+
+
+@pytest.mark.parametrize("content", [None, b"no embeddings"])
+def test_embeddings_that_are_not_there_or_none_are_not_told_of_in_a_refusal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    path = tmp_path / "ours.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(KnowledgeError) as caught:
+        institution(embeddings_path=path).lessons(asked(embeddings={"record_weight": 1.0}), tensors(), 1)
+    assert "ours.safetensors" not in str(caught.value)
+    assert "ours.safetensors" in caplog.text
+    assert institution(embeddings_path=path).lessons(asked(), tensors(), 1).trust > 0.1, "no plan asks for embeddings"
 
 
 def test_an_institution_may_map_by_itself_or_want_no_graph() -> None:
@@ -190,3 +226,19 @@ def test_counters_are_asked_for_by_the_work_alone() -> None:
     silent = asked().model_copy(update={"knowledge": None})
     assert trust_counters(silent, Lessons(trust=0.5)) == {}
     assert "eval_trust" not in [field.name for field in counter_fields(silent, TASK)]
+
+
+def test_a_student_with_a_table_learns_what_to_make_of_it(tmp_path: Path) -> None:
+    column = next(column for column in TASK.columns if isinstance(column, CategoricalColumn))
+    table = entity_table(column.name, np.random.default_rng(1).normal(size=(len(column.categories), 3)))
+    scales = SCALES.model_copy(update={"tables": (table,)})
+    student = build(SHAPE, TASK, scales, seed=1)
+    work = asked().model_copy(update={"normalisation": scales, "knowledge": None})
+    made = bench(tmp_path / "own")
+    update = made.perform(work, blob_of(to_vector(student), {}), 1).update
+    assert update is not None
+    load_vector(student, update)
+    assert student.get_parameter("tokens.lift.weight").abs().max() > 0
+    wrong = work.model_copy(update={"normalisation": SCALES.model_copy(update={"tables": (entity_table("nobody", np.ones((2, 3))),)})})
+    with pytest.raises(ConfigError, match="coordinator and institution differ in task"):
+        made.perform(wrong, blob_of(to_vector(student), {}), 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedstill.baselines import federated_figures, figures, load_splits, local_figures, pool, pooled_figures
+from fedstill.baselines import bare_figures, federated_figures, figures, load_splits, local_figures, pool, pooled_figures
 from fedstill.report.summary import ModelFigures
 from fedstill.teachers import fit_institution
 from fedstill.workspace import Workspace, prepare
@@ -16,6 +16,7 @@ from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import Records, Split
 from shared.settings import NetworkSettings, TrainingSettings
 from shared.task import NumericColumn, TabularTask
+from tests.shared.knowledge.test_student_table import config as gout
 
 CONFIG = FederationConfig(
     name="compared",
@@ -78,3 +79,19 @@ def test_the_federation_without_teachers_needs_none(workspace: Workspace, tmp_pa
     assert federated_figures(CONFIG.model_dump_json(), bare.institutions) == federated_figures(
         CONFIG.model_dump_json(), workspace.institutions
     )
+
+
+def test_the_student_without_the_table_is_that_on_pooled_records_with_it_left_out(tmp_path: Path) -> None:
+    rng, config = np.random.default_rng(2), gout(tmp_path)
+    small = NetworkSettings(width=8, depth=1, heads=2)
+    once = TrainingSettings(epochs=2)
+    config = config.model_copy(update={"rounds": 1, "teacher": small, "student": small, "teacher_training": once, "training": once})
+
+    def drawn(count: int) -> Records:
+        joints = rng.integers(0, 4, count)
+        return Records(np.column_stack([joints, rng.normal(6, 1, count)]).astype(np.float32), (joints > 1).astype(np.int64))
+
+    homes = prepare(config, tmp_path / "homes", {name: Split(drawn(30), drawn(20)) for name in SIZES}).institutions
+    assert config.knowledge is not None
+    bare = config.model_copy(update={"knowledge": config.knowledge.model_copy(update={"table": None})})
+    assert bare_figures(config.model_dump_json(), homes) == pooled_figures(bare.model_dump_json(), homes)

@@ -29,6 +29,7 @@ from shared.errors import ConfigError
 from shared.models import build, load_model, load_vector, predict, save_model, to_vector
 from shared.settings import NetworkSettings
 from shared.work import CalibrateHistogramWork, GateWork, Normalisation, StatisticsMomentsWork, StatisticsRangeWork, Work
+from tests.shared.knowledge.test_student_table import config as gout
 from tests.support.small import make_federation
 from tests.support.texts import text_task, write_tokenizer
 
@@ -204,3 +205,15 @@ def test_the_artifact_says_which_records_were_answered(site: CoordinatorSite, fi
     result = InstalledToolbox(site).publish(publication(site, answered, tmp_path))
     assert json.loads((result / "manifest.json").read_bytes())["provenance"]["proxy_digest"] == "ab" * 32
     assert "exchanged answers, no weights, on proxy records" in (result / "card.md").read_text()
+
+
+def test_the_table_of_the_public_graph_is_made_with_the_student(site: CoordinatorSite, tmp_path: Path) -> None:
+    config = gout(tmp_path)
+    toolbox = InstalledToolbox(site, config)
+    records = Records(np.array([[0.0, 5.0], [1.0, 7.0], [2.0, 8.0]], np.float32), np.array([0, 1, 0]))
+    exponents = toolbox.exponents(exponent_counts(config.task, records))
+    scales = toolbox.normalisation(moment_counts(config.task, records, exponents), exponents)
+    assert [(table.column, table.width) for table in scales.tables] == [("joint", 2)]
+    assert scales.means == pytest.approx((20 / 3,), rel=1e-3)
+    assert not scales.of_inputs.tables
+    assert len(toolbox.initial(scales)) == len(toolbox.initial(scales.of_inputs)) + 2 * config.student.width

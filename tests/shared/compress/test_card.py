@@ -45,3 +45,10 @@ def test_column_names_cannot_break_the_table(manifest, table_task):
     odd = table_task.columns[0].model_copy(update={"name": "a|b\nc"})
     task = table_task.model_copy(update={"columns": (odd, *table_task.columns[1:])})
     assert "| a\\|b c | numeric |" in render(manifest.model_copy(update={"task": task}), 1)
+
+
+def test_what_the_student_keeps_of_a_graph_is_said_by_column(manifest):
+    assert "keeps a part" not in render(manifest, 1)
+    came = manifest.provenance.model_copy(update={"tables": {"drug": 4800, "a|b": 12}})
+    card = render(manifest.model_copy(update={"provenance": came}), 1)
+    assert "`drug` (4,800), `a\\|b` (12); its licence applies to this file too" in card

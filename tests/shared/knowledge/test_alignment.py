@@ -10,9 +10,11 @@ import torch
 from shared.distill.trainer import distil
 from shared.errors import CheckpointError
 from shared.knowledge.alignment import PREFIX, KnowledgeAlignment, Known, representation, without_knowledge
-from shared.knowledge.loss import contrastive_distance, cosine_distance, prototype_logits
+from shared.knowledge.loss import prototype_logits
+from shared.knowledge.pull import UNNAMED
 from shared.models.features import Features
 from shared.settings import DistillationSettings, EmbeddingTerms, TrainingSettings
+from tests.support.distances import contrastive_distance, cosine_distance
 from tests.support.networks import TEXTS, inputs, network, records
 
 LABELS = torch.tensor([0, 1, -1, 1])
@@ -45,13 +47,13 @@ def test_each_term_is_the_formula_and_trust_weighs_their_sum() -> None:
                 value = value - 3.0 * logits[place].log_softmax(0)[label]
                 value = value - 0.25 * (torch.from_numpy(SIMILARITY)[label] * found.logits[place].log_softmax(0)).sum()
             expected.append(0.5 * value)
-        torch.testing.assert_close(module(found, ROWS, LABELS), torch.stack(expected))
+        torch.testing.assert_close(module(found, ROWS, LABELS), torch.stack(expected).mean())
 
 
 def test_a_class_without_an_entity_is_no_prototype() -> None:
     bare = dataclasses.replace(known(prototype_weight=1.0), prototypes=np.stack([PROTOTYPES[0], np.zeros(6, np.float32)]))
     found = KnowledgeAlignment(bare, 8, 1)(shown(), ROWS, LABELS)
-    torch.testing.assert_close(found, torch.zeros(4), msg="one class alone is always right, and the other has nothing to be near to")
+    torch.testing.assert_close(found, torch.zeros(()), msg="one class alone is always right, and the other has nothing to be near to")
 
 
 def test_padding_is_no_part_of_a_representation() -> None:
@@ -84,3 +86,16 @@ def test_a_projection_of_another_shape_is_refused() -> None:
     kept = KnowledgeAlignment(known(), 8, 1).kept()
     with pytest.raises(CheckpointError, match="of another shape; remove the alignment files"):
         KnowledgeAlignment(known(), 16, 1).go_on(kept)
+
+
+def test_records_of_one_embedding_are_of_one_kind_and_those_without_any_of_none() -> None:
+    vectors = np.array([[0.5, 1.0], [0.0, -0.0], [0.5, 1.0], [0.0, 0.0], [1.0, 0.5], [0.0, 1.0], [-0.0, 1.0]], np.float32)
+    kinds = Known(vectors, PROTOTYPES, SIMILARITY, EmbeddingTerms()).kinds
+    assert kinds[0] == kinds[2] != kinds[4]
+    assert kinds[5] == kinds[6], "a zero has no sign"
+    assert kinds[1] == kinds[3] == UNNAMED
+    assert len(set(kinds.tolist())) == 4
+
+
+def test_without_any_term_nothing_is_lost() -> None:
+    assert float(KnowledgeAlignment(known(), 8, 1)(shown(), ROWS, LABELS)) == 0.0

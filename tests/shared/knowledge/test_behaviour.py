@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import KnowledgeError
-from shared.knowledge.behaviour import RECENT, Behaviour, behaviour
+from shared.knowledge.behaviour import RECENT, Behaviour, History, behaviour
 from shared.knowledge.transactions import TransactionColumns, TransactionGraph, transaction_graph
 
 COLUMNS = TransactionColumns(source="from", target="to", location="place", kind="type", time="day", window=10)
@@ -96,3 +96,11 @@ def test_what_cannot_be_counted_is_refused() -> None:
             behaviour(graph, np.ones(1), windows)
     with pytest.raises(KnowledgeError, match="no figure 'age'"):
         figures_of([("a", "x", "", "t", 0, 1)]).take(["age"])
+
+
+def test_keys_of_large_pairs_over_a_long_time_do_not_overflow() -> None:
+    keys, times = np.array([2**62, 5, 2**62, -1, 5]), np.array([0, 2**40, 2**40 + 1, 2**41, 2**41])
+    history = History(keys, times)
+    assert history.earlier().tolist()[:3] == [0, 0, 1]
+    np.testing.assert_array_equal(history.earlier(2**40), [0, 0, 0, np.nan, 1])
+    np.testing.assert_array_equal(history.gap(), [np.nan, np.nan, 2**40 + 1, np.nan, 2**40])

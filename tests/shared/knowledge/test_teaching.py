@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from shared.data.heart import TASK, read_heart
 from shared.data.records import UNLABELLED, Records
 from shared.errors import KnowledgeError
+from shared.knowledge.embedding import means
+from shared.knowledge.embedding_file import load_embeddings, save_embeddings
 from shared.knowledge.heart import MAPPING, read_heart_graph
+from shared.knowledge.inductive import carried_over
 from shared.knowledge.linking import LabelMapping, TextMapping
+from shared.knowledge.members import members
+from shared.knowledge.pretraining import PretrainingSettings, pretrain
 from shared.knowledge.teaching import GraphTeacher
 from shared.knowledge.triples import graph_of
 from shared.settings import EmbeddingTerms, KnowledgeTerms
@@ -124,3 +131,24 @@ def test_a_mapping_of_another_family_is_refused() -> None:
     for task, mapping in ((TASK, TEXT_MAPPING), (IMAGES, MAPPING), (IMAGES, TEXT_MAPPING), (TEXTS, MAPPING)):
         with pytest.raises(KnowledgeError, match="is not one for a task of family"):
             GraphTeacher(read_heart_graph(), mapping, task, CLEVELAND)
+
+
+def test_stored_embeddings_take_the_place_of_pretraining_and_entities_they_lack_are_like_their_neighbours(tmp_path: Path) -> None:
+    graph, terms = read_heart_graph(), EmbeddingTerms(record_weight=1.0, width=8, encoder="none")
+    angina = "angina on exercise"
+    assert angina in graph.ids
+    fewer = graph_of([row for row in graph.rows() if angina not in (row[0], row[2])])
+    settings = PretrainingSettings(width=8, epochs=2)
+    for one, name in (graph, "whole"), (fewer, "fewer"):
+        save_embeddings(tmp_path / name, one, pretrain(one, settings, 3), settings, 3)
+    whole, part = (load_embeddings(tmp_path / name) for name in ("whole", "fewer"))
+    known = GraphTeacher(graph, MAPPING, TASK, CLEVELAND, stored=whole).known(terms)
+    inducted = GraphTeacher(graph, MAPPING, TASK, CLEVELAND, stored=part).known(terms)
+    assert known is not None
+    assert inducted is not None
+    named = members(graph, MAPPING, TASK, CLEVELAND, None)
+    np.testing.assert_array_equal(known.records, means(whole.entities, named))
+    with_angina = (named == graph.ids[angina]).any(axis=1)
+    assert with_angina.any()
+    np.testing.assert_array_equal(inducted.records, means(carried_over(graph, part, 8), named))
+    assert inducted.records[with_angina].any(axis=1).all()

@@ -1,0 +1,81 @@
+"""From a federation's public graph to the tables inside its student (``[knowledge.table]``): what a category's entity is near to."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.config import FederationConfig, TableSettings
+from shared.entity_table import LARGEST, STEP_BYTES, EntityTable, entity_table
+from shared.errors import KnowledgeError
+from shared.knowledge.builtin import graph_of, mapping_of
+from shared.knowledge.embedding import pretrained
+from shared.knowledge.embedding_file import load_embeddings
+from shared.knowledge.inductive import carried_over
+from shared.knowledge.linking import CategoryLink, TableMapping
+from shared.knowledge.loss import ABSENT
+from shared.knowledge.triples import Graph
+from shared.models.seeds import derive
+from shared.settings import EmbeddingTerms
+from shared.task import CategoricalColumn, TabularTask
+
+
+def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
+    """A table of each column that ``config.knowledge.table`` names, none where the federation has none. It is a function of the public
+    graph, the federation's mapping and its seed.
+
+    The embeddings of all entities that those columns' categories name are centred, so that zeros are the mean, turned to their
+    principal directions (Pearson 1901) and cut to the table's width, or to as many as there are, and scaled to a root mean square of 1.
+    Raises :class:`KnowledgeError` where a column names no two entities of the graph, and where the tables take too many bytes.
+    """
+    knowledge = config.knowledge
+    if knowledge is None or knowledge.table is None:
+        return ()
+    graph, mapping = graph_of(knowledge), mapping_of(knowledge)
+    assert graph is not None
+    assert isinstance(mapping, TableMapping)
+    assert isinstance(config.task, TabularTask)
+    columns = [_entities(graph, mapping, config.task, name) for name in knowledge.table.columns]
+    known = np.unique(np.concatenate(columns))
+    known = known[known != ABSENT]
+    small = compact(_embedded(config, graph, knowledge.table)[known], knowledge.table.width)
+    if (size := sum(len(ids) for ids in columns) * (small.shape[1] + STEP_BYTES)) > LARGEST:
+        raise KnowledgeError(
+            f"the tables of [knowledge.table] take {size} bytes, more than {LARGEST}; lower its width or name fewer columns"
+        )
+    rows = np.concatenate([small, np.zeros_like(small[:1])])
+    places = [np.where(ids == ABSENT, len(small), np.searchsorted(known, ids)) for ids in columns]
+    return tuple(entity_table(name, rows[own]) for name, own in zip(knowledge.table.columns, places, strict=True))
+
+
+def compact(embeddings: NDArray[np.float32], width: int) -> NDArray[np.float64]:
+    """``(entities, at most width)``: ``embeddings (entities, K)`` less their mean, in their leading principal directions, over the root
+    of their mean square. A direction's sign makes its largest magnitude positive.
+    """
+    centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
+    parts, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    kept = max(1, min(width, int((lengths > 1e-6 * max(lengths[0], 1e-30)).sum())))
+    found: NDArray[np.float64] = parts[:, :kept] * lengths[:kept]
+    found *= np.where(found[np.abs(found).argmax(axis=0), np.arange(kept)] < 0, -1.0, 1.0)
+    return found / max(float(np.sqrt(np.square(found).mean())), 1e-30)
+
+
+def _entities(graph: Graph, mapping: TableMapping, task: TabularTask, name: str) -> NDArray[np.int64]:
+    """The entity of each category of a column, :data:`ABSENT` where it names none that the graph has."""
+    link = next(link for link in mapping.columns if link.column == name)
+    column = next(column for column in task.columns if column.name == name)
+    assert isinstance(link, CategoryLink)
+    assert isinstance(column, CategoricalColumn)
+    ids = np.array([graph.ids.get(link.entities.get(category, ""), ABSENT) for category in column.categories], dtype=np.int64)
+    if len(np.unique(ids[ids != ABSENT])) < 2:
+        raise KnowledgeError(f"the categories of '{name}' name fewer than two entities of the graph, so a table would tell nothing of them")
+    return ids
+
+
+def _embedded(config: FederationConfig, graph: Graph, table: TableSettings) -> NDArray[np.float32]:
+    assert config.knowledge is not None
+    terms = config.knowledge.embeddings or EmbeddingTerms()
+    if table.embeddings_path is not None:
+        stored = load_embeddings(table.embeddings_path)
+        return carried_over(graph, stored, stored.entities.shape[1])
+    return pretrained(graph, terms, derive(config.seed, "entity table"))

@@ -1,0 +1,111 @@
+"""The tables that a federation's student keeps of its public graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from shared.config import FederationConfig
+from shared.entity_table import LARGEST
+from shared.errors import KnowledgeError
+from shared.knowledge.embedding_file import save_embeddings
+from shared.knowledge.pretraining import PretrainingSettings, pretrain
+from shared.knowledge.student_table import compact, student_tables
+from shared.knowledge.tables import write_table
+from shared.knowledge.triples import Graph, graph_of
+from shared.models.derive import first_student
+from shared.work import Normalisation
+
+JOINTS = ("toe", "ankle", "wrist", "ear")
+NEAR = [("toe", "ankle"), ("ankle", "foot"), ("toe", "foot"), ("wrist", "hand"), ("hand", "arm")]
+GRAPH = graph_of([("gout", "in", "the toe", 1.0), *((f"the {one}", "near", f"the {other}", 1.0) for one, other in NEAR)])
+
+
+def config(folder: Path, graph: Graph = GRAPH, joints: tuple[str, ...] = JOINTS, **table: Any) -> FederationConfig:
+    write_table(graph, folder / "graph.tsv")
+    mapping = {
+        "classes": {"ill": "gout"},
+        "columns": [{"kind": "category", "column": "joint", "entities": {joint: f"the {joint}" for joint in joints if joint != "ear"}}],
+    }
+    columns = [{"kind": "categorical", "name": "joint", "categories": joints}, {"name": "urate"}]
+    task = {"family": "tabular", "label": "state", "labels": ["ill", "well"], "columns": columns}
+    knowledge = {"path": folder / "graph.tsv", "mapping": mapping, "table": {"columns": ["joint"], "width": 3} | table}
+    return FederationConfig.model_validate({"name": "gout", "task": task, "knowledge": knowledge})
+
+
+def test_categories_have_the_rows_of_their_entities_and_others_none(tmp_path: Path) -> None:
+    (made,) = student_tables(config(tmp_path))
+    rows, steps = made.numbers()
+    assert (made.column, rows.shape) == ("joint", (4, 2)), "three entities less their mean lie in a plane"
+    values = rows * steps[:, None]
+    assert not values[3].any(), "no entity, no row"
+    np.testing.assert_allclose(values[:3].mean(axis=0), 0.0, atol=0.02)
+    assert np.sqrt(np.square(values[:3]).mean()) == pytest.approx(1.0, abs=0.02)
+    assert student_tables(config(tmp_path)) == (made,), "the same graph and seed, the same table"
+    student = first_student(config(tmp_path), Normalisation(means=(5.0,), deviations=(1.0,), tables=(made,)))
+    assert student.normalisation.tables == (made,)
+
+
+def test_no_table_is_made_where_none_is_asked_for(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    assert found.knowledge is not None
+    assert student_tables(found.model_copy(update={"knowledge": None})) == ()
+    assert student_tables(found.model_copy(update={"knowledge": found.knowledge.model_copy(update={"table": None})})) == ()
+
+
+def test_stored_embeddings_may_lack_entities(tmp_path: Path) -> None:
+    fewer = graph_of([row for row in GRAPH.rows() if "the toe" not in (row[0], row[2])])
+    settings = PretrainingSettings(width=6, epochs=2)
+    save_embeddings(tmp_path / "e.safetensors", fewer, pretrain(fewer, settings, 1), settings, 1)
+    (made,) = student_tables(config(tmp_path, embeddings_path=tmp_path / "e.safetensors"))
+    assert made.numbers()[0][0].any(), "the toe is like the ankle and the foot, its neighbours"
+
+
+def test_compact_keeps_what_is_near_near_and_its_signs_are_settled() -> None:
+    whole = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32) @ np.random.default_rng(2).normal(size=(3, 9)).astype(
+        np.float32
+    )
+    found = compact(whole, 8)
+    assert found.shape == (20, 3), "no more directions than there are"
+    own, other = (np.linalg.norm(one[:, None] - one[None], axis=2) for one in (found, whole))
+    np.testing.assert_allclose(own / own.max(), other / other.max(), atol=1e-5)
+    np.testing.assert_allclose(compact(-whole, 8) * np.sign(compact(-whole, 8)[0]), found * np.sign(found[0]), atol=1e-5)
+    assert (found[np.abs(found).argmax(axis=0), np.arange(3)] > 0).all()
+    assert not compact(np.ones((4, 3), np.float32), 2).any(), "entities that are all alike tell nothing apart"
+
+
+def test_a_column_that_names_nothing_and_a_table_that_is_too_large_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(KnowledgeError, match="'joint' name fewer than two entities"):
+        student_tables(config(tmp_path, graph_of([("gout", "in", "the toe", 1.0)])))
+    joints = tuple(str(number) for number in range(2000))
+    many = graph_of([(f"the {joint}", "near", f"the {int(joint) * 7 % 2000}", 1.0) for joint in joints])
+    made = config(tmp_path, many, joints, width=64)
+    assert made.knowledge is not None
+    settings = PretrainingSettings(width=64, epochs=0)
+    save_embeddings(tmp_path / "e", many, pretrain(many, settings, 1), settings, 1)
+    assert made.knowledge.table is not None
+    table = made.knowledge.table.model_copy(update={"embeddings_path": tmp_path / "e"})
+    large = made.model_copy(update={"knowledge": made.knowledge.model_copy(update={"table": table})})
+    with pytest.raises(KnowledgeError, match=f"more than {LARGEST}; lower its width"):
+        student_tables(large)
+
+
+def test_private_triples_never_become_a_table(tmp_path: Path) -> None:
+    found = config(tmp_path).model_dump(mode="json", exclude_none=True)
+    del found["knowledge"]["path"]
+    with pytest.raises(ValidationError, match="never of an institution's private triples"):
+        FederationConfig.model_validate(found)
+
+
+@pytest.mark.parametrize("column", ["urate", "nobody"])
+def test_a_column_that_the_mapping_does_not_link_is_refused(tmp_path: Path, column: str) -> None:
+    with pytest.raises(
+        ValidationError, match=f"names '{column}', whose categories the mapping links to no entity; it links those of: joint"
+    ):
+        config(tmp_path, columns=[column])
+    with pytest.raises(ValidationError, match="names a column twice"):
+        config(tmp_path, columns=["joint", "joint"])
