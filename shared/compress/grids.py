@@ -46,6 +46,10 @@ RECIPES = MappingProxyType(
         "u8s8-float-attention": Recipe(_SIGNED, attention_in_float=True),
     }
 )
+EXACT_IN_16_BITS = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
+"""What may be signed where 8-bit products are added in 16 bits, best first."""
+EXACT_IN_32_BITS = ("u8s8", "u8s8-float-attention", "u8s8-7bit-float-attention")
+"""What may be signed where they are added in 32 bits, best first."""
 
 
 def recipe(name: str) -> Recipe:
