@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
     "knowledge": ("fedstill.cli.knowledge", "Build, inspect and embed a graph of knowledge."),
     "artifact": ("fedstill.cli.artifact", "Verify, show, try and serve a signed INT8 artifact."),
+    "device": ("fedstill.cli.device", "List, show and measure device profiles; predict what a graph costs on one."),
 }
 
 

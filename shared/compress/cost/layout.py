@@ -8,6 +8,7 @@ The runtime's optimiser adds these nodes for the machine it runs on; here they a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import onnx
@@ -17,7 +18,11 @@ from shared.compress.cost.fused import Fused, Value
 from shared.compress.cost.operators import Operator, operator
 
 Layout = Literal["plain", "last", "blocked"]
-_AS_THEY_COME = frozenset({"elementwise", "activation", "quantise", "dequantise", "pool"})
+_AS_THEY_COME = frozenset({"elementwise", "broadcast", "select", "activation", "quantise", "pool"})
+"""The runtime turns maps while they are of 8 bits: before they are dequantised, not after."""
+_IN_PASSING = frozenset({"Add", "Relu", "Clip"})
+_ALIGNED = 4
+"""Channels of which a convolution must read a multiple for onnxruntime to fill its blocks up."""
 _TO_CHANNELS_FIRST = (0, 3, 1, 2)
 
 
@@ -30,50 +35,65 @@ class _Layouts:
     def __init__(self, graph: Fused, block: int) -> None:
         self.graph, self.block = graph, block
         self.layouts: dict[str, Layout] = {}
+        self.channels_last = any(node.op_type in kinds.CONVOLUTIONS and operator(node, graph).int8 for node in graph.nodes)
 
     def run(self) -> Iterator[Operator]:
         for node in self.graph.nodes:
             counted = operator(node, self.graph)
-            if _is_view_of_layout(node):
-                # Images come with the channels last: their convolutions take them so, and only others pay for the copy.
+            if self.channels_last and _to_channels_first(node):
+                # Images come with the channels last, as INT8 convolutions take them; the runtime leaves the copy out.
                 self.layouts[node.output[0]] = "last"
                 continue
             wanted = self._wanted(node, counted)
             yield from self._copies(node, wanted, counted.node)
-            yield counted
+            # A blocked convolution adds the way around it, and cuts off at zero, as it writes.
+            if not (wanted == "blocked" and node.op_type in _IN_PASSING):
+                yield self._as_run(counted, node, wanted)
             for name in node.output:
                 if self._is_map(name):
                     self.layouts[name] = self._given(node, counted, wanted)
 
     def _wanted(self, node: onnx.NodeProto, counted: Operator) -> Layout:
         if node.op_type in kinds.CONVOLUTIONS:
-            return "last" if counted.int8 else "blocked" if self._blocks(node) else "plain"
+            return "last" if counted.int8 else "blocked" if self._blocks(node) and not self._reads_plain(node) else "plain"
         if counted.kind in _AS_THEY_COME:
             found = [self.layouts.get(name, "plain") for name in node.input if self._is_map(name)]
             return next((layout for layout in found if layout != "plain"), "plain")
         return "plain"
 
     def _given(self, node: onnx.NodeProto, counted: Operator, wanted: Layout) -> Layout:
-        return wanted if node.op_type in kinds.CONVOLUTIONS or counted.kind in _AS_THEY_COME else "plain"
+        if node.op_type in kinds.CONVOLUTIONS:
+            return "last" if counted.int8 else "blocked" if self._blocks(node) else "plain"
+        return wanted if counted.kind in _AS_THEY_COME else "plain"
+
+    def _as_run(self, counted: Operator, node: onnx.NodeProto, wanted: Layout) -> Operator:
+        if node.op_type in kinds.CONVOLUTIONS:
+            return replace(counted, in_blocks=counted.int8 or not self.block or self._blocks(node))
+        if counted.kind != "broadcast" or wanted != "last":
+            return counted
+        # One number a channel is repeated at every pixel where the channels come last.
+        made = self.graph.values[node.output[0]]
+        return replace(counted, rows=made.size // made.shape[1], work=made.shape[1])
 
     def _copies(self, node: onnx.NodeProto, wanted: Layout, reader: str) -> Iterator[Operator]:
         for name in dict.fromkeys(node.input):
-            if self._is_map(name) and self.layouts.get(name, "plain") != wanted and not self._first_of_image(name, node, wanted):
+            if self._is_map(name) and self.layouts.get(name, "plain") != wanted:
                 # Kept for later readers, as the runtime keeps it.
                 self.layouts[name] = wanted
                 yield _copy(reader, self.graph.values[name])
 
-    def _first_of_image(self, name: str, node: onnx.NodeProto, wanted: Layout) -> bool:
-        # A blocked convolution reads the few channels of an image as they are.
-        return wanted == "blocked" and self.graph.values[name].shape[1] < self.block and self.layouts.get(name, "plain") == "plain"
-
     def _blocks(self, node: onnx.NodeProto) -> bool:
-        if not self.block:
-            return False
         weights = self.graph.values[node.input[1]]
-        outputs, inputs = weights.shape[0], weights.shape[1]
-        depthwise = inputs == 1 and outputs > 1
-        return outputs % self.block == 0 and (depthwise or inputs % self.block == 0 or inputs < self.block)
+        if not self.block or not weights.constant:
+            return False
+        if _depthwise(weights):
+            return weights.shape[0] % _ALIGNED == 0
+        return weights.shape[1] < self.block or weights.shape[1] % _ALIGNED == 0
+
+    def _reads_plain(self, node: onnx.NodeProto) -> bool:
+        # The few channels of an image are read as they are, and written in blocks.
+        weights = self.graph.values[node.input[1]]
+        return not _depthwise(weights) and weights.shape[1] < self.block
 
     def _is_map(self, name: str) -> bool:
         value = self.graph.values.get(name)
@@ -86,7 +106,11 @@ class _Layouts:
         )
 
 
-def _is_view_of_layout(node: onnx.NodeProto) -> bool:
+def _depthwise(weights: Value) -> bool:
+    return weights.shape[1] == 1 and weights.shape[0] > 1
+
+
+def _to_channels_first(node: onnx.NodeProto) -> bool:
     if node.op_type != "Transpose":
         return False
     return any(tuple(attribute.ints) == _TO_CHANNELS_FIRST for attribute in node.attribute if attribute.name == "perm")
@@ -96,7 +120,7 @@ def _copy(reader: str, value: Value) -> Operator:
     return Operator(
         node=reader,
         operator="Transpose",
-        kind="move",
+        kind="relayout",
         int8=value.int8,
         rows=1,
         work=max(1, value.size),

@@ -12,12 +12,16 @@ from shared.compress.cost import kinds
 from shared.compress.cost.fused import Fused, Value
 
 
+_MATRIX = 2
+
+
 @dataclass(frozen=True)
 class Operator:
     """One executed operator. ``rows`` and ``work`` as in :class:`shared.compress.devices.OperatorTable`.
 
     ``columns`` are the channels or columns that it makes, ``macs`` its multiply-accumulates (0 for light ones), ``reads``, ``writes`` and
-    ``weights`` bytes: of activations in, of activations out, and of constants.
+    ``weights`` bytes: of activations in, of activations out, and of constants. ``channels`` are those that a dense convolution reads; not
+    ``in_blocks`` is one whose kernel does not work on blocks of channels though the device has some that do.
     """
 
     node: str
@@ -31,6 +35,8 @@ class Operator:
     reads: int
     writes: int
     weights: int
+    channels: int = 0
+    in_blocks: bool = True
 
 
 def operators(graph: Fused) -> tuple[Operator, ...]:
@@ -55,6 +61,7 @@ def operator(node: onnx.NodeProto, graph: Fused) -> Operator:
         reads=sum(value.bytes for value in given if not value.constant),
         writes=sum(value.bytes for value in made),
         weights=sum(value.bytes for value in given if value.constant),
+        channels=graph.values[_second(node)].shape[1] if kind in ("spatial", "pointwise") else 0,
     )
 
 
@@ -76,7 +83,29 @@ def _size(node: onnx.NodeProto, graph: Fused) -> tuple[str, int, int, int]:
     if kind in kinds.BY_ROW:
         length = made.shape[-1] if made.shape else 1
         return kind, made.size // max(length, 1), length, length
+    if kind in kinds.BY_SPAN and (span := _span(node, graph, made)) < made.size:
+        return ("broadcast" if kind == "elementwise" else kind), made.size // span, span, 0
     return kind, 1, _elements(node, graph, kind), 0
+
+
+def _span(node: onnx.NodeProto, graph: Fused, made: Value) -> int:
+    """Numbers of the output over which every smaller operand is read in one go, or is one number."""
+    shapes = [graph.values[name].shape for name in node.input if name in graph.values and 1 < graph.values[name].size < made.size]
+    return min((_run(shape, made.shape) for shape in shapes), default=made.size)
+
+
+def _run(shape: tuple[int, ...], whole: tuple[int, ...]) -> int:
+    padded = (1,) * (len(whole) - len(shape)) + shape
+    length, repeats = 1, None
+    for own, full in zip(reversed(padded), reversed(whole), strict=True):
+        if full == 1:
+            continue
+        if repeats is None:
+            repeats = own != full
+        if repeats != (own != full):
+            break
+        length *= full
+    return max(1, length)
 
 
 def _elements(node: onnx.NodeProto, graph: Fused, kind: str) -> int:
@@ -103,7 +132,8 @@ def _product(node: onnx.NodeProto, graph: Fused) -> tuple[str, int, int, int]:
     columns = made.shape[-1] if made.shape else 1
     rows = made.size // max(columns, 1)
     inner = first.size // max(rows, 1)
-    return ("gemm" if second.constant else "product"), rows, inner * columns, columns
+    # Weights that are dequantised in every run are no constant to the runtime, but still one matrix for all rows.
+    return ("gemm" if len(second.shape) == _MATRIX else "product"), rows, inner * columns, columns
 
 
 def _second(node: onnx.NodeProto) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from shared.compress.cost import roofline, tables
 from shared.compress.cost.fused import Fused, fused
-from shared.compress.cost.kinds import CONVERSIONS, DENSE
+from shared.compress.cost.kinds import CONVERSIONS, CONVOLUTIONAL, DENSE
 from shared.compress.cost.layout import with_conversions
 from shared.compress.cost.operators import Operator
 from shared.compress.devices.schema import DeviceProfile, OperatorTable
@@ -86,7 +86,7 @@ def peak_bytes(graph: Fused) -> int:
 
 
 def _cost(operator: Operator, profile: DeviceProfile) -> OperatorCost:
-    table = _table(operator, _tables(profile), int(profile.channel_block.value))
+    table = _table(operator, _tables(profile), int(profile.channel_block.value), profile.blocked_floats)
     if table is None:
         return _costs(operator, roofline.seconds(operator, profile), "estimated")
     work = roofline.padded_work(operator, profile) if operator.kind in DENSE and not table.ragged else float(operator.work)
@@ -101,8 +101,11 @@ def _tables(profile: DeviceProfile) -> Mapping[tuple[str, bool, bool], OperatorT
     return {(table.kind, table.int8, table.ragged): table for table in profile.operators}
 
 
-def _table(operator: Operator, known: Mapping[tuple[str, bool, bool], OperatorTable], block: int) -> OperatorTable | None:
-    ragged = operator.kind in DENSE and operator.columns % block != 0
+def _table(
+    operator: Operator, known: Mapping[tuple[str, bool, bool], OperatorTable], block: int, blocked_floats: bool
+) -> OperatorTable | None:
+    blocked_maps = not operator.int8 and blocked_floats and operator.kind in CONVOLUTIONAL
+    ragged = operator.kind in DENSE and (not operator.in_blocks if blocked_maps else operator.columns % block != 0)
     exact = known.get((operator.kind, operator.int8, ragged)) or known.get((operator.kind, operator.int8, False))
     # What multiplies no matrices takes about as long in either type; what does, does not.
     return exact if exact is not None or operator.kind in DENSE else known.get((operator.kind, not operator.int8, False))

@@ -17,13 +17,17 @@ from shared.compress.devices.schema import DeviceProfile
 STEPS = MappingProxyType(
     {
         "elementwise": 1.0,
+        "broadcast": 1.0,
+        "select": 4.0,
         "activation": 20.0,
         "normalise": 6.0,
         "softmax": 20.0,
         "reduce": 1.0,
         "pool": 1.0,
         "gather": 1.0,
-        "move": 4.0,
+        "move": 1.0,
+        "turn": 8.0,
+        "relayout": 4.0,
         "quantise": 4.0,
         "dequantise": 2.0,
         "view": 0.0,
@@ -58,11 +62,16 @@ def _computing(operator: Operator, profile: DeviceProfile) -> float:
 
 
 def padded_work(operator: Operator, profile: DeviceProfile) -> float:
-    """Its work with the columns filled up to whole blocks, as kernels compute them."""
+    """Its work with the columns filled up to whole blocks, as kernels compute them; in blocked float maps the channels read too."""
     block = int(profile.channel_block.value)
-    if operator.columns < 1:
-        return float(operator.work)
-    return operator.work * math.ceil(operator.columns / block) * block / operator.columns
+    work = operator.work * _filled(operator.columns, block)
+    if profile.blocked_floats and operator.in_blocks and not operator.int8 and operator.channels > block:
+        return work * _filled(operator.channels, block)
+    return work
+
+
+def _filled(number: int, block: int) -> float:
+    return math.ceil(number / block) * block / number if number else 1.0
 
 
 def _moved(operator: Operator) -> int:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.compress.devices.grids import RECIPES
+from shared.compress.grids import RECIPES
 from shared.frozen import Frozen
 
 Kind = Literal[
@@ -24,6 +24,8 @@ Kind = Literal[
     "pointwise",
     "depthwise",
     "elementwise",
+    "broadcast",
+    "select",
     "activation",
     "normalise",
     "softmax",
@@ -31,6 +33,8 @@ Kind = Literal[
     "pool",
     "gather",
     "move",
+    "turn",
+    "relayout",
     "quantise",
     "dequantise",
     "view",
@@ -74,9 +78,9 @@ Increasing = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_leng
 class OperatorTable(Frozen):
     """Seconds of one executed operator, dispatch included, over a grid of sizes: ``seconds[i][j]`` at ``rows[i]``, ``work[j]``.
 
-    ``rows`` are those of a matrix product, pixels of the output of a convolution, or rows of what is normalised; ``work`` is
-    what each of them takes: multiply-accumulates, or elements where nothing is multiplied. ``ragged``: the channels are no
-    multiple of the device's ``channel_block``. Seconds never fall along either axis.
+    ``rows`` are those of a matrix product, pixels of the output of a convolution, or rows of what is normalised or broadcast;
+    ``work`` is what each of them takes: multiply-accumulates, or elements where nothing is multiplied. ``ragged``: by kernels that do
+    not work on whole blocks of channels, as where there is no multiple of ``channel_block`` of them. Seconds never fall along either axis.
     """
 
     kind: Kind

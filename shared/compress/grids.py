@@ -56,6 +56,10 @@ _WHOLE = MappingProxyType(
 RECIPES = MappingProxyType(
     dict(_WHOLE) | {name + PAYING: how for name, how in _WHOLE.items() if not (how.attention_in_float or how.weights_only)}
 )
+EXACT_IN_16_BITS = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
+"""What may be signed where 8-bit products are added in 16 bits, best first."""
+EXACT_IN_32_BITS = ("u8s8", "u8s8-float-attention", "u8s8-7bit-float-attention")
+"""What may be signed where they are added in 32 bits, best first."""
 
 
 def recipe(name: str) -> Recipe:
