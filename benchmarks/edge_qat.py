@@ -71,8 +71,8 @@ def _larger_digits() -> Records:
 
 
 _LARGER = DIGITS.model_copy(update={"size": 16})
-_IMAGES = TrainingSettings(epochs=30, batch_size=64, learning_rate=4e-3)
-_ROWS = TrainingSettings(epochs=30, batch_size=32, learning_rate=2e-3)
+_IMAGES = TrainingSettings(epochs=15, batch_size=64, learning_rate=4e-3)
+_ROWS = TrainingSettings(epochs=15, batch_size=32, learning_rate=2e-3)
 SUBJECTS: Mapping[str, Subject] = {
     "digits_convolutional": Subject(DIGITS, NetworkSettings(width=12, depth=3), read_digits, _IMAGES),
     "digits_vision": Subject(DIGITS, NetworkSettings(width=32, depth=2, heads=4, architecture="transformer"), read_digits, _ROWS),

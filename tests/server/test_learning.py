@@ -30,6 +30,13 @@ def test_a_work_of_it_crosses_the_wire_whole() -> None:
     assert {name: getattr(arrived, name) for name in LearningWork.model_fields} == dict(said)
 
 
+def test_with_a_grid_it_is_the_last_rate_whatever_the_version_and_no_graph_teaches() -> None:
+    facts = FACTS.model_copy(update={"version": 2, "float_version": 2})
+    table = federation_table(4) | {"training": {"annealing": "round"}}
+    said = learning(RunState(facts), FederationConfig.model_validate(table))
+    assert (said.span, said.knowledge) == ((1.0, 1.0), None)
+
+
 @pytest.mark.parametrize("version", range(4))
 def test_a_round_does_its_part_of_the_falling_rate(version: int) -> None:
     facts = FACTS.model_copy(update={"version": version})

@@ -104,3 +104,10 @@ def test_noise_is_planned_where_it_is_wanted() -> None:
     table = federation_table(2)
     assert privacy_planner(FederationConfig.model_validate(table)) is None
     assert privacy_planner(FederationConfig.model_validate({**table, "privacy": {"epsilon": 8.0}})) is not None
+
+
+def test_rounds_that_learn_with_the_grid_are_part_of_the_budget() -> None:
+    table = {**federation_table(4), "aggregation": {"width": 16}, "privacy": {"epsilon": 8.0}}
+    planner = privacy_planner(FederationConfig.model_validate({**table, "compression": {"quantisation_aware": 3}}))
+    assert planner is not None
+    assert planner.rounds == 7

@@ -146,6 +146,7 @@ def test_a_federation_of_answers_survives_being_written_and_read(tmp_path: Path)
         ({"proxy": GENERATED, "task": IMAGES}, "proxy records of family 'image' cannot be generated; give public ones"),
         ({"proxy": GENERATED, "fragments": {"ash": ["head.*"]}}, r"\[fragments\] are parts of weights"),
         ({"proxy": {"source": "records", "path": "x"}, "task": HEADED}, "leave out either it or task.heads"),
+        ({"proxy": GENERATED, "compression": {"quantisation_aware": 1}}, "no weights travel that could learn with a grid"),
         ({"students": {"ash": {"width": 16, "depth": 1}}}, r"students of different shapes cannot share weights; add \[proxy\]"),
         ({"proxy": {"source": "records"}}, "'proxy.records.path': Field required"),
         ({"proxy": {"source": "generated", "records": 0}}, "'proxy.generated.records': Input should be greater"),
@@ -176,3 +177,9 @@ def test_what_makes_no_sense_with_shared_entities_is_said(change: dict[str, obje
     with pytest.raises(ConfigError) as caught:
         check_config(FederationConfig, table | change, where="here")
     assert sentence in str(caught.value)
+
+
+def test_rounds_that_learn_with_the_grid_carry_updates_too(tmp_path: Path) -> None:
+    config = load_config(FederationConfig, write(tmp_path, TABLE | {"rounds": 5, "compression": {"quantisation_aware": 2}}))
+    assert (config.rounds, config.updates) == (5, 7)
+    assert load_config(FederationConfig, write(tmp_path, TABLE | {"rounds": 5})).updates == 5

@@ -14,6 +14,7 @@ from shared.work import (
     CalibrateHistogramWork,
     CalibrateRangeWork,
     GateWork,
+    GridWork,
     ImportanceWork,
     Normalisation,
     StatisticsMomentsWork,
@@ -33,6 +34,17 @@ WORKS: list[tuple[Work, int]] = [
     (StatisticsMomentsWork(exponents=(3, 4)), 6),
     (
         TrainWork(version=3, seed=1, normalisation=NORMALISATION, training=TrainingSettings(), distillation=DistillationSettings()),
+        1 + 1 + 9 + 3,
+    ),
+    (
+        TrainWork(
+            version=3,
+            seed=1,
+            normalisation=NORMALISATION,
+            training=TrainingSettings(),
+            distillation=DistillationSettings(),
+            quantised=GridWork(grid="u8s8-7bit", ranges={"x": (-0.1, 2.5), "y": (0.0, 1 / 3)}),
+        ),
         1 + 1 + 9 + 3,
     ),
     (
@@ -63,6 +75,12 @@ def test_a_work_survives_its_encoding_and_knows_its_counters(work: Work, counter
     assert parse_work(work.canonical()) == work
     assert sum(field.length for field in counter_fields(work, TABLE)) == counters
     assert trains(work) == (work.kind in ("train", "answer"))
+
+
+@pytest.mark.parametrize("ends", [(0.1, 1.0), (-1.0, -0.1), (float("-inf"), 1.0), (-1.0, float("nan"))])
+def test_a_range_of_a_grid_is_finite_and_has_zero_in_it(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError):
+        GridWork(grid="u8s8-7bit", ranges={"x": ends})
 
 
 def test_images_have_one_statistic_a_channel() -> None:
