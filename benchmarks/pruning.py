@@ -4,9 +4,9 @@
 
 For each seed one teacher, fitted on the pooled records, teaches one student, which is then pruned or rewritten, and healed by a short
 distillation from the same teacher. ``whole`` is the student itself after as much more distillation, so that healing is not counted as a
-gain. ``accuracy`` is that of the INT8 file on held-out records, ``unhealed`` that of the float student before healing, ``parameters`` what
-is left, ``latency`` one record through the INT8 file, one thread: files are timed in turns, and each has its quietest turn, for the
-machine may be busy.
+gain. ``accuracy`` is that of the INT8 file on held-out records, ``unhealed`` and ``healed`` those of the float student before and after
+healing, ``parameters`` what is left, ``latency`` one record through the INT8 file, one thread: files are timed in turns, and each has
+its quietest turn, for the machine may be busy.
 """
 
 from __future__ import annotations
@@ -83,10 +83,11 @@ def measure(trial: Trial, task: str, *, quick: bool = False) -> dict[str, Figure
         made = change(student)
         unhealed = trial.grade(made)["accuracy"]
         ward.taught(made, ward.healing, config.seed + 1)
+        healed = trial.grade(made)["accuracy"]
         files[name] = int8(made, learnt)
         logits = runtime.logits(runtime.session(files[name]), trial.graded.inputs)
         accuracy = score(logits, trial.graded.labels, len(config.task.labels)).accuracy
-        found[name] = {"unhealed": unhealed, "accuracy": accuracy, "parameters": float(count_parameters(made))}
+        found[name] = {"unhealed": unhealed, "healed": healed, "accuracy": accuracy, "parameters": float(count_parameters(made))}
     for name, seconds in timed(files, learnt).items():
         found[name]["latency"] = seconds * 1e3
     return found
@@ -131,7 +132,13 @@ def claims(task: str, seeds: Sequence[Mapping[str, Figures]]) -> list[Claim]:
     """The medians over seeds; the whole student's are the baselines."""
     found = []
     for variant in seeds[0]:
-        for name, unit in (("unhealed", "accuracy"), ("accuracy", "accuracy"), ("parameters", ""), ("latency", "ms")):
+        for name, unit in (
+            ("unhealed", "accuracy"),
+            ("healed", "accuracy"),
+            ("accuracy", "accuracy"),
+            ("parameters", ""),
+            ("latency", "ms"),
+        ):
             baseline = float(np.median([seed["whole"][name] for seed in seeds])) if variant != "whole" else None
             found.append(claim(f"{task}.{variant}.{name}", [seed[variant][name] for seed in seeds], unit, baseline=baseline))
     return found

@@ -42,9 +42,10 @@ class Conv(nn.Conv2d):
 class ShiftedConv(nn.Conv2d):
     """A convolution whose kernel may be any, learnt as that of a :class:`shared.models.layers.StandardisedConv` is.
 
-    ``W = gain * (V - mean(V)) / sqrt(var(V) * fan_in + eps) + shift``, gain and shift one an output channel. A standardised kernel has
-    mean 0, which one with fewer inputs has no more; the shift makes up for it. What is learnt feels the length of ``V`` as little as
-    before, so that a net heals at the rate at which it was learnt: a plain kernel is torn apart by it.
+    ``W = gain * (V - mean(V)) / sqrt(var(V) * fan_in + eps) + shift / fan_in``, gain and shift one an output channel. A standardised
+    kernel has mean 0, which one with fewer inputs has no more; the shift makes up for it. What is learnt feels the length of ``V`` as
+    little as before, so that a net heals at the rate at which it was learnt: a plain kernel is torn apart by it. The longer ``V`` has
+    grown, the less a step turns it; whoever makes a kernel from another keeps that :meth:`growth`.
     """
 
     EPSILON = StandardisedConv.EPSILON
@@ -79,24 +80,36 @@ class ShiftedConv(nn.Conv2d):
 
     def plain_weight(self) -> Tensor:
         """The kernel, ``(outputs, inputs / groups, height, width)``."""
-        return self.gain * self._centred() * self._scale() + self.shift
+        return self.gain * centred(self.weight) * self._scale() + self.shift / self.fan_in
 
-    def set_kernel(self, kernel: Tensor) -> None:
-        """Sets the parameters such that :meth:`plain_weight` is ``kernel``."""
+    def set_kernel(self, kernel: Tensor, growth: float = 1.0) -> None:
+        """Sets the parameters such that :meth:`plain_weight` is ``kernel`` and ``V`` has grown so much."""
+        length = float(centred(kernel).square().mean().sqrt()) * math.sqrt(self.fan_in)
+        factor = growth / length if length else 1.0
+        self.set_affine(kernel * factor, torch.full_like(self.gain, 1 / factor), torch.zeros_like(self.shift))
+
+    def set_affine(self, weight: Tensor, slope: Tensor, offset: Tensor) -> None:
+        """Sets the parameters such that ``V`` is ``weight`` and :meth:`plain_weight` ``slope * V + offset``."""
         with torch.no_grad():
-            self.weight.copy_(kernel)
-            self.gain.copy_(1 / self._scale())
-            self.shift.copy_(kernel.mean(dim=(1, 2, 3), keepdim=True))
+            self.weight.copy_(weight)
+            self.gain.copy_(slope / self._scale())
+            self.shift.copy_((slope * self.weight.mean(dim=(1, 2, 3), keepdim=True) + offset) * self.fan_in)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Slope and offset ``(outputs, 1, 1, 1)`` of :meth:`set_affine`."""
+        slope = self.gain * self._scale()
+        return slope, self.shift / self.fan_in - slope * self.weight.mean(dim=(1, 2, 3), keepdim=True)
+
+    def growth(self) -> float:
+        """The length of ``V`` beside that of a new one."""
+        return float(centred(self.weight.detach()).square().mean().sqrt()) * math.sqrt(self.fan_in)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(batch, inputs, height, width)`` -> ``(batch, outputs, height / stride, width / stride)``."""
         return functional.conv2d(maps, self.plain_weight(), self.bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def _centred(self) -> Tensor:
-        return self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
-
     def _scale(self) -> Tensor:
-        return torch.rsqrt(self._centred().square().mean(dim=(1, 2, 3), keepdim=True) * self.fan_in + self.EPSILON)
+        return torch.rsqrt(centred(self.weight).square().mean(dim=(1, 2, 3), keepdim=True) * self.fan_in + self.EPSILON)
 
 
 class SeparableConv(nn.Module):
@@ -145,3 +158,8 @@ def kernel_of(layer: nn.Module) -> Tensor:
     if isinstance(layer, StandardisedConv | ShiftedConv):
         return layer.plain_weight()
     return layer.get_parameter("weight")
+
+
+def centred(kernel: Tensor) -> Tensor:
+    """A kernel less its mean for each output channel."""
+    return kernel - kernel.mean(dim=(1, 2, 3), keepdim=True)

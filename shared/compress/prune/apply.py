@@ -12,7 +12,7 @@ from shared.compress.prune.plan import PruningPlan, keep_all
 from shared.compress.rewrite.plain import plain_convolutions
 from shared.compress.rewrite.remake import remade, shared_entry
 from shared.errors import ConfigError
-from shared.models.convolutions import ShiftedConv, kernel_of
+from shared.models.convolutions import ShiftedConv
 from shared.models.network import Network
 
 
@@ -101,9 +101,9 @@ def _copy(source: nn.Module, own: nn.Module, block: BlockAnatomy, heads: tuple[i
         parameter.copy_(value)
     for name in shorter:
         # What a kernel with fewer inputs is made of says another kernel.
-        layer = own.get_submodule(name)
-        if isinstance(layer, ShiftedConv):
-            layer.set_kernel(kernel_of(source.get_submodule(name)).index_select(1, places["inner"]))
+        layer, whole = own.get_submodule(name), source.get_submodule(name)
+        if isinstance(layer, ShiftedConv) and isinstance(whole, ShiftedConv):
+            layer.set_affine(whole.weight.index_select(1, places["inner"]), *whole.affine())
 
 
 def _spread(heads: tuple[int, ...], width: int) -> Tensor:

@@ -114,8 +114,8 @@ def _fill(old: nn.Module, new: nn.Module) -> None:
         assert isinstance(new, FactorisedConv)
         first, second = new.across, new.down
         parts = factorised(old.plain_weight(), new.across.out_channels)
-    first.set_kernel(parts[0])
-    second.set_kernel(parts[1])
+    for layer, part in zip((first, second), parts, strict=True):
+        layer.set_kernel(part, old.growth())
     if second.bias is not None and old.bias is not None:
         second.bias.copy_(old.bias)
 

@@ -38,8 +38,8 @@ def fill_up(student: Network, multiple: int) -> Network:
 def _read_nothing_new(old: nn.Module, new: nn.Module) -> None:
     kernel = torch.zeros_like(new.get_parameter("weight"))
     kernel[:, : old.get_parameter("weight").shape[1]] = kernel_of(old)
-    if isinstance(new, ShiftedConv):
-        new.set_kernel(kernel)
+    if isinstance(new, ShiftedConv) and isinstance(old, ShiftedConv):
+        new.set_kernel(kernel, old.growth())
     else:
         new.get_parameter("weight").copy_(kernel)
 

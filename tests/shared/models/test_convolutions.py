@@ -48,9 +48,23 @@ def test_any_kernel_can_be_said(groups: int) -> None:
     kernel = 5 + torch.randn(8, 4 // groups, 1, 3, generator=generator(2, "k"))
     kernel[1] = 0
     kernel[2] = 3
-    layer.set_kernel(kernel)
-    torch.testing.assert_close(layer.plain_weight(), kernel)
-    torch.testing.assert_close(kernel_of(layer), kernel)
+    for growth in (1.0, 7.0):
+        layer.set_kernel(kernel, growth)
+        torch.testing.assert_close(layer.plain_weight(), kernel)
+        torch.testing.assert_close(kernel_of(layer), kernel)
+        assert layer.growth() == pytest.approx(growth, rel=1e-4)
+    layer.set_kernel(torch.zeros_like(kernel))
+    assert (layer.plain_weight() == 0).all()
+
+
+def test_a_kernel_with_fewer_inputs_is_a_part_of_the_whole_one() -> None:
+    whole, part = ShiftedConv(6, 4, 3), ShiftedConv(3, 4, 3)
+    initialise(whole, generator(1, "w"))
+    whole.weight.data.mul_(9.0)
+    whole.shift.data.add_(2.0)
+    part.set_affine(whole.weight[:, 1:4], *whole.affine())
+    torch.testing.assert_close(part.plain_weight(), whole.plain_weight()[:, 1:4])
+    assert torch.equal(part.weight, whole.weight[:, 1:4])
 
 
 def test_steps_of_any_length_leave_the_kernel_s_own_length_alone() -> None:
