@@ -7,11 +7,11 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
+from client.folder import InstitutionFolder
 from client.site import InstitutionSite
 from shared.certificates import load_certificate
 from shared.enrolment import Connection, read_connection
@@ -28,57 +28,6 @@ FRESH_S = 20.0
 """Age of the SuperNode's last sign of life after which it is not taken for connected."""
 _PROBE_S = 10.0
 _STATUS_EVERY_S = 5.0
-
-
-@dataclass(frozen=True)
-class InstitutionFolder:
-    """Where the service's things lie under an institution's folder."""
-
-    folder: Path
-
-    @property
-    def ca(self) -> Path:
-        """The pinned certificate of the coordinator's CA."""
-        return self.folder / "ca.crt"
-
-    @property
-    def connection(self) -> Path:
-        """The pinned address of the coordinator."""
-        return self.folder / "coordinator.json"
-
-    @property
-    def node_key(self) -> Path:
-        """The SuperNode's private key."""
-        return self.folder / "keys" / "node"
-
-    @property
-    def flower(self) -> Path:
-        """Everything of Flower's: its home, the worker's secret, signs of life, our lock."""
-        return self.folder / "flower"
-
-    @property
-    def secret(self) -> Path:
-        """What the SuperNode and the worker share (0600)."""
-        return self.flower / "worker.secret"
-
-    @property
-    def alive(self) -> Path:
-        """Touched by the SuperNode while it is connected."""
-        return self.flower / "alive"
-
-    @property
-    def node_config(self) -> Path:
-        """What the SuperNode tells the ClientApp. A file, because Flower's command line cannot quote every path."""
-        return self.flower / "node.toml"
-
-    @property
-    def status(self) -> Path:
-        """How the service is (``shared/service.py``)."""
-        return self.flower / "status.json"
-
-    def log(self, name: str) -> Path:
-        """The log of one process."""
-        return self.folder / "logs" / f"{name}.log"
 
 
 def supernode(home: InstitutionFolder, connection: Connection, port: int) -> Command:

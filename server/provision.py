@@ -25,7 +25,7 @@ def init_coordinator(folder: Path, config: FederationConfig, hosts: Sequence[str
     roster = Roster(members={}, coordinator=public_bytes(make_identity(folder / "keys" / "identity.key")))
     make_certificates(folder, config.name, hosts)
     write_atomic(folder / "federation.toml", tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
-    save_roster(folder / "roster.json", roster)
+    keep_roster(folder, roster)
     return roster
 
 
@@ -54,6 +54,26 @@ def enrol(folder: Path, enrolments: Sequence[Enrolment]) -> Roster:
         members[name], nodes[name] = key, node
     for enrolment in enrolments:
         write_atomic(home.nodes / f"{enrolment.name}.pub", enrolment.node_key.encode() + b"\n")
-    enlarged = Roster(members=members, coordinator=roster.coordinator)
-    save_roster(folder / "roster.json", enlarged)
-    return enlarged
+    return keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
+
+
+def expel(folder: Path, name: str) -> Roster:
+    """Takes an institution off the roster and forgets its node key; raises :class:`IdentityError` if it is not on it."""
+    home = CoordinatorFolder(folder)
+    roster = load_roster(home.roster)
+    if name not in roster.members:
+        raise IdentityError(f"there is no institution '{name}' on the roster; there are: {', '.join(sorted(roster.members)) or 'none'}")
+    members = {other: key for other, key in roster.members.items() if other != name}
+    smaller = keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
+    (home.nodes / f"{name}.pub").unlink(missing_ok=True)
+    return smaller
+
+
+def keep_roster(folder: Path, roster: Roster) -> Roster:
+    """Writes ``roster`` as the one that holds now; it and the one before stay among ``rosters/``."""
+    home = CoordinatorFolder(folder)
+    before = [load_roster(home.roster)] if home.roster.exists() else []
+    for one in (*before, roster):
+        save_roster(home.rosters / f"{one.digest.hex()}.json", one)
+    save_roster(home.roster, roster)
+    return roster

@@ -14,6 +14,9 @@ from shared.errors import IdentityError
 from shared.identity import load_identity, load_roster, public_bytes
 from shared.secagg.roster import Roster
 
+PLAN_FILE = "plan.json"
+"""The signed plan of a run, in the run's folder."""
+
 
 @dataclass(frozen=True)
 class CoordinatorSite:
@@ -39,6 +42,14 @@ class CoordinatorSite:
     def roster(self) -> Roster:
         """Members and the coordinator's own public key, as every institution has pinned them."""
         return load_roster(self.folder / "roster.json")
+
+    def current_roster(self) -> Roster:
+        """The roster as it is on disk now: it changes while a service runs."""
+        return load_roster(self.folder / "roster.json")
+
+    def plans(self) -> dict[str, Path]:
+        """Where the signed plan of each run lies that has one."""
+        return {path.parent.name: path for path in sorted((self.folder / "runs").glob(f"*/{PLAN_FILE}"))}
 
     @cached_property
     def store(self) -> Store:

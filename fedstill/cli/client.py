@@ -110,7 +110,7 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
     Example: fedstill client status st-mary
     """
-    from client.supervise import InstitutionFolder
+    from client.folder import InstitutionFolder
     from shared.service import read_status
 
     found = read_status(InstitutionFolder(folder).status)
