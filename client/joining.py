@@ -9,16 +9,16 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from client.folder import InstitutionFolder
 from client.link import open_join_link
 from client.provision import init_institution, pin, write_enrolment
-from client.folder import InstitutionFolder
 from shared.certificates import fingerprint_of, load_certificate
 from shared.client_certificates import check_issued, client_key, make_request
 from shared.config import InstitutionConfig, load_config
 from shared.enrolment import Connection, Enrolment, make_enrolment
 from shared.errors import DeploymentError, IdentityError
-from shared.files import read_bytes, write_atomic
-from shared.identity import load_identity
+from shared.files import write_atomic
+from shared.identity import load_identity, make_node_key
 from shared.invitation import Token, prove
 from shared.rpc import enrolment_pb2 as pb
 from shared.rpc.services import ENROLMENT
@@ -43,8 +43,10 @@ class Joined:
 def join(folder: Path, token: Token, config: InstitutionConfig, *, passphrase: bytes | None = None) -> Joined:
     """Makes an institution's folder, joins the federation of ``token`` and pins its CA, address and roster.
 
-    Whatever fails, private keys stay where they are, and the same call with a new token goes on from them: with the same keys
-    an institution may join again. Raises :class:`IdentityError` if the coordinator is not the one of the token, or refuses.
+    Whatever fails, the identity stays where it is, and the same call with a new token goes on with it: with the same identity
+    an institution may join again, and brings a new node key.
+
+    Raises :class:`IdentityError` if the coordinator is not the one of the token, or refuses.
     """
     ca = fetch_ca(token)
     enrolment = _own_enrolment(folder, config, passphrase)
@@ -76,13 +78,17 @@ def fetch_ca(token: Token) -> x509.Certificate:
         with httpx.Client(verify=False, timeout=CA_S, follow_redirects=False) as client:
             answer = client.get(f"https://{token.connection.address}/ca.crt")
     except httpx.HTTPError as error:
-        raise DeploymentError(f"{token.connection.address} does not answer ({type(error).__name__}): check the network and its proxy") from error
+        raise DeploymentError(
+            f"{token.connection.address} does not answer ({type(error).__name__}): check the network and its proxy"
+        ) from error
     try:
         if answer.status_code != 200 or len(answer.content) > LARGEST_CA:
             raise ValueError
         certificate = x509.load_pem_x509_certificate(answer.content)
     except ValueError as error:
-        raise IdentityError(f"{token.connection.address} is no coordinator of fedstill's: ask its operator for the right address") from error
+        raise IdentityError(
+            f"{token.connection.address} is no coordinator of fedstill's: ask its operator for the right address"
+        ) from error
     if fingerprint_of(certificate) != token.ca_fingerprint:
         raise IdentityError(
             f"{token.connection.address} shows another CA than the invitation names: somebody may stand between, or the token is old; "
@@ -98,7 +104,9 @@ def _own_enrolment(folder: Path, config: InstitutionConfig, passphrase: bytes | 
     if written.name != config.name:
         raise IdentityError(f"{folder} is the folder of '{written.name}', not of '{config.name}': give each institution its own")
     identity = load_identity(folder / "keys" / "identity.key", passphrase=passphrase)
-    node_key = read_bytes(folder / "keys" / "node.pub", what="node key")
+    # A node key that was revoked is never taken again, and whether it was, this side cannot know.
+    (folder / "keys" / "node").unlink(missing_ok=True)
+    node_key = make_node_key(folder / "keys" / "node")
     return write_enrolment(folder, make_enrolment(config.name, identity, node_key))
 
 

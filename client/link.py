@@ -96,9 +96,9 @@ def one_line(said: str) -> str:
 
 def proxy_for(connection: Connection) -> str | None:
     """The HTTPS proxy that this machine's environment names for the coordinator (``HTTPS_PROXY``, ``NO_PROXY``)."""
-    if urllib.request.proxy_bypass_environment(connection.host):
+    if urllib.request.proxy_bypass(connection.host):
         return None
-    return urllib.request.getproxies_environment().get("https")
+    return urllib.request.getproxies().get("https")
 
 
 def _channel(connection: Connection, credentials: Any, *options: tuple[str, object]) -> Any:

@@ -1,4 +1,4 @@
-"""The gRPC service ``Artifacts`` (``proto/fedstill/v1/artifacts.proto``): a finished run's signed artifact, in pieces, from any place on."""
+"""The gRPC service ``Artifacts`` (``proto/fedstill/v1/artifacts.proto``): a finished run's artifact, in pieces, from any place on."""
 
 from __future__ import annotations
 

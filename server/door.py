@@ -78,7 +78,7 @@ def sieve(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     context.set_alpn_protocols(["http/1.1", "h2"])
-    context.sni_callback = _note_host  # type: ignore[assignment]
+    context.sni_callback = _note_host
     return context
 
 

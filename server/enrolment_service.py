@@ -35,7 +35,7 @@ class EnrolmentService:
         certificate, roster = await told(
             context, self._membership.join, request.invitation, request.enrolment, request.certificate_request, request.proof
         )
-        return pb.JoinReply(certificate=certificate, roster=self._signed(roster))
+        return pb.JoinReply(certificate=certificate, roster=_signed(self._site, roster))
 
     async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewReply:  # noqa: N802
         """See ``enrolment.proto``."""
@@ -45,7 +45,8 @@ class EnrolmentService:
     async def Roster(self, request: pb.RosterRequest, context: Any) -> pb.SignedRoster:  # noqa: N802
         """See ``enrolment.proto``."""
         await self._callers.member(context)
-        return self._signed(await told(context, self._site.current_roster))
+        return _signed(self._site, await told(context, self._site.current_roster))
 
-    def _signed(self, roster: Roster) -> pb.SignedRoster:
-        return pb.SignedRoster(roster=roster_bytes(roster), signature=sign(self._site.identity, ROSTER_PURPOSE, roster.digest))
+
+def _signed(site: CoordinatorSite, roster: Roster) -> pb.SignedRoster:
+    return pb.SignedRoster(roster=roster_bytes(roster), signature=sign(site.identity, ROSTER_PURPOSE, roster.digest))

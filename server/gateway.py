@@ -2,9 +2,10 @@
 
 Flower's SuperLink serves three interfaces on one port, and its Control interface has no authentication: whoever
 reaches it can start code in every institution. So it listens on loopback only, and this is what faces outwards, with
-TLS, behind ``server/door.py``. The one thing that it gives by itself is the CA's certificate, which is public: who wants to
-join compares it with the fingerprint in the invitation. A path is let through only if it *is* ``/v1/fleet/<name>``, letter for letter: anything that some parser could
-read as another path (dots, percent signs, double slashes) is refused before any parser sees it.
+TLS, behind ``server/door.py``. The one thing that it gives by itself is the CA's certificate, which is public: who
+wants to join compares it with the fingerprint in the invitation. A path is let through only if it *is*
+``/v1/fleet/<name>``, letter for letter: anything that some parser could read as another path (dots, percent signs,
+double slashes) is refused before any parser sees it.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Membership:
             found = self._fitting(invitation, enrolment)
             authority = load_authority(self._home.keys)
             certificate = issue(authority, request, invitation.name)
-            roster = enrol(self._home.folder, [found])
+            roster = enrol(self._home.folder, [found], renewed_node=True)
             self._certified.add(invitation.name, certificate)
             self._invitations.remove(invitation)
         note("joined", invitation.name, serial=f"{certificate.serial_number:x}")

@@ -78,14 +78,14 @@ def make_server_certificate(folder: Path, authority: Authority, hosts: Sequence[
     return certificate
 
 
-def load_certificate(path: Path, *, now: datetime | None = None) -> x509.Certificate:
-    """The certificate at ``path``; raises :class:`IdentityError` if it is none, or if its dates say that it does not hold."""
+def load_certificate(path: Path, *, now: datetime | None = None, ended_too: bool = False) -> x509.Certificate:
+    """The certificate at ``path``; raises :class:`IdentityError` if it is none, or (unless ``ended_too``) does not hold today."""
     try:
         certificate = x509.load_pem_x509_certificate(read_bytes(path, what="certificate"))
     except (ValueError, x509.InvalidVersion) as error:
         raise IdentityError(f"{path} is not a PEM certificate: fetch it again from the coordinator's operator") from error
     moment = now or datetime.now(UTC)
-    if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+    if not ended_too and not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
         dates = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
         raise IdentityError(f"the certificate {path} holds from {dates} and not today: renew it, or set this machine's clock right")
     return certificate
@@ -93,13 +93,22 @@ def load_certificate(path: Path, *, now: datetime | None = None) -> x509.Certifi
 
 def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """The names and addresses that a server's certificate is good for, in order, but for :data:`JOIN_HOST`, which all have."""
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return tuple(str(name.value) for name in names if name.value != JOIN_HOST)
+    return tuple(name for name in _names(certificate) if name != JOIN_HOST)
+
+
+def lets_join(certificate: x509.Certificate) -> bool:
+    """Whether a server's certificate has :data:`JOIN_HOST`; those of earlier releases have not."""
+    return JOIN_HOST in _names(certificate)
 
 
 def fingerprint_of(certificate: x509.Certificate) -> bytes:
     """SHA-256 of a certificate's DER bytes."""
     return certificate.fingerprint(hashes.SHA256())
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return tuple(str(name.value) for name in names)
 
 
 def _alternative(host: str) -> x509.GeneralName:

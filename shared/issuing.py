@@ -21,7 +21,9 @@ def builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKe
     return made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def end_entity(made: x509.CertificateBuilder, authority: ec.EllipticCurvePublicKey, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
+def end_entity(
+    made: x509.CertificateBuilder, authority: ec.EllipticCurvePublicKey, purpose: x509.ObjectIdentifier
+) -> x509.CertificateBuilder:
     """Adds that the certificate signs no others, and is good for one ``purpose`` (server or client)."""
     made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     made = made.add_extension(usage(signs_certificates=False), critical=True)

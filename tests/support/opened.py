@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -67,7 +68,8 @@ def make_coordinator(folder: Path) -> Path:
 @contextmanager
 def opened(folder: Path) -> Iterator[Opened]:
     """Opens the door of the coordinator in ``folder``, and shuts it when the block ends."""
-    ready, ended, port = threading.Event(), [], free_port()
+    ready, port = threading.Event(), free_port()
+    ended: list[Any] = []
     thread = threading.Thread(target=lambda: asyncio.run(_serve(folder, port, ready, ended)), daemon=True)
     thread.start()
     assert ready.wait(30), "the coordinator's door did not open"
@@ -79,7 +81,7 @@ def opened(folder: Path) -> Iterator[Opened]:
         thread.join(30)
 
 
-async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[object]) -> None:
+async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[Any]) -> None:
     home, stop = CoordinatorFolder(folder), asyncio.Event()
     api = make_server(folder, look_s=0.05)
     mutual, join_port = listen(api, folder)
@@ -88,7 +90,11 @@ async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[ob
         listening.bind(("127.0.0.1", 0))
         web = uvicorn.Server(
             uvicorn.Config(
-                make_app(None, home.ca), ssl_certfile=str(home.certificate), ssl_keyfile=str(home.server_key), log_level="warning", lifespan="on"
+                make_app(None, home.ca),
+                ssl_certfile=str(home.certificate),
+                ssl_keyfile=str(home.server_key),
+                log_level="warning",
+                lifespan="on",
             )
         )
         web.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
