@@ -51,7 +51,8 @@ def check_within(config: InstitutionConfig, approved: RunPlan, plan: Plan, work:
     """Raises :class:`PolicyRefusal` where a round asks for something else than the plan that was approved."""
     for complaint in _complaints(approved.settings, plan, work):
         raise PolicyRefusal(
-            f"institution '{config.name}' refused round {plan.round}: {complaint} than in the plan that its operator approved (policy.approve)"
+            f"institution '{config.name}' refused round {plan.round}: {complaint} than in the plan that its operator approved "
+            "(policy.approve)"
         )
 
 

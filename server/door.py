@@ -125,6 +125,7 @@ class Door:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+            await _close(writer)
         finally:
             inner_writer.transport.abort()
 
@@ -169,6 +170,14 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Closes once what was written is sent, which an abort would throw away; waits at most :data:`LINGER_S`."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            await writer.wait_closed()
 
 
 def _note_host(handshake: ssl.SSLObject, host: str | None, _: ssl.SSLContext) -> None:

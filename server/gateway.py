@@ -137,6 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         ssl_keyfile=options.key,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=5,
+        ws="none",
         access_log=False,
         server_header=False,
         log_level="warning",

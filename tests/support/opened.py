@@ -95,6 +95,7 @@ async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[An
                 ssl_keyfile=str(home.server_key),
                 log_level="warning",
                 lifespan="on",
+                ws="none",
             )
         )
         web.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
