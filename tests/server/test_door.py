@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -92,6 +93,12 @@ def through(door: Door, talk: Callable[[int], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
+async def leave(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        writer.close()
+        await writer.wait_closed()
+
+
 async def shown_out(reader: asyncio.StreamReader) -> bool:
     """Whether the door has ended the connection without a word."""
     try:
@@ -104,7 +111,7 @@ def test_who_says_nothing_is_shown_out(context: ssl.SSLContext) -> None:
     async def talk(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await shown_out(reader)
-        writer.close()
+        await leave(writer)
 
     through(Door(context, INNER, hello_s=0.1), talk)
 
@@ -115,7 +122,7 @@ def test_a_greeting_without_end_is_not_kept(context: ssl.SSLContext) -> None:
         # A handshake record that announces 16 MB of greeting.
         writer.write(b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + bytes(2 * LARGEST_HELLO))
         assert await shown_out(reader)
-        writer.close()
+        await leave(writer)
 
     through(Door(context, INNER), talk)
 
@@ -138,7 +145,7 @@ def test_the_last_bytes_of_an_answer_arrive(context: ssl.SSLContext) -> None:
                 writer.write(greeting("http/1.1"))
                 await asyncio.sleep(0.2)  # a reader that lets the door's buffers fill
                 assert len(await reader.read(-1)) == size
-                writer.close()
+                await leave(writer)
 
     asyncio.run(run())
 
@@ -149,8 +156,8 @@ def test_more_than_most_connections_are_shown_out_and_others_are_served(context:
         await asyncio.sleep(0.05)
         reader, second = await asyncio.open_connection("127.0.0.1", port)
         assert await shown_out(reader)
-        first.close()
-        second.close()
+        await leave(first)
+        await leave(second)
 
     through(Door(context, INNER, most=1, hello_s=10.0), talk)
 
