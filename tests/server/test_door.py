@@ -132,7 +132,8 @@ def test_the_last_bytes_of_an_answer_arrive(context: ssl.SSLContext) -> None:
     size = 5_000_000
 
     async def run() -> None:
-        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(4096)
             writer.write(bytes(size))
             writer.close()
             await writer.wait_closed()
@@ -143,6 +144,7 @@ def test_the_last_bytes_of_an_answer_arrive(context: ssl.SSLContext) -> None:
             async with await asyncio.start_server(door.admit, "127.0.0.1", 0) as outer, asyncio.timeout(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", outer.sockets[0].getsockname()[1])
                 writer.write(greeting("http/1.1"))
+                writer.write_eof()
                 await asyncio.sleep(0.2)  # a reader that lets the door's buffers fill
                 assert len(await reader.read(-1)) == size
                 await leave(writer)
