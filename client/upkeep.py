@@ -28,7 +28,7 @@ from shared.secagg.roster import Roster
 from shared.signed import check_roster
 
 EVERY_S = 15.0
-"""Seconds between two calls: a run that lost an institution opens its next epoch 30 s after (``server/supervise.py``)."""
+"""Seconds between two calls: a run that lost an institution rests for 30 s before it goes on (``server/supervise.py``)."""
 
 _LOG = logging.getLogger("fedstill.client")
 

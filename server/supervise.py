@@ -39,11 +39,11 @@ MOST_RESTARTS = 20
 UNREACHABLE_S = 120.0
 """Longest time for which SuperLink may be away while a run is on."""
 
-KEEP_UP_S, RENEWAL_S = 2.0, 3600.0
+KEEP_UP_S, RENEWAL_S = 1.0, 3600.0
 """Seconds between two looks at the roster, and at the end of the server's certificate."""
 ROSTER_S = 30.0
-"""How long a run goes on after a revocation, so that the others have heard of it (``client/upkeep.py``) when it opens a new epoch.
-Who was revoked is out of it from the first moment."""
+"""How long a run rests after a revocation, so that the others have heard of it (``client/upkeep.py``) when it opens its next epoch.
+Who was revoked is out from the first moment."""
 
 _FAILED_INSIDE = "ServerApp failed with exception: "
 
@@ -95,7 +95,7 @@ class CoordinatorService:
         self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
         self._running_with = frozenset[str]()
-        self._kept_up = self._renewed = self._changed = time.monotonic()
+        self._kept_up = self._renewed = time.monotonic()
 
     def serve(self) -> Outcome:
         """Starts everything, runs the run and ends everything.
@@ -164,11 +164,28 @@ class CoordinatorService:
             details = self._follow(control, run, number, stop)
             if details is None:
                 return attempt
+            if self._left():
+                self._go_on_without_them(control, run, stop)
+                continue
             if details.startswith(_FAILED_INSIDE):
                 raise RunError(f"run '{run}' failed: {details.removeprefix(_FAILED_INSIDE)}")
             self._say(f"the run was broken off ({details}); going on from the last closed round")
             self._supervisor.restart("executor")  # and with it a ServerApp that does not know yet that it is lost
         raise RunError(f"run '{run}' was lost {MOST_RESTARTS} times; see the logs, then run again to go on from the last closed round")
+
+    def _left(self) -> frozenset[str]:
+        """Who has been revoked since the Flower run began, whose ServerApp still has the roster with them."""
+        return self._running_with - frozenset(read_nodes(self._home.nodes, self._site.current_roster(), 0))
+
+    def _go_on_without_them(self, control: Control, run: str, stop: StopSignals) -> None:
+        """Waits until the others have heard of a revocation and pinned the smaller roster, and are here again with it."""
+        self._say(f"{', '.join(sorted(self._left()))} was revoked; the others are told, and the run goes on from the last closed round")
+        self._supervisor.restart("executor")
+        told = time.monotonic() + ROSTER_S
+        while time.monotonic() < told:
+            self._look("going on without who was revoked", stop, run=run)
+            self._keep_up(control)
+        self._wait_for_institutions(control, stop)
 
     def _follow(self, control: Control, run: str, number: int, stop: StopSignals) -> str | None:
         """Follows a Flower run to its end; None if it completed, else Flower's words for why it did not."""
@@ -186,7 +203,7 @@ class CoordinatorService:
                 return None if status.completed else status.details
             try:
                 self._keep_up(control)
-                if self._running_with - frozenset(self._nodes) and time.monotonic() - self._changed > ROSTER_S:
+                if self._running_with - frozenset(self._nodes):
                     control.stop(number)
                     return "an institution was revoked"
                 self._look("running", stop, run=run)
@@ -204,15 +221,19 @@ class CoordinatorService:
         self._kept_up = now
         nodes = read_nodes(self._home.nodes, self._site.current_roster(), 0)
         if nodes != self._nodes:
-            for name in control.register(nodes):
-                self._say(f"{name} is not let in any more")
-            for name in sorted(set(nodes) - set(self._nodes)):
-                self._say(f"{name} has joined")
-            self._nodes, self._changed = nodes, now
+            with contextlib.suppress(DeploymentError):  # while SuperLink is being started again; the next look tries anew
+                self._let_in(control, nodes)
         if now - self._renewed > RENEWAL_S:
             self._renewed = now
             if self._frontage.renew():
                 self._say("the server's certificate was about to end and is renewed")
+
+    def _let_in(self, control: Control, nodes: dict[str, bytes]) -> None:
+        for name in control.register(nodes):
+            self._say(f"{name} is not let in any more" if name not in nodes else f"{name} has another node key")
+        for name in sorted(set(nodes) - set(self._nodes)):
+            self._say(f"{name} has joined")
+        self._nodes = nodes
 
     def _plan(self, run: str) -> None:
         """Writes the signed plan of the run, for institutions whose operators must approve it."""
