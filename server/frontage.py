@@ -37,7 +37,7 @@ class Frontage:
     def answers(self) -> bool:
         """Whether the way through the door works: what is not for outside is refused with 403."""
         trust = ssl.create_default_context(cafile=str(self._home.ca))
-        where = LOOPBACK if self._host in ("0.0.0.0", "::") else self._host
+        where = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(self._host, self._host)
         trust.check_hostname = where == LOOPBACK
         try:
             return httpx.get(f"https://{where}:{self._port}/", verify=trust, timeout=5.0, trust_env=False).status_code == 403

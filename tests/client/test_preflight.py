@@ -129,7 +129,7 @@ def test_a_name_that_is_none_is_said(home: InstitutionFolder, monkeypatch: pytes
     def unknown(*_: Any, **__: Any) -> Any:
         raise OSError("no such name")
 
-    monkeypatch.setattr(module.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
     assert "DNS" in failed(checks(home))["name"]
 
 
@@ -144,7 +144,7 @@ def test_another_authority_is_said(home: InstitutionFolder, tmp_path: Path) -> N
 def test_a_wrong_clock_is_said(home: InstitutionFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     class Late(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
+        def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(seconds=600)
 
     monkeypatch.setattr(module, "datetime", Late)
