@@ -45,6 +45,7 @@ _OPTIONS = [
 def make_server(folder: Path, *, look_s: float = LOOK_S) -> Any:
     """An asyncio gRPC server with all services over a coordinator's folder, not yet listening."""
     site, membership = CoordinatorSite(folder), Membership(folder)
+    _ = site.identity  # what is wrong with it is said now, and not to a caller
     callers = Callers(membership)
     server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
     server.add_generic_rpc_handlers(

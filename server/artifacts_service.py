@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from server.callers import Callers, told
+from server.callers import Callers, NotThereError, told
 from server.site import CoordinatorSite
-from shared.errors import ArtifactError, MissingFileError
+from shared.errors import ArtifactError
 from shared.rpc import artifacts_pb2 as pb
 
 CHUNK = 256 * 1024
@@ -33,7 +33,7 @@ class ArtifactsService:
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
             path = await told(context, self._file, request.run, request.name, request.offset)
-            with path.open("rb") as file:
+            with await told(context, path.open, "rb") as file:
                 file.seek(request.offset)
                 while content := await told(context, file.read, CHUNK):
                     yield pb.Chunk(content=content)
@@ -48,7 +48,7 @@ class ArtifactsService:
     def _file(self, run: str, name: str, offset: int) -> Path:
         path = self._files(run).get(name)
         if path is None:
-            raise MissingFileError(f"the artifact of run '{run}' has no file of that name")
+            raise NotThereError(f"the artifact of run '{run}' has no file of that name")
         if offset > path.stat().st_size:
             raise ArtifactError(f"the file {name} has {path.stat().st_size} bytes, so it cannot go on at {offset}: begin again at 0")
         return path
@@ -57,7 +57,7 @@ class ArtifactsService:
         # A run's name is looked up, never put together with a folder: nothing that a caller says becomes a path.
         status = self._site.store.run_status(run)
         if status is None or status[0] != "finished" or not status[1]:
-            raise MissingFileError(f"there is no finished run '{run}' with an artifact")
+            raise NotThereError(f"there is no finished run '{run}' with an artifact")
         folder = self._site.run_folder(run) / status[1]
         return {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()}
 

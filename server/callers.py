@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 import grpc
 
-from server.membership import Membership, NotInvitedError, peer_of
-from shared.errors import FedstillError, MissingFileError
+from server.membership import Membership, NotInvitedError, UnfitError, peer_of
+from shared.errors import ArtifactError, MissingFileError
 
 MOST_STREAMS = 4
 """Streams that one institution may have open at a time."""
 _LOG = logging.getLogger("fedstill.api")
 _T = TypeVar("_T")
+
+
+class NotThereError(MissingFileError):
+    """What a caller asks for is not there (yet); the sentence is for the caller."""
 
 
 class Callers:
@@ -34,7 +38,7 @@ class Callers:
         if peer is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this call needs an institution's certificate: join first")
             raise AssertionError("abort raises")
-        if not await asyncio.to_thread(self._membership.admits, *peer):
+        if not await told(context, self._membership.admits, *peer):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this certificate is not in force: it was revoked, or never issued here")
         return peer[0]
 
@@ -51,14 +55,17 @@ class Callers:
 
 
 async def told(context: Any, work: Callable[..., _T], *arguments: Any) -> _T:
-    """What ``work`` returns, in a thread; its refusals become a status and their sentence, its faults INTERNAL and no word more."""
+    """What ``work`` returns, in a thread. What the caller can mend becomes a status and a sentence; anything else is INTERNAL.
+
+    Other errors name files of this machine, which are none of a caller's business.
+    """
     try:
         return await asyncio.to_thread(work, *arguments)
     except NotInvitedError as error:
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
-    except MissingFileError as error:
+    except NotThereError as error:
         await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-    except FedstillError as error:
+    except (UnfitError, ArtifactError) as error:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except Exception:
         _LOG.exception("a call failed")

@@ -40,6 +40,10 @@ class NotInvitedError(IdentityError):
     """Somebody wants to join without an invitation that holds."""
 
 
+class UnfitError(IdentityError):
+    """What somebody hands in does not fit; the sentence is for whoever did."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One line of the roster for its operator; ``until`` is the end of its certificate, in seconds since 1970."""
@@ -69,15 +73,16 @@ class Membership:
     def join(self, public: bytes, enrolment: bytes, request: bytes, proof: bytes, *, now: float | None = None) -> tuple[bytes, Roster]:
         """Lets an invited institution in: its certificate (PEM), and the roster that now has it.
 
-        Raises :class:`NotInvitedError` for every invitation that does not hold, and :class:`IdentityError` for an enrolment or
+        Raises :class:`NotInvitedError` for every invitation that does not hold, and :class:`UnfitError` for an enrolment or
         a certificate request that does not fit it; the invitation can then be used again, for what it is for.
         """
         with self._locked():
-            invitation = self._proven(public, enrolment, request, proof, now)
-            found = self._fitting(invitation, enrolment)
             authority = load_authority(self._home.keys)
-            certificate = issue(authority, request, invitation.name)
-            roster = enrol(self._home.folder, [found], renewed_node=True)
+            invitation = self._proven(public, enrolment, request, proof, now)
+            with _fit():
+                found = self._fitting(invitation, enrolment)
+                certificate = issue(authority, request, invitation.name)
+                roster = enrol(self._home.folder, [found], renewed_node=True)
             self._certified.add(invitation.name, certificate)
             self._invitations.remove(invitation)
         note("joined", invitation.name, serial=f"{certificate.serial_number:x}")
@@ -92,11 +97,13 @@ class Membership:
         return roster
 
     def renew(self, name: str, request: bytes) -> bytes:
-        """A new certificate (PEM) for a member whose old one still holds; raises :class:`IdentityError` for another's request."""
+        """A new certificate (PEM) for a member whose old one still holds; raises :class:`UnfitError` for another's request."""
         with self._locked():
             if name not in load_roster(self._home.roster).members:
                 raise NotInvitedError(NOT_INVITED)
-            certificate = issue(load_authority(self._home.keys), request, name)
+            authority = load_authority(self._home.keys)
+            with _fit():
+                certificate = issue(authority, request, name)
             self._certified.add(name, certificate)
         note("renewed", name, serial=f"{certificate.serial_number:x}")
         return certificate.public_bytes(Encoding.PEM)
@@ -148,6 +155,14 @@ class Membership:
         with lock.open("ab") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+@contextlib.contextmanager
+def _fit() -> Iterator[None]:
+    try:
+        yield
+    except IdentityError as error:
+        raise UnfitError(str(error)) from error
 
 
 def note(event: str, institution: str, **detail: object) -> None:

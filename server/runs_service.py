@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from server.callers import Callers, told
+from server.callers import Callers, NotThereError, told
 from server.events import Event
 from server.site import CoordinatorSite
 from server.views import seen_by
-from shared.errors import MissingFileError
 from shared.files import read_bytes
 from shared.rpc import runs_pb2 as pb
 from shared.signed import SignedPlan
@@ -60,13 +59,13 @@ class RunsService:
     def _plan(self, run: str) -> SignedPlan:
         planned = self._site.plans()
         if run not in planned:
-            raise MissingFileError(f"there is no plan of a run '{run}' yet: it is made when the run begins")
+            raise NotThereError(f"there is no plan of a run '{run}' yet: it is made when the run begins")
         return SignedPlan.parse(read_bytes(planned[run], what="run's plan"))
 
     def _over(self, run: str) -> bool:
         status = self._site.store.run_status(run)
         if status is None and run not in self._site.plans():
-            raise MissingFileError(f"there is no run '{run}'")
+            raise NotThereError(f"there is no run '{run}'")
         return status is not None and status[0] == "finished"
 
 

@@ -94,7 +94,7 @@ class CoordinatorService:
         self._frontage = Frontage(self._home, self._supervisor, options.host, options.port)
         self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
-        self._running_with = frozenset[str]()
+        self._running_with = self._site.roster
         self._kept_up = self._renewed = time.monotonic()
 
     def serve(self) -> Outcome:
@@ -158,7 +158,7 @@ class CoordinatorService:
     def _run(self, control: Control, run: str, stop: StopSignals) -> int:
         self._plan(run)
         for attempt in range(1, MOST_RESTARTS + 1):
-            self._running_with = frozenset(self._nodes)
+            self._running_with = self._site.current_roster()
             number = control.start({COORDINATOR_DIR: str(self._home.folder), RUN: run})
             control.follow_log(number, self._home.log("run"))
             details = self._follow(control, run, number, stop)
@@ -175,7 +175,8 @@ class CoordinatorService:
 
     def _left(self) -> frozenset[str]:
         """Who has been revoked since the Flower run began, whose ServerApp still has the roster with them."""
-        return self._running_with - frozenset(read_nodes(self._home.nodes, self._site.current_roster(), 0))
+        now = self._site.current_roster().members
+        return frozenset(name for name, key in self._running_with.members.items() if now.get(name) != key)
 
     def _go_on_without_them(self, control: Control, run: str, stop: StopSignals) -> None:
         """Waits until the others have heard of a revocation and pinned the smaller roster, and are here again with it."""
@@ -203,7 +204,7 @@ class CoordinatorService:
                 return None if status.completed else status.details
             try:
                 self._keep_up(control)
-                if self._running_with - frozenset(self._nodes):
+                if self._left():
                     control.stop(number)
                     return "an institution was revoked"
                 self._look("running", stop, run=run)

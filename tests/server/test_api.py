@@ -68,3 +68,29 @@ def test_a_key_that_others_can_read_is_not_served_with(tmp_path: Path) -> None:
 
     with pytest.raises(IdentityError, match="chmod 600"):
         asyncio.run(run())
+
+
+def test_what_is_wrong_at_the_coordinator_is_told_to_its_operator_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_coordinator(tmp_path / "coordinator")
+
+    async def run() -> FedstillError:
+        server = make_server(folder)
+        _, port = listen(server, folder)
+        await server.start()
+        trust = (folder / "keys" / "ca.crt").read_bytes()
+        (folder / "keys" / "ca.key").write_bytes(b"damaged")
+
+        def ask() -> FedstillError:
+            with open_join_link(Connection(address=f"127.0.0.1:{port}"), trust) as link, pytest.raises(FedstillError) as caught:
+                link.call(ENROLMENT, "Join", pb.JoinRequest(), timeout=5.0)
+            return caught.value
+
+        try:
+            return await asyncio.to_thread(ask)
+        finally:
+            await server.stop(0)
+
+    said = str(asyncio.run(run()))
+    assert "its operator finds the cause in its log" in said
+    assert str(tmp_path) not in said
+    assert "ca.key" in caplog.text
