@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client.folder import InstitutionFolder
-from client.link import open_join_link
+from client.link import open_join_link, proxy_for
 from client.provision import init_institution, pin, write_enrolment
 from shared.certificates import fingerprint_of, load_certificate
 from shared.client_certificates import check_issued, client_key, make_request
@@ -75,7 +75,7 @@ def fetch_ca(token: Token) -> x509.Certificate:
     """
     try:
         # What comes is public, and known by its digest; there is nothing yet to check the server by.
-        with httpx.Client(verify=False, timeout=CA_S, follow_redirects=False) as client:
+        with httpx.Client(verify=False, timeout=CA_S, trust_env=False, proxy=proxy_for(token.connection)) as client:
             answer = client.get(f"https://{token.connection.address}/ca.crt")
     except httpx.HTTPError as error:
         raise DeploymentError(

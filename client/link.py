@@ -16,6 +16,7 @@ from shared.certificates import JOIN_HOST
 from shared.enrolment import Connection, read_connection
 from shared.errors import DeploymentError, FedstillError, IdentityError, PolicyRefusal
 from shared.files import read_bytes
+from shared.hosting import LOOPBACK
 from shared.identity import read_private
 from shared.rpc.services import Stub
 
@@ -95,8 +96,8 @@ def one_line(said: str) -> str:
 
 
 def proxy_for(connection: Connection) -> str | None:
-    """The HTTPS proxy that this machine's environment names for the coordinator (``HTTPS_PROXY``, ``NO_PROXY``)."""
-    if urllib.request.proxy_bypass(connection.host):
+    """The HTTPS proxy that this machine's environment names for the coordinator (``HTTPS_PROXY``, ``NO_PROXY``); none for loopback."""
+    if connection.host in ("localhost", LOOPBACK) or urllib.request.proxy_bypass(connection.host):
         return None
     return urllib.request.getproxies().get("https")
 

@@ -187,7 +187,9 @@ def _clock(connection: Connection, ca: Path) -> str:
 def _asked(connection: Connection, ca: Path) -> httpx.Response:
     context = ssl.create_default_context(cafile=str(ca))
     try:
-        return httpx.get(f"https://{connection.address}/ca.crt", verify=context, timeout=WAIT_S)
+        return httpx.get(
+            f"https://{connection.address}/ca.crt", verify=context, timeout=WAIT_S, trust_env=False, proxy=proxy_for(connection)
+        )
     except httpx.ConnectError as error:
         raise IdentityError(
             f"{connection.address} does not prove itself to the pinned {ca} ({error}): pin again, or ask its operator"

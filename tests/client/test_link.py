@@ -43,6 +43,7 @@ def test_the_proxy_is_the_environment_s(monkeypatch: pytest.MonkeyPatch, variabl
     assert proxy_for(there) is None
     monkeypatch.setenv(variable, "http://proxy.example.org:3128")
     assert proxy_for(there) == "http://proxy.example.org:3128"
+    assert proxy_for(Connection(address="127.0.0.1:8443")) is None
     monkeypatch.setenv("NO_PROXY", "localhost,.example.org")
     assert proxy_for(there) is None
 
