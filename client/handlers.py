@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from pydantic import ValidationError
 
+from client.approval import check_approved, check_within
 from client.budget import PrivacyGuard
 from client.encoder import Contribution, Encoder
 from client.ledger import LARGEST_NUMBER, EpochState, Slot
@@ -114,8 +115,12 @@ class InstitutionHandlers:
         return following(replace(call, message=message, slot=_slot(request.kind, message)))
 
     def _agreed(self, call: Call, following: Handler) -> Reply:
+        assert call.slot is not None
+        approved = check_approved(self._site.config, self._site.folder, call.slot.run)
         if call.plan is not None:
             work = _work(call.plan)
+            if approved is not None:
+                check_within(self._site.config, approved, call.plan, work)
             check_plan(self._site.config, call.plan, work)
             survivors = call.message.survivors if isinstance(call.message, AgreeRequest | UnmaskRequest) else call.plan.cohort
             check_owners(self._site.config, work, survivors, call.plan.round)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tomli_w
 
-from client.supervise import InstitutionFolder
+from client.folder import InstitutionFolder
 from shared.certificates import load_certificate
 from shared.config import InstitutionConfig, load_config
 from shared.enrolment import Connection, Enrolment, make_enrolment, write_connection
@@ -16,12 +16,13 @@ from shared.identity import load_identity, load_roster, make_identity, make_node
 from shared.secagg.roster import Roster
 
 
-def init_institution(folder: Path, config: InstitutionConfig) -> Enrolment:
+def init_institution(folder: Path, config: InstitutionConfig, *, passphrase: bytes | None = None) -> Enrolment:
     """Makes an institution's folder: institution.toml, private keys, and ``enrolment.json`` with their public parts.
 
+    With ``passphrase`` the identity's key is encrypted; Flower's node key cannot be, and is as safe as its file mode.
     Raises :class:`IdentityError` if there are keys already.
     """
-    identity = make_identity(folder / "keys" / "identity.key")
+    identity = make_identity(folder / "keys" / "identity.key", passphrase=passphrase)
     node_key = make_node_key(folder / "keys" / "node")
     table = config.model_dump(mode="json", exclude_none=True)
     write_atomic(folder / "institution.toml", tomli_w.dumps(table).encode())
@@ -34,14 +35,22 @@ def write_enrolment(folder: Path, enrolment: Enrolment) -> Enrolment:
     return enrolment
 
 
-def pin(folder: Path, roster: Roster, *, ca: Path | None = None, connection: Connection | None = None, replace: bool = False) -> None:
+def pin(
+    folder: Path,
+    roster: Roster,
+    *,
+    ca: Path | None = None,
+    connection: Connection | None = None,
+    replace: bool = False,
+    passphrase: bytes | None = None,
+) -> None:
     """Pins a roster and, if given, the coordinator's CA and address.
 
     Raises :class:`IdentityError` if this institution is not on the roster with its own key, or if another roster or
     coordinator is pinned and ``replace`` is not set: a changed roster must be somebody's decision.
     """
     config = load_config(InstitutionConfig, folder / "institution.toml")
-    if roster.members.get(config.name) != public_bytes(load_identity(folder / "keys" / "identity.key")):
+    if roster.members.get(config.name) != public_bytes(load_identity(folder / "keys" / "identity.key", passphrase=passphrase)):
         raise IdentityError(
             f"the roster does not have '{config.name}' with this institution's key: send enrolment.json to the coordinator first"
         )

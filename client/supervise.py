@@ -7,18 +7,19 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
+from client.folder import InstitutionFolder
 from client.site import InstitutionSite
+from client.upkeep import Keeper, Upkeep
 from shared.certificates import load_certificate
 from shared.enrolment import Connection, read_connection
 from shared.errors import DeploymentError, IdentityError
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.hosting import LOOPBACK, flower_environment, make_secret
-from shared.identity import read_private
+from shared.identity import load_roster, read_private
 from shared.processes import Command, Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, tail
 from shared.service import write_status
 
@@ -28,57 +29,6 @@ FRESH_S = 20.0
 """Age of the SuperNode's last sign of life after which it is not taken for connected."""
 _PROBE_S = 10.0
 _STATUS_EVERY_S = 5.0
-
-
-@dataclass(frozen=True)
-class InstitutionFolder:
-    """Where the service's things lie under an institution's folder."""
-
-    folder: Path
-
-    @property
-    def ca(self) -> Path:
-        """The pinned certificate of the coordinator's CA."""
-        return self.folder / "ca.crt"
-
-    @property
-    def connection(self) -> Path:
-        """The pinned address of the coordinator."""
-        return self.folder / "coordinator.json"
-
-    @property
-    def node_key(self) -> Path:
-        """The SuperNode's private key."""
-        return self.folder / "keys" / "node"
-
-    @property
-    def flower(self) -> Path:
-        """Everything of Flower's: its home, the worker's secret, signs of life, our lock."""
-        return self.folder / "flower"
-
-    @property
-    def secret(self) -> Path:
-        """What the SuperNode and the worker share (0600)."""
-        return self.flower / "worker.secret"
-
-    @property
-    def alive(self) -> Path:
-        """Touched by the SuperNode while it is connected."""
-        return self.flower / "alive"
-
-    @property
-    def node_config(self) -> Path:
-        """What the SuperNode tells the ClientApp. A file, because Flower's command line cannot quote every path."""
-        return self.flower / "node.toml"
-
-    @property
-    def status(self) -> Path:
-        """How the service is (``shared/service.py``)."""
-        return self.flower / "status.json"
-
-    def log(self, name: str) -> Path:
-        """The log of one process."""
-        return self.folder / "logs" / f"{name}.log"
 
 
 def supernode(home: InstitutionFolder, connection: Connection, port: int) -> Command:
@@ -118,6 +68,7 @@ class InstitutionService:
         self._supervisor = Supervisor(mark=str(self._home.folder))
         self._written = 0.0
         self._connected = False
+        self._pinned = self._pinned_now()
 
     def serve(self) -> None:
         """Keeps the SuperNode and the worker alive until SIGINT (raises :class:`KeyboardInterrupt`) or SIGTERM (returns).
@@ -127,14 +78,16 @@ class InstitutionService:
         """
         with only_one(self._home.flower / "lock", what=f"the service of {self._config.name}"), StopSignals() as stop, self._supervisor:
             end_leftovers(str(self._home.folder))
+            keeper = Keeper(Upkeep(self._home.folder, self._config.name, self._say))
             if not probe(self._connection, self._home.ca):
                 self._say(f"{self._connection.address} does not answer yet; trying on")
             self._start()
             started = time.monotonic()
-            while not stop.wait(LOOK_S):
-                self._look()
-                if self._patience_s is not None and not self._home.alive.exists() and time.monotonic() - started > self._patience_s:
-                    raise DeploymentError(self._refused())
+            with keeper:
+                while not stop.wait(LOOK_S):
+                    self._look()
+                    if self._patience_s is not None and not self._home.alive.exists() and time.monotonic() - started > self._patience_s:
+                        raise DeploymentError(self._refused())
             if stop.interrupted:
                 raise KeyboardInterrupt
 
@@ -148,6 +101,12 @@ class InstitutionService:
         self._supervisor.start(worker(self._home, port, self._config.threads))
 
     def _look(self) -> None:
+        if (now := self._pinned_now()) != self._pinned:
+            # The worker has read the roster that was pinned before; as when it dies, its SuperNode starts anew with it.
+            self._pinned = now
+            self._say("another roster is pinned; starting the worker again")
+            self._supervisor.restart("worker")
+            self._supervisor.restart("supernode")
         for ended in self._supervisor.tend():
             self._explain(ended)
         connected = self._home.alive.exists() and time.time() - self._home.alive.stat().st_mtime < FRESH_S
@@ -159,6 +118,9 @@ class InstitutionService:
             state = "connected" if connected else "connecting"
             write_status(self._home.status, "institution", state, online=(self._config.name,) if connected else ())
             self._written, self._connected = time.monotonic(), connected
+
+    def _pinned_now(self) -> bytes:
+        return load_roster(self._home.folder / "roster.json").digest
 
     def _explain(self, ended: Ended) -> None:
         log = self._home.log(ended.name)

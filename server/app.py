@@ -45,10 +45,11 @@ def make_app(
     @made.main()
     def main(grid: Grid, context: Context) -> None:
         pull_quickly()
-        site = CoordinatorSite(Path(_text(context, "coordinator-dir")))
+        run = _text(context, "run")
+        site = CoordinatorSite(Path(_text(context, "coordinator-dir")), run=run)
         signal = stop or StopSignal()
         exchange = GridExchange(grid, frozenset(site.roster.members), poll_s=poll_s, patience_s=patience_s, stop=signal)
-        on_result(Coordinator(site, exchange, on_event, toolbox=toolbox, stop=signal).run(_text(context, "run")))
+        on_result(Coordinator(site, exchange, on_event, toolbox=toolbox, stop=signal).run(run))
 
     return made
 

@@ -49,7 +49,7 @@ class Gathering:
         """The members of the epoch that can be reached now, in order of names. Raises :class:`RunError` if they are too few."""
         present = tuple(sorted(self.exchange.institutions() & set(epoch.keys)))
         if len(present) < self.settings.smallest_cohort:
-            raise self._too_few(len(present), tuple(sorted(set(self.roster.members) - set(present))), epoch.refused)
+            raise self._too_few(len(present), tuple(sorted(set(self.roster.members) - set(present))), {**epoch.refused, **epoch.pending})
         return present
 
     def _missing(self) -> tuple[str, ...]:

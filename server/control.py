@@ -22,6 +22,7 @@ from flwr.proto.control_pb2 import (
     StartRunRequest,
     StopRunRequest,
     StreamLogsRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.control.control_http_client import ControlHttpClient
@@ -30,6 +31,9 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from shared.bundle import app_bundle, bundle_hash
 from shared.errors import DeploymentError
+
+UNREGISTERED = "unregistered"
+"""What Flower says of a node that it will not know again."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,18 @@ class Control:
         """Closes the connection."""
         self._client.close()
 
-    def register(self, nodes: Mapping[str, bytes]) -> None:
-        """Makes sure that every institution's node (name to OpenSSH public key) is registered under its name.
+    def register(self, nodes: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Makes sure that the nodes of these institutions (name to OpenSSH public key) are registered under their names, and no others.
 
-        Nodes that are registered with other keys than these are left alone: they are not in anyone's cohort.
+        A node with another key is unregistered: SuperLink refuses its calls from then on, and never takes that key again.
+        Returns the names of those.
         """
-        known = {node.public_key: node.name for node in self._nodes()}
+        found, wanted = self._nodes(), {_node_key(name, line) for name, line in nodes.items()}
+        gone = tuple(node for node in found if node.public_key not in wanted)
+        for node in gone:
+            with _asking("unregister a node"):
+                self._client.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
+        known = {node.public_key: node.name for node in found}
         for name, line in nodes.items():
             key = _node_key(name, line)
             if key not in known:
@@ -64,6 +74,7 @@ class Control:
                     self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
             elif known[key] != name:
                 raise DeploymentError(f"the node key of '{name}' is registered for '{known[key]}': each institution needs a key of its own")
+        return tuple(node.name for node in gone)
 
     def online(self) -> frozenset[str]:
         """Names of the institutions whose SuperNode is connected now."""
@@ -115,7 +126,7 @@ class Control:
 
     def _nodes(self) -> list[NodeInfo]:
         with _asking("list the nodes"):
-            return list(self._client.ListNodes(ListNodesRequest()).nodes_info)
+            return [node for node in self._client.ListNodes(ListNodesRequest()).nodes_info if node.status != UNREGISTERED]
 
 
 class _asking:  # noqa: N801 - reads as a verb in a with statement

@@ -41,6 +41,8 @@ from server.toolbox import Publication, Toolbox
 from shared.config import FederationConfig
 from shared.errors import RunError
 from shared.exchange import Exchange
+from shared.rpc.codec import from_wire
+from shared.secagg.messages import TrainRequest
 
 CHECKPOINTS_KEPT = 2
 """Checkpoints, versions of what goes down and deltas that stay in a run's folder; the newest is the one a run goes on from."""
@@ -118,7 +120,7 @@ class Coordinator:
             self._site.store.start_run(run, config.canonical(), digest)
         elif _binding(before[0]) != _binding(config.canonical()):
             raise RunError(f"run '{run}' was begun with another federation.toml; restore it or begin a run of another name")
-        elif before[1] != digest:
+        elif not self._site.goes_on(before[1]):
             raise RunError(f"run '{run}' was begun with another roster; begin a run of another name")
         roster = tuple(sorted(self._site.roster.members))
         self._emit(run, RunStarted(run=run, roster=roster, rounds=config.update_rounds, resumed=before is not None))
@@ -167,8 +169,10 @@ class Coordinator:
 
     def _asked(self, run: str, folder: Path, state: RunState, kit: Kit) -> tuple[StoredRound, bool]:
         last = self._site.store.newest_round(run)
-        if last is not None and last.record.status == "open":
+        if last is not None and last.record.status == "open" and self._is_of_this_roster(last):
             return last, True
+        if last is not None and last.record.status == "open":
+            self._void(run, last.record, Void("an institution was revoked"))
         number = last.record.number + 1 if last is not None else 1
         gathering = Gathering(self._exchange, self._site.roster, self._site.config.aggregation, self._stop)
         gathering.wait(everyone=number == 1)
@@ -176,6 +180,9 @@ class Coordinator:
         cohort = gathering.cohort(epoch)
         planner = RoundPlanner(run, folder, self._site, kit)
         return planner.plan(number, epoch, cohort, state), False
+
+    def _is_of_this_roster(self, stored: StoredRound) -> bool:
+        return from_wire(TrainRequest, stored.plan).plan.roster_digest == self._site.roster.digest
 
     def _void(self, run: str, record: RoundRecord, outcome: Void) -> None:
         settled = record.model_copy(update={"status": "void", "reason": outcome.reason})
@@ -249,7 +256,9 @@ class Coordinator:
     def _keeper(self, run: str) -> EpochKeeper:
         site = self._site
         emit = partial(self._emit, run)
-        return EpochKeeper(run, self._exchange, site.store, site.identity, site.roster, site.config.aggregation.deadline_s, emit)
+        return EpochKeeper(
+            run, self._exchange, site.store, site.identity, site.roster, site.config.aggregation.deadline_s, emit, self._stop.wait
+        )
 
     def _emit(self, run: str, event: Event) -> None:
         self._site.store.add_event(run, self._clock(), event)

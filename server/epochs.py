@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from server.events import EpochOpened, Event
 from server.records import Epoch
 from server.store import Store
-from shared.errors import ProtocolError
+from shared.errors import ApprovalPending, ProtocolError
 from shared.exchange import Exchange, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, seal_request, to_wire
 from shared.secagg.graph import LARGEST_COMPLETE
@@ -23,6 +24,8 @@ OPEN_S = 120.0
 """Longest wait for the keys of an epoch."""
 MOST_GONE = 0.1
 """The part of a sparse graph's members that may be gone before a new one is drawn."""
+APPROVAL_S = 10.0
+"""Seconds between two questions to institutions whose operators have yet to approve the run."""
 MOST_OPENINGS = 3
 """Openings in a row before a run gives up because too few institutions give a key."""
 
@@ -38,14 +41,20 @@ class EpochKeeper:
     roster: Roster
     deadline_s: float
     emit: Callable[[Event], None]
+    wait: Callable[[float], None] = time.sleep
 
     def current(self, next_round: int, least: int) -> Epoch:
         """The epoch that ``next_round`` uses. One that was being opened when the coordinator died is asked again.
 
         Where fewer than ``least`` institutions gave a key and some did not answer at all, another is opened,
-        :data:`MOST_OPENINGS` in all.
+        :data:`MOST_OPENINGS` in all. Where operators have yet to approve the run, they are asked again until the deadline.
         """
         epoch = self._fitting(next_round)
+        for _ in range(int(self.deadline_s / APPROVAL_S)):
+            if len(epoch.keys) >= least or not epoch.pending:
+                break
+            self.wait(APPROVAL_S)
+            epoch = self._collect(self._begin(epoch.number + 1, next_round))
         for _ in range(MOST_OPENINGS - 1):
             silent = set(epoch.asked) - set(epoch.keys) - set(epoch.refused)
             if len(epoch.keys) >= least or not silent:
@@ -55,7 +64,7 @@ class EpochKeeper:
 
     def _fitting(self, next_round: int) -> Epoch:
         epochs = self.store.epochs(self.run)
-        if epochs and epochs[-1].status == "opening":
+        if epochs and epochs[-1].status == "opening" and set(epochs[-1].asked) <= set(self.roster.members):
             return self._collect(epochs[-1])
         if epochs and not self._stale(epochs, next_round):
             return epochs[-1]
@@ -63,6 +72,8 @@ class EpochKeeper:
 
     def _stale(self, epochs: Sequence[Epoch], next_round: int) -> bool:
         epoch, last = epochs[-1], self.store.newest_round(self.run)
+        if any(from_wire(EpochKey, key).roster_digest != self.roster.digest for key in epoch.keys.values()):
+            return True  # an institution was revoked since
         if last is not None and last.record.epoch == epoch.number and last.record.lost_epoch:
             return True
         # On a sparse graph members keep their places when they are gone: with many gaps too few shares, or no graph, are left.
@@ -87,18 +98,20 @@ class EpochKeeper:
         keys: dict[str, bytes] = {}
         taken: set[bytes] = set()
         refused: dict[str, str] = {}
+        pending: dict[str, str] = {}
         for name, answer in self.exchange.ask(requests, min(self.deadline_s, OPEN_S)):
             if isinstance(answer, Refusal):
-                refused[name] = answer.reason
+                (pending if answer.code == ApprovalPending.__name__ else refused)[name] = answer.reason
             key = self._key_of(name, epoch.number, answer.header) if isinstance(answer, Reply) else None
             if key is not None and key.public_key not in taken:
                 keys[name] = to_wire(key)
                 taken.add(key.public_key)
         opened = replace(epoch, status="open", keys=dict(sorted(keys.items())), refused=refused)
         self.store.open_epoch(self.run, opened)
-        absent = tuple(name for name in epoch.asked if name not in keys and name not in refused)
-        self.emit(EpochOpened(epoch=epoch.number, members=tuple(opened.keys), absent=absent, refused=refused))
-        return opened
+        said = {**refused, **pending}
+        absent = tuple(name for name in epoch.asked if name not in keys and name not in said)
+        self.emit(EpochOpened(epoch=epoch.number, members=tuple(opened.keys), absent=absent, refused=said))
+        return replace(opened, pending=pending)
 
     def _key_of(self, name: str, number: int, content: bytes) -> EpochKey | None:
         # What an institution would refuse in another's key is left out here: one bad key among them stops every round.

@@ -1,9 +1,11 @@
-"""The one door of the coordinator: a reverse proxy that lets Flower's fleet calls through and nothing else.
+"""What the coordinator's door has for plain HTTPS: a reverse proxy that lets Flower's fleet calls through and nothing else.
 
 Flower's SuperLink serves three interfaces on one port, and its Control interface has no authentication: whoever
 reaches it can start code in every institution. So it listens on loopback only, and this is what faces outwards, with
-TLS. A path is let through only if it *is* ``/v1/fleet/<name>``, letter for letter: anything that some parser could
-read as another path (dots, percent signs, double slashes) is refused before any parser sees it.
+TLS, behind ``server/door.py``. The one thing that it gives by itself is the CA's certificate, which is public: who
+wants to join compares it with the fingerprint in the invitation. A path is let through only if it *is*
+``/v1/fleet/<name>``, letter for letter: anything that some parser could read as another path (dots, percent signs,
+double slashes) is refused before any parser sees it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ CONNECT_S, READ_S, BODY_S = 5.0, 120.0, 120.0
 MOST_CONNECTIONS = 512
 """Connections at a time; more are answered 503, which Flower's client tries again."""
 
+CA_PATH = b"/ca.crt"
+"""Where the CA's certificate is, for whoever wants to join (``client/joining.py``)."""
 _FLEET = re.compile(rb"/v1/fleet/[a-z]+(-[a-z]+)*")
 _METHODS = frozenset({"GET", "POST"})
 _HOP_BY_HOP = frozenset(
@@ -44,8 +48,10 @@ class _TooLargeError(Exception):
 class Gateway:
     """The proxy as an ASGI application; ``client`` has SuperLink's address as its base URL."""
 
-    def __init__(self, client: httpx.AsyncClient, *, largest_body: int = LARGEST_BODY) -> None:
+    def __init__(self, client: httpx.AsyncClient | None, *, ca: bytes = b"", largest_body: int = LARGEST_BODY) -> None:
+        """Without ``client`` there is no SuperLink: every fleet call is answered 503, which Flower's client tries again."""
         self._client = client
+        self._ca = ca
         self._largest_body = largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,12 +61,16 @@ class Gateway:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        if self._ca and request.method == "GET" and (request.scope.get("raw_path"), request.scope.get("query_string")) == (CA_PATH, b""):
+            return Response(self._ca, media_type="application/x-pem-file")
         if request.method not in _METHODS or not is_fleet_call(request.scope.get("raw_path"), request.scope.get("query_string", b"")):
             return PlainTextResponse("forbidden\n", 403)
         if int(request.headers.get("content-length") or 0) > self._largest_body:
             return PlainTextResponse("too large\n", 413)
+        if self._client is None:
+            return PlainTextResponse("no run is on\n", 503)
         try:
-            return await self._forward(request)
+            return await self._forward(request, self._client)
         except _TooLargeError:
             return PlainTextResponse("too large\n", 413)
         except (TimeoutError, httpx.TimeoutException):
@@ -68,10 +78,10 @@ class Gateway:
         except (httpx.TransportError, ClientDisconnect):
             return PlainTextResponse("the coordinator is not there\n", 502)
 
-    async def _forward(self, request: Request) -> Response:
+    async def _forward(self, request: Request, client: httpx.AsyncClient) -> Response:
         headers = [(name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP]
-        outgoing = self._client.build_request(request.method, request.scope["path"], headers=headers, content=self._body(request))
-        answer = await self._client.send(outgoing, stream=True)
+        outgoing = client.build_request(request.method, request.scope["path"], headers=headers, content=self._body(request))
+        answer = await client.send(outgoing, stream=True)
         kept = {name: value for name, value in answer.headers.items() if name not in _HOP_BY_HOP}
         return StreamingResponse(_read(answer), answer.status_code, kept)
 
@@ -90,10 +100,10 @@ def is_fleet_call(raw_path: bytes | None, query: bytes) -> bool:
     return raw_path is not None and not query and _FLEET.fullmatch(raw_path) is not None
 
 
-def make_app(superlink: str, ca: Path) -> Starlette:
-    """The gateway in front of ``superlink`` (``https://127.0.0.1:PORT``), which must prove itself to the CA."""
+def make_app(superlink: str | None, ca: Path) -> Starlette:
+    """The gateway in front of ``superlink`` (``https://127.0.0.1:PORT``; none while no run is on), which must prove itself to the CA."""
     client = httpx.AsyncClient(
-        base_url=superlink,
+        base_url=superlink or "",
         verify=ssl.create_default_context(cafile=str(ca)),
         timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
         limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=64),
@@ -107,14 +117,15 @@ def make_app(superlink: str, ca: Path) -> Starlette:
             yield
 
     app = Starlette(lifespan=lifespan)
-    app.mount("/", Gateway(client))
+    app.mount("/", Gateway(client if superlink else None, ca=ca.read_bytes()))
     return app
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serves the gateway until it is told to end: ``python -m server.gateway --superlink https://127.0.0.1:8000 …``."""
     parser = argparse.ArgumentParser(description="Let Flower's fleet calls through to a SuperLink on loopback, and nothing else.")
-    for name in ("--superlink", "--ca", "--certificate", "--key", "--host"):
+    parser.add_argument("--superlink")
+    for name in ("--ca", "--certificate", "--key", "--host"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(arguments)
@@ -126,6 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         ssl_keyfile=options.key,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=5,
+        ws="none",
         access_log=False,
         server_header=False,
         log_level="warning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from shared.certificates import load_authority, make_authority, make_server_cert
 from shared.config import FederationConfig
 from shared.enrolment import Enrolment
 from shared.errors import IdentityError
-from shared.files import write_atomic
+from shared.files import PRIVATE_MODE, write_atomic
 from shared.identity import load_roster, make_identity, public_bytes, save_roster
 from shared.secagg.roster import Roster
 
@@ -25,7 +26,7 @@ def init_coordinator(folder: Path, config: FederationConfig, hosts: Sequence[str
     roster = Roster(members={}, coordinator=public_bytes(make_identity(folder / "keys" / "identity.key")))
     make_certificates(folder, config.name, hosts)
     write_atomic(folder / "federation.toml", tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
-    save_roster(folder / "roster.json", roster)
+    keep_roster(folder, roster)
     return roster
 
 
@@ -36,10 +37,12 @@ def make_certificates(folder: Path, name: str, hosts: Sequence[str]) -> None:
     make_server_certificate(keys, authority, hosts)
 
 
-def enrol(folder: Path, enrolments: Sequence[Enrolment]) -> Roster:
+def enrol(folder: Path, enrolments: Sequence[Enrolment], *, renewed_node: bool = False) -> Roster:
     """Adds institutions to the roster and keeps their node keys; the same enrolment again changes nothing.
 
-    Raises :class:`IdentityError` if a name is taken by another key or a key by another name: nothing is changed then.
+    With ``renewed_node`` a member may bring another node key, which its identity has signed, in place of the one it had. Raises
+    :class:`IdentityError` if a name is taken by another key, a key by another name, or a node key was revoked: nothing is
+    changed then.
     """
     roster = load_roster(folder / "roster.json")
     members = dict(roster.members)
@@ -47,13 +50,44 @@ def enrol(folder: Path, enrolments: Sequence[Enrolment]) -> Roster:
     nodes = {path.stem: path.read_text().split()[:2] for path in home.nodes.glob("*.pub")}
     for enrolment in enrolments:
         name, key, node = enrolment.name, enrolment.identity_bytes, enrolment.node_key.split()[:2]
-        if members.get(name, key) != key or nodes.get(name, node) != node:
+        if members.get(name, key) != key or (nodes.get(name, node) != node and not renewed_node):
             raise IdentityError(f"'{name}' is enrolled with other keys: enrol it under a new name, or restore its old keys")
         if any(members[other] == key or nodes.get(other) == node for other in members if other != name):
             raise IdentityError(f"the keys of '{name}' belong to another institution already: each needs its own, made on its own site")
+        if enrolment.node_key in _revoked(home):
+            raise IdentityError(f"the node key of '{name}' was revoked, and Flower takes it never again: join again, which makes a new one")
         members[name], nodes[name] = key, node
     for enrolment in enrolments:
         write_atomic(home.nodes / f"{enrolment.name}.pub", enrolment.node_key.encode() + b"\n")
-    enlarged = Roster(members=members, coordinator=roster.coordinator)
-    save_roster(folder / "roster.json", enlarged)
-    return enlarged
+    return keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
+
+
+def expel(folder: Path, name: str) -> Roster:
+    """Takes an institution off the roster and forgets its node key; raises :class:`IdentityError` if it is not on it."""
+    home = CoordinatorFolder(folder)
+    roster = load_roster(home.roster)
+    if name not in roster.members:
+        raise IdentityError(f"there is no institution '{name}' on the roster; there are: {', '.join(sorted(roster.members)) or 'none'}")
+    members = {other: key for other, key in roster.members.items() if other != name}
+    smaller = keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
+    node = home.nodes / f"{name}.pub"
+    if node.exists():
+        revoked = [*_revoked(home), node.read_text().strip()]
+        write_atomic(home.enrolment / "revoked.json", json.dumps(revoked).encode(), mode=PRIVATE_MODE)
+        node.unlink()
+    return smaller
+
+
+def keep_roster(folder: Path, roster: Roster) -> Roster:
+    """Writes ``roster`` as the one that holds now; it and the one before stay among ``rosters/``."""
+    home = CoordinatorFolder(folder)
+    before = [load_roster(home.roster)] if home.roster.exists() else []
+    for one in (*before, roster):
+        save_roster(home.rosters / f"{one.digest.hex()}.json", one)
+    save_roster(home.roster, roster)
+    return roster
+
+
+def _revoked(home: CoordinatorFolder) -> list[str]:
+    path = home.enrolment / "revoked.json"
+    return list(json.loads(path.read_bytes())) if path.exists() else []

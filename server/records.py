@@ -61,6 +61,8 @@ class StoredRound:
 class Epoch:
     """An epoch: who was asked for a key, who gave one (encoded ``EpochKey``), who refused with which sentence.
 
+    Who is ``pending`` will answer once its operator has approved the run; the store does not keep that, and takes it for absent.
+
     ``first_round`` is the number of the first round that may use it.
     """
 
@@ -70,3 +72,4 @@ class Epoch:
     status: EpochStatus = "opening"
     keys: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The coordinator's processes as commands: Flower's SuperLink and executor on loopback, and our gateway in front.
+"""The coordinator's processes as commands: on loopback Flower's SuperLink and executor, our gateway and API; in front our door.
 
 Nothing of Flower is imported here. What the flags say, and why, is in ``docs/deploy.md``.
 """
@@ -6,6 +6,7 @@ Nothing of Flower is imported here. What the flags say, and why, is in ``docs/de
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,26 @@ class CoordinatorFolder:
     """Where things lie under a coordinator's folder."""
 
     folder: Path
+
+    @property
+    def keys(self) -> Path:
+        """The coordinator's identity, and the keys and certificates of its CA and its server."""
+        return self.folder / "keys"
+
+    @property
+    def roster(self) -> Path:
+        """Who is a member now."""
+        return self.folder / "roster.json"
+
+    @property
+    def rosters(self) -> Path:
+        """Every roster that there was, each named by its digest: runs that began with it go on from it."""
+        return self.folder / "rosters"
+
+    @property
+    def enrolment(self) -> Path:
+        """Open invitations, certificates in force, and the lock of whoever changes them."""
+        return self.folder / "enrolment"
 
     @property
     def ca(self) -> Path:
@@ -79,9 +100,26 @@ def executor(home: CoordinatorFolder, port: int) -> Command:
     return Command("executor", program, home.log("executor"), environment)
 
 
-def gateway(home: CoordinatorFolder, superlink_port: int, host: str, port: int) -> Command:
-    """Our reverse proxy: the only process that listens beyond loopback."""
-    inner = ("--superlink", f"https://{LOOPBACK}:{superlink_port}", "--ca", str(home.ca))
-    outer = ("--certificate", str(home.certificate), "--key", str(home.server_key), "--host", host, "--port", str(port))
-    program = (sys.executable, "-P", "-m", "server.gateway", *inner, *outer)
-    return Command("gateway", program, home.log("gateway"), {"PYTHONUNBUFFERED": "1"})
+def gateway(home: CoordinatorFolder, port: int, superlink_port: int | None) -> Command:
+    """Our reverse proxy behind the door, on loopback, in front of a SuperLink if there is one."""
+    inner = ("--ca", str(home.ca), *(("--superlink", f"https://{LOOPBACK}:{superlink_port}") if superlink_port else ()))
+    return _ours("gateway", home, *inner, *_certified(home), "--host", LOOPBACK, "--port", str(port))
+
+
+def api(home: CoordinatorFolder, port: int, join_port: int) -> Command:
+    """Our gRPC API behind the door, on two loopback ports."""
+    return _ours("api", home, "--folder", str(home.folder), "--port", str(port), "--join-port", str(join_port))
+
+
+def door(home: CoordinatorFolder, host: str, port: int, ports: Mapping[str, int]) -> Command:
+    """What listens on the public port, alone; ``ports`` are those of ``gateway``, ``api`` and ``join``."""
+    inner = ("--web", str(ports["gateway"]), "--api", str(ports["api"]), "--join", str(ports["join"]))
+    return _ours("door", home, *_certified(home), "--host", host, "--port", str(port), *inner)
+
+
+def _certified(home: CoordinatorFolder) -> tuple[str, ...]:
+    return ("--certificate", str(home.certificate), "--key", str(home.server_key))
+
+
+def _ours(name: str, home: CoordinatorFolder, *arguments: str) -> Command:
+    return Command(name, (sys.executable, "-P", "-m", f"server.{name}", *arguments), home.log(name), {"PYTHONUNBUFFERED": "1"})

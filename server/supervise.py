@@ -13,17 +13,20 @@ import httpx
 
 from server.control import Control
 from server.events import Event
-from server.site import CoordinatorSite
+from server.frontage import Frontage
+from server.site import PLAN_FILE, CoordinatorSite
 from server.store import Store
-from server.superlink import CoordinatorFolder, executor, gateway, superlink
+from server.superlink import CoordinatorFolder, executor, superlink
 from shared.bundle import COORDINATOR_DIR, RUN
 from shared.certificates import load_certificate
 from shared.errors import DeploymentError, RunError
+from shared.files import write_atomic
 from shared.hosting import LOOPBACK, make_secret
 from shared.identity import read_private
 from shared.processes import Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, refuse_taken_port, tail
 from shared.secagg.roster import Roster
 from shared.service import write_status
+from shared.signed import make_plan, sign_plan
 
 LOOK_S = 0.5
 """Seconds between two looks at the processes and the run."""
@@ -35,6 +38,12 @@ MOST_RESTARTS = 20
 """Flower runs after which one fedstill run is given up; each goes on where the last one was lost."""
 UNREACHABLE_S = 120.0
 """Longest time for which SuperLink may be away while a run is on."""
+
+KEEP_UP_S, RENEWAL_S = 1.0, 3600.0
+"""Seconds between two looks at the roster, and at the end of the server's certificate."""
+ROSTER_S = 30.0
+"""How long a run rests after a revocation, so that the others have heard of it (``client/upkeep.py``) when it opens its next epoch.
+Who was revoked is out from the first moment."""
 
 _FAILED_INSIDE = "ServerApp failed with exception: "
 
@@ -79,11 +88,14 @@ class CoordinatorService:
         self._on_event = on_event
         self._least = options.least if options.least is not None else self._site.config.aggregation.smallest_cohort
         self._nodes = read_nodes(self._home.nodes, self._site.roster, self._least)
-        _check_keys(self._site, self._home)
+        check_keys(self._site, self._home)
         self._trust = ssl.create_default_context(cafile=str(self._home.ca))
         self._supervisor = Supervisor(mark=str(self._home.folder))
-        self._ports = {"superlink": 0, "gateway": options.port}
+        self._frontage = Frontage(self._home, self._supervisor, options.host, options.port)
+        self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
+        self._running_with = self._site.roster
+        self._kept_up = self._renewed = time.monotonic()
 
     def serve(self) -> Outcome:
         """Starts everything, runs the run and ends everything.
@@ -97,6 +109,7 @@ class CoordinatorService:
             refuse_taken_port(self._options.host, self._options.port)
             store = self._site.store
             run = choose_run(store, self._site.config.name, self._options)
+            self._plan(run)
             self._seen = max((sequence for sequence, _, _ in store.events(run)), default=0)
             control = self._start(stop)
             try:
@@ -119,8 +132,9 @@ class CoordinatorService:
         control.stop_unfinished()
         control.register(self._nodes)
         self._supervisor.start(executor(self._home, port))
-        self._supervisor.start(gateway(self._home, port, self._options.host, self._options.port))
-        self._await(lambda: self._answers(f"https://{LOOPBACK}:{self._options.port}/", 403), "gateway", stop)
+        self._frontage.start(port)
+        self._ports.update(self._frontage.ports)
+        self._await(self._frontage.answers, "door", stop)
         self._say(f"listening on port {self._options.port} for {len(self._nodes)} institutions")
         return control
 
@@ -133,6 +147,7 @@ class CoordinatorService:
             if time.monotonic() >= deadline:
                 break
             self._look("waiting for institutions", stop, online=tuple(sorted(now)))
+            self._keep_up(control)
         if len(now) < self._least:
             missing = ", ".join(sorted(frozenset(self._nodes) - now))
             raise DeploymentError(
@@ -141,17 +156,37 @@ class CoordinatorService:
         self._say(f"{len(now)} institutions are here")
 
     def _run(self, control: Control, run: str, stop: StopSignals) -> int:
+        self._plan(run)
         for attempt in range(1, MOST_RESTARTS + 1):
+            self._running_with = self._site.current_roster()
             number = control.start({COORDINATOR_DIR: str(self._home.folder), RUN: run})
             control.follow_log(number, self._home.log("run"))
             details = self._follow(control, run, number, stop)
             if details is None:
                 return attempt
+            if self._left():
+                self._go_on_without_them(control, run, stop)
+                continue
             if details.startswith(_FAILED_INSIDE):
                 raise RunError(f"run '{run}' failed: {details.removeprefix(_FAILED_INSIDE)}")
-            self._say(f"Flower lost the run ({details}); going on from the last closed round")
+            self._say(f"the run was broken off ({details}); going on from the last closed round")
             self._supervisor.restart("executor")  # and with it a ServerApp that does not know yet that it is lost
         raise RunError(f"run '{run}' was lost {MOST_RESTARTS} times; see the logs, then run again to go on from the last closed round")
+
+    def _left(self) -> frozenset[str]:
+        """Who has been revoked since the Flower run began, whose ServerApp still has the roster with them."""
+        now = self._site.current_roster().members
+        return frozenset(name for name, key in self._running_with.members.items() if now.get(name) != key)
+
+    def _go_on_without_them(self, control: Control, run: str, stop: StopSignals) -> None:
+        """Waits until the others have heard of a revocation and pinned the smaller roster, and are here again with it."""
+        self._say(f"{', '.join(sorted(self._left()))} was revoked; the others are told, and the run goes on from the last closed round")
+        self._supervisor.restart("executor")
+        told = time.monotonic() + ROSTER_S
+        while time.monotonic() < told:
+            self._look("going on without who was revoked", stop, run=run)
+            self._keep_up(control)
+        self._wait_for_institutions(control, stop)
 
     def _follow(self, control: Control, run: str, number: int, stop: StopSignals) -> str | None:
         """Follows a Flower run to its end; None if it completed, else Flower's words for why it did not."""
@@ -168,12 +203,45 @@ class CoordinatorService:
             if status is not None and status.finished:
                 return None if status.completed else status.details
             try:
+                self._keep_up(control)
+                if self._left():
+                    control.stop(number)
+                    return "an institution was revoked"
                 self._look("running", stop, run=run)
             except KeyboardInterrupt:
                 with contextlib.suppress(DeploymentError):
                     control.stop(number)
                 self._say(f"stopped; go on with: fedstill coordinator run {self._home.folder} --resume")
                 raise
+
+    def _keep_up(self, control: Control) -> None:
+        """Follows the roster, which its operator's commands and the API change, and renews the certificate when it is due."""
+        now = time.monotonic()
+        if now - self._kept_up < KEEP_UP_S:
+            return
+        self._kept_up = now
+        nodes = read_nodes(self._home.nodes, self._site.current_roster(), 0)
+        if nodes != self._nodes:
+            with contextlib.suppress(DeploymentError):  # while SuperLink is being started again; the next look tries anew
+                self._let_in(control, nodes)
+        if now - self._renewed > RENEWAL_S:
+            self._renewed = now
+            if self._frontage.renew():
+                self._say("the server's certificate was about to end and is renewed")
+
+    def _let_in(self, control: Control, nodes: dict[str, bytes]) -> None:
+        for name in control.register(nodes):
+            self._say(f"{name} is not let in any more" if name not in nodes else f"{name} has another node key")
+        for name in sorted(set(nodes) - set(self._nodes)):
+            self._say(f"{name} has joined")
+        self._nodes = nodes
+
+    def _plan(self, run: str) -> None:
+        """Writes the signed plan of the run, for institutions whose operators must approve it."""
+        site = CoordinatorSite(self._home.folder, run=run)
+        signed = sign_plan(make_plan(run, site.config, site.roster), site.identity)
+        write_atomic(site.run_folder(run) / PLAN_FILE, signed.canonical())
+        site.store.close()
 
     def _tell_events(self, run: str) -> None:
         for sequence, _, event in self._site.store.events(run, self._seen):
@@ -249,8 +317,9 @@ def finished_artifact(store: Store, run: str) -> str:
     return status[1]
 
 
-def _check_keys(site: CoordinatorSite, home: CoordinatorFolder) -> None:
+def check_keys(site: CoordinatorSite, home: CoordinatorFolder) -> None:
+    """Raises the error of what is wrong with the keys and certificates; a server certificate that has ended is renewed at the start."""
     load_certificate(home.ca)
-    load_certificate(home.certificate)
+    load_certificate(home.certificate, ended_too=True)
     read_private(home.server_key)
     _ = site.identity

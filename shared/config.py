@@ -21,6 +21,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """An institution's name: lower-case letters, digits and hyphens."""
 
 
+class Named(Frozen):
+    """An institution's name alone, to be checked."""
+
+    name: Name
+
+
 class BuiltinData(Frozen):
     """A data set inside the package: ``heart`` (4 hospitals) or ``digits`` (5 sites, seeded Dirichlet split)."""
 
@@ -436,6 +442,8 @@ class PolicySettings(Frozen):
     at most ``most_proxy_records`` of them, and where ``proxy_sha256`` is set, those with this digest alone (``fedstill check
     federation.toml`` prints it). Where ``graph_sha256`` is set it learns from the public graph with this digest alone (printed there too).
     Without ``entities`` neither counts of its graph's hashed entities nor changes of their embeddings leave it, masked or not.
+
+    With ``approve`` at ``manual`` it answers no run before its operator has read the plan and approved it (``fedstill client approve``).
     """
 
     smallest_cohort: int = Field(default=3, ge=2)
@@ -452,6 +460,7 @@ class PolicySettings(Frozen):
     proxy_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     graph_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     entities: bool = False
+    approve: Literal["automatic", "manual"] = "automatic"
     metrics: tuple[Literal["evaluation", "statistics", "activations"], ...] = ("evaluation", "statistics", "activations")
 
 

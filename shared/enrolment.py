@@ -1,7 +1,7 @@
 """What an institution and a coordinator give each other once, before the first run: public parts only.
 
 The institution's enrolment goes to the coordinator; the roster, the CA's certificate and the coordinator's address come
-back and are pinned. (A later enrolment by invitation carries the same parts: a token in front, a certificate behind.)
+back and are pinned. By hand they travel as files; an invitation (``shared/invitation.py``) carries the same parts by the network.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
 from shared.identity import public_bytes
 
+LARGEST = 16_384
+"""Bytes of the largest enrolment that is looked at; one has some 700."""
 _LABEL = b"fedstill/enrolment/v1\0"
 
 
@@ -70,20 +72,27 @@ def make_enrolment(name: str, identity: Ed25519PrivateKey, node_key: bytes) -> E
 
 
 def read_enrolment(path: Path) -> Enrolment:
-    """The enrolment at ``path``, checked whole: keys of the right kinds, and the proof.
+    """The enrolment at ``path``, checked whole as in :func:`parse_enrolment`; raises :class:`MissingFileError` too."""
+    return parse_enrolment(read_bytes(path, what="enrolment"), where=str(path))
 
-    Raises :class:`IdentityError`, with one sentence for every way in which it can be wrong, and :class:`MissingFileError`.
+
+def parse_enrolment(content: bytes, *, where: str) -> Enrolment:
+    """The enrolment that ``content`` (JSON) holds, checked whole: keys of the right kinds, and the proof.
+
+    Raises :class:`IdentityError`, with one sentence for every way in which it can be wrong; ``where`` says which file it is.
     """
     try:
-        enrolment = Enrolment.parse(read_bytes(path, what="enrolment"))
+        if len(content) > LARGEST:
+            raise ValueError("too large")
+        enrolment = Enrolment.parse(content)
         Ed25519PublicKey.from_public_bytes(enrolment.identity_bytes).verify(
             base64.b64decode(enrolment.proof, validate=True), enrolment.signed_part()
         )
         node_key = load_ssh_public_key(enrolment.node_key.encode())
     except (ValidationError, InvalidSignature, binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise IdentityError(f"{path} is not a genuine enrolment: ask the institution to send its enrolment.json again") from error
+        raise IdentityError(f"{where} is not a genuine enrolment: ask the institution to send its enrolment.json again") from error
     if not isinstance(node_key, ec.EllipticCurvePublicKey) or not isinstance(node_key.curve, ec.SECP384R1):
-        raise IdentityError(f"{path} holds a node key that is not P-384: make the institution's keys with 'fedstill client init'")
+        raise IdentityError(f"{where} holds a node key that is not P-384: make the institution's keys with 'fedstill client init'")
     return enrolment
 
 

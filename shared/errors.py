@@ -15,6 +15,7 @@
     ├── IdentityError                40   keys, certificates, signatures, passphrases
     ├── ProtocolError                50   secure aggregation refused or failed (shared/secagg/errors.py refines it)
     ├── PolicyRefusal                55   an institution's own policy says no
+    │   └── ApprovalPending          56   … because its operator has not approved the run yet
     ├── RunError                     60   a run that cannot go on
     ├── ArtifactError                70   an artifact that must not be trusted or cannot be made
     │   └── DowngradeError           71   an artifact older than one that the device has had
@@ -122,6 +123,13 @@ class PolicyRefusal(FedstillError):
 
     exit_code = 55
     slug = "policy"
+
+
+class ApprovalPending(PolicyRefusal):
+    """An institution's operator has not approved the run yet; asked again later, it may answer."""
+
+    exit_code = 56
+    slug = "approval"
 
 
 class RunError(FedstillError):

@@ -13,10 +13,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import TypeAdapter
 
 from shared.config import Name
@@ -86,18 +86,28 @@ def make_node_key(path: Path) -> bytes:
 
 
 def save_roster(path: Path, roster: Roster) -> None:
-    """Writes a roster as JSON: member name to base64 of its raw public key, and the coordinator's."""
-    table = {
-        "coordinator": base64.b64encode(roster.coordinator).decode(),
-        "members": {name: base64.b64encode(key).decode() for name, key in sorted(roster.members.items())},
-    }
-    write_atomic(path, (json.dumps(table, indent=2) + "\n").encode())
+    """Writes a roster as :func:`roster_bytes` has it."""
+    write_atomic(path, roster_bytes(roster))
 
 
 def load_roster(path: Path) -> Roster:
     """The roster at ``path``; raises :class:`IdentityError` if it is not one, :class:`MissingFileError` if it is not there."""
+    return parse_roster(read_bytes(path, what="roster"), where=str(path))
+
+
+def roster_bytes(roster: Roster) -> bytes:
+    """A roster as JSON: member name to base64 of its raw public key, and the coordinator's."""
+    table = {
+        "coordinator": base64.b64encode(roster.coordinator).decode(),
+        "members": {name: base64.b64encode(key).decode() for name, key in sorted(roster.members.items())},
+    }
+    return (json.dumps(table, indent=2) + "\n").encode()
+
+
+def parse_roster(content: bytes, *, where: str) -> Roster:
+    """The roster that ``content`` holds; raises :class:`IdentityError`, which names ``where``, if it is not one."""
     try:
-        table = json.loads(read_bytes(path, what="roster"))
+        table = json.loads(content)
         if set(table) != {"coordinator", "members"}:
             raise ValueError("unknown keys")
         return Roster(
@@ -105,7 +115,20 @@ def load_roster(path: Path) -> Roster:
             coordinator=_public_key(table["coordinator"]),
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise IdentityError(f"{path} is not a roster: fetch it again from the coordinator's operator") from error
+        raise IdentityError(f"{where} is not a roster: fetch it again from the coordinator's operator") from error
+
+
+def sign(key: Ed25519PrivateKey, purpose: str, content: bytes) -> bytes:
+    """An identity's signature over ``content``, good for one ``purpose`` only."""
+    return key.sign(_to_sign(purpose, content))
+
+
+def verify(public: bytes, signature: bytes, purpose: str, content: bytes, *, what: str) -> None:
+    """Raises :class:`IdentityError` unless ``public`` signed ``content`` for ``purpose``; ``what`` says what it is."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, _to_sign(purpose, content))
+    except (InvalidSignature, ValueError) as error:
+        raise IdentityError(f"{what} is not signed by the coordinator that is pinned here: ask its operator what happened") from error
 
 
 def fingerprint(digest: bytes) -> str:
@@ -131,6 +154,10 @@ def refuse_overwriting(path: Path) -> None:
 def _passphrase_of_service() -> bytes | None:
     named = os.environ.get(PASSPHRASE_FILE_VARIABLE)
     return read_bytes(Path(named), what="passphrase file").rstrip(b"\r\n") if named else None
+
+
+def _to_sign(purpose: str, content: bytes) -> bytes:
+    return f"fedstill/{purpose}/v1\0".encode() + content
 
 
 def _name(name: Any) -> str:

@@ -1,4 +1,4 @@
-"""``fedstill coordinator``: set up the coordinator's folder, enrol institutions, run the service."""
+"""``fedstill coordinator``: set up the coordinator's folder, invite, enrol and revoke institutions, run the service."""
 
 from __future__ import annotations
 
@@ -36,8 +36,102 @@ def init(
     _result(
         as_json,
         {"folder": str(folder), "ca": str(folder / "keys" / "ca.crt"), "roster_digest": roster.digest.hex()},
-        f"{folder} is ready. Give {folder / 'keys' / 'ca.crt'} to the institutions and enrol theirs with: fedstill coordinator enrol",
+        f"{folder} is ready. Open its door with 'fedstill coordinator open {folder}' and invite institutions with\n"
+        f"'fedstill coordinator invite {folder} NAME'; or enrol them by hand: give them {folder / 'keys' / 'ca.crt'}",
     )
+
+
+@app.command()
+def invite(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(help="The institution's name, as its institution.toml has it.")],
+    expires: Annotated[str, typer.Option(help="How long the invitation holds: 90m, 24h, 7d.")] = "24h",
+    address: Annotated[str | None, typer.Option(help="HOST:PORT for institutions; default: the certificate's first name, 8443.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one token with which NAME joins, once; it is a secret: send it by a way that only NAME reads.
+
+    Example: fedstill coordinator invite coordinator st-mary --expires 24h
+    """
+    from server.invitations import lifetime
+    from server.membership import Membership
+    from shared.certificates import hosts_of, load_certificate
+    from shared.config import Named, check_config
+    from shared.enrolment import Connection
+
+    where = address or f"{hosts_of(load_certificate(folder / 'keys' / 'server.pem'))[0]}:8443"
+    connection = check_config(Connection, {"address": where}, where="--address")
+    checked = check_config(Named, {"name": name}, where="NAME").name
+    token = Membership(folder).invite(checked, connection, lifetime(expires))
+    _result(as_json, {"name": checked, "token": token.text(), "address": where, "expires": expires}, token.text())
+    sys.stderr.write(f"for {checked}, at {where}, within {expires}, once: fedstill client join TOKEN FOLDER --config institution.toml\n")
+
+
+@app.command()
+def revoke(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(help="The institution.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take NAME off the roster: its certificate, node key and invitation hold no more, at once, also while a run is on.
+
+    Example: fedstill coordinator revoke coordinator st-mary
+    """
+    from server.membership import Membership
+
+    roster = Membership(folder).revoke(name)
+    _result(
+        as_json,
+        {"revoked": name, "members": sorted(roster.members), "roster_digest": roster.digest.hex()},
+        f"{name} is revoked; {len(roster.members)} institutions are left: {', '.join(sorted(roster.members)) or 'none'}\n"
+        f"those that were enrolled by hand need the new {folder / 'roster.json'}; its fingerprint is\n  {fingerprint(roster.digest)}",
+    )
+
+
+@app.command("roster")
+def show_roster(folder: Folder, as_json: AsJson = False) -> None:
+    """Show who is a member, until when each certificate holds, who is invited, and the fingerprint to compare by telephone.
+
+    Example: fedstill coordinator roster coordinator
+    """
+    from datetime import UTC, datetime
+
+    from server.membership import Membership
+    from shared.identity import load_roster
+
+    membership, roster = Membership(folder), load_roster(folder / "roster.json")
+    members, invited = membership.members(), membership.invited()
+
+    def day(moment: float | None) -> str | None:
+        return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+    lines = [f"{one.name}: certificate until {day(one.until) or 'none, enrolled by hand'}" for one in members]
+    lines += [f"{one.name}: invited until {day(one.expires)}" for one in invited]
+    _result(
+        as_json,
+        {
+            "members": {one.name: {"identity": one.identity.hex(), "certificate_until": day(one.until)} for one in members},
+            "invited": {one.name: day(one.expires) for one in invited},
+            "roster_digest": roster.digest.hex(),
+        },
+        "\n".join([*lines, f"the roster's fingerprint is\n  {fingerprint(roster.digest)}"]),
+    )
+
+
+@app.command("open")
+def open_door(
+    folder: Folder,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that institutions connect to.")] = 8443,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
+) -> None:
+    """Open the door without a run, until it is stopped: institutions join, renew their certificates, and fetch artifacts.
+
+    Example: fedstill coordinator open coordinator --port 8443
+    """
+    from server.opening import OpenDoor
+
+    console = make_console()
+    OpenDoor(folder, host, port, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)).serve()
 
 
 @app.command()
@@ -50,10 +144,10 @@ def enrol(
 
     Example: fedstill coordinator enrol coordinator st-mary/enrolment.json vrach/enrolment.json
     """
-    from server.provision import enrol as add
+    from server.membership import Membership
     from shared.enrolment import read_enrolment
 
-    roster = add(folder, [read_enrolment(path) for path in enrolments])
+    roster = Membership(folder).enrol([read_enrolment(path) for path in enrolments])
     _result(
         as_json,
         {"roster": str(folder / "roster.json"), "members": sorted(roster.members), "roster_digest": roster.digest.hex()},

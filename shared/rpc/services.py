@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from shared.rpc import edge_pb2, health_pb2
+from shared.rpc import artifacts_pb2, edge_pb2, enrolment_pb2, health_pb2, runs_pb2
 
 
 def _service(file: Any, name: str) -> ServiceDescriptor:
@@ -24,6 +24,9 @@ def _service(file: Any, name: str) -> ServiceDescriptor:
 
 EDGE = _service(edge_pb2.DESCRIPTOR, "Edge")
 HEALTH = _service(health_pb2.DESCRIPTOR, "Health")
+ENROLMENT = _service(enrolment_pb2.DESCRIPTOR, "Enrolment")
+RUNS = _service(runs_pb2.DESCRIPTOR, "Runs")
+ARTIFACTS = _service(artifacts_pb2.DESCRIPTOR, "Artifacts")
 HEALTH_NAME = "grpc.health.v1.Health"
 """The name under which the health service is served: that of the standard, not that of its descriptor."""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from client.folder import InstitutionFolder
 from client.provision import init_institution, pin
-from client.supervise import InstitutionFolder
 from server.provision import enrol, init_coordinator
 from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.enrolment import Connection, read_connection, read_enrolment

@@ -45,8 +45,13 @@ class SuperLink:
 
     def RegisterNode(self, request: RegisterNodeRequest) -> RegisterNodeResponse:  # noqa: N802
         self.registered.append(request.name)
-        self.nodes.append(NodeInfo(name=request.name, public_key=request.public_key, status="registered"))
+        self.nodes.append(NodeInfo(node_id=len(self.registered), name=request.name, public_key=request.public_key, status="registered"))
         return RegisterNodeResponse()
+
+    def UnregisterNode(self, request: Any) -> Any:  # noqa: N802
+        for node in self.nodes:
+            if node.node_id == request.node_id:
+                node.status = "unregistered"
 
     def StartRun(self, request: Any) -> StartRunResponse:  # noqa: N802
         self.started.append(request)
@@ -100,6 +105,21 @@ def test_two_institutions_cannot_have_one_key_and_a_broken_one_is_named(control:
         control.register({"elm": key})
     with pytest.raises(DeploymentError, match="node key of 'fir' cannot be read: enrol"):
         control.register({"fir": b"ssh-nonsense AAAA"})
+
+
+def test_a_node_that_is_wanted_no_more_is_unregistered_once_and_stays_so(control: Control, superlink: SuperLink) -> None:
+    nodes = {"ash": node_key(), "elm": node_key()}
+    assert control.register(nodes) == ()
+    assert control.register({"ash": nodes["ash"]}) == ("elm",)
+    assert {node.name: node.status for node in superlink.nodes} == {"ash": "registered", "elm": "unregistered"}
+    assert control.register({"ash": nodes["ash"]}) == ()
+    assert control.online() == frozenset()
+
+
+def test_a_member_that_joined_again_brings_another_key_under_its_name(control: Control, superlink: SuperLink) -> None:
+    control.register({"ash": node_key()})
+    assert control.register({"ash": node_key()}) == ("ash",)
+    assert [(node.name, node.status) for node in superlink.nodes] == [("ash", "unregistered"), ("ash", "registered")]
 
 
 def test_who_is_online(control: Control, superlink: SuperLink) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.superlink import CoordinatorFolder, executor, gateway, superlink
+from server.superlink import CoordinatorFolder, api, door, executor, gateway, superlink
 from shared.processes import Command
 
 
@@ -24,11 +24,16 @@ def test_superlink_is_on_loopback_with_tls_and_node_authentication(tmp_path: Pat
     assert Path(option(command, "--database")).is_relative_to(tmp_path)
 
 
-def test_only_the_gateway_listens_beyond_loopback(tmp_path: Path) -> None:
+def test_only_the_door_listens_beyond_loopback(tmp_path: Path) -> None:
     home = CoordinatorFolder(tmp_path)
-    assert "0.0.0.0" not in superlink(home, 1).arguments + executor(home, 1).arguments
-    door = gateway(home, 4711, "0.0.0.0", 8443)
-    assert (option(door, "--host"), option(door, "--port"), option(door, "--superlink")) == ("0.0.0.0", "8443", "https://127.0.0.1:4711")
+    behind = (superlink(home, 1), executor(home, 1), gateway(home, 9000, 4711), api(home, 9001, 9002))
+    assert all("0.0.0.0" not in command.arguments for command in behind)
+    assert option(gateway(home, 9000, 4711), "--host") == "127.0.0.1"
+    assert option(gateway(home, 9000, 4711), "--superlink") == "https://127.0.0.1:4711"
+    assert "--superlink" not in gateway(home, 9000, None).arguments
+    outer = door(home, "0.0.0.0", 8443, {"gateway": 9000, "api": 9001, "join": 9002})
+    assert (option(outer, "--host"), option(outer, "--port")) == ("0.0.0.0", "8443")
+    assert [option(outer, name) for name in ("--web", "--api", "--join")] == ["9000", "9001", "9002"]
 
 
 @pytest.mark.parametrize("build", [superlink, executor])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import threading
@@ -9,10 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.certificates import (
+    JOIN_HOST,
     SERVER_DAYS,
+    fingerprint_of,
     hosts_of,
+    lets_join,
     load_authority,
     load_certificate,
     make_authority,
@@ -75,6 +80,14 @@ def test_a_server_certificate_is_renewed_by_the_loaded_authority(tmp_path: Path)
     second = make_server_certificate(tmp_path, load_authority(tmp_path), ["b.example.org"])
     assert first.serial_number != second.serial_number
     assert hosts_of(load_certificate(tmp_path / "server.pem")) == ("b.example.org", "localhost", "127.0.0.1")
+
+
+def test_every_server_certificate_lets_institutions_join_and_says_no_more_of_it(tmp_path: Path) -> None:
+    made = make_server_certificate(tmp_path, make_authority(tmp_path, name="heart"), [])
+    assert lets_join(made)
+    assert JOIN_HOST not in hosts_of(made)
+    assert len(fingerprint_of(made)) == 32
+    assert fingerprint_of(made) == hashlib.sha256(made.public_bytes(Encoding.DER)).digest()
 
 
 def test_dates_are_checked(tmp_path: Path) -> None:

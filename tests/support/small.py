@@ -171,7 +171,7 @@ class SmallFederation:
             if watch is not None:
                 watch(event)
 
-        site = CoordinatorSite(self.coordinator)
+        site = CoordinatorSite(self.coordinator, run=run)
         grid = LocalGrid(client_app or make_client_app(SmallWorkbench), self.institutions, faults=faults)
         try:
             exchange = GridExchange(grid, frozenset(self.institutions), poll_s=0.001, stop=stop)

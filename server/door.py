@@ -1,0 +1,188 @@
+"""The one public port: looks at a connection's TLS greeting and hands the whole connection on, unopened, to who serves its kind.
+
+============================================  ==========================================================
+greeting                                      goes to
+============================================  ==========================================================
+speaks HTTP/2 alone, asks for ``JOIN_HOST``   the API's port without client certificates: ``Join`` only
+speaks HTTP/2 alone                           the API's port, where TLS asks for a client certificate
+anything else                                 the gateway: Flower's fleet calls, the CA's certificate
+============================================  ==========================================================
+
+The door decrypts nothing: TLS, with the client's certificate, ends at the process that serves. It reads a greeting with
+OpenSSL itself, by a handshake that it begins in memory and throws away, so no second parser can understand it otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.certificates import JOIN_HOST
+from shared.hosting import LOOPBACK
+
+HELLO_S = 10.0
+"""Longest wait for a whole greeting."""
+LARGEST_HELLO = 32 * 1024
+"""Bytes of the largest greeting."""
+MOST_CONNECTIONS = 1024
+"""Connections at a time; more are closed at once."""
+LINGER_S = 10.0
+"""How long one direction may go on once the other has ended."""
+_PIECE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The loopback ports behind the door."""
+
+    web: int
+    api: int
+    join: int
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a greeting says: the protocol that is chosen of those it offers, and the name that it asks for."""
+
+    protocol: str | None
+    host: str | None
+
+
+class Greeting:
+    """Reads one greeting piece by piece. ``context`` is a server's, made by :func:`sieve`."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._handshake = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def read(self, piece: bytes) -> Hello | None:
+        """What the greeting says once it is whole; ``None`` while more of it must come. What is no greeting says nothing."""
+        self._incoming.write(piece)
+        try:
+            self._handshake.do_handshake()
+        except ssl.SSLWantReadError:
+            if not self._outgoing.pending:  # the answer is begun once the greeting was read to its end
+                return None
+        except ssl.SSLError:
+            return Hello(None, None)
+        return Hello(self._handshake.selected_alpn_protocol(), vars(self._handshake).get("asked_host"))
+
+
+def sieve(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The context that reads greetings: it would rather speak HTTP/1.1, so only who offers HTTP/2 alone is taken for gRPC."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1", "h2"])
+    context.sni_callback = _note_host
+    return context
+
+
+def inner_port(hello: Hello, inner: Inner) -> int:
+    """Where a connection with this greeting goes."""
+    if hello.protocol != "h2":
+        return inner.web
+    return inner.join if hello.host == JOIN_HOST else inner.api
+
+
+class Door:
+    """Hands connections on; give :meth:`admit` to :func:`asyncio.start_server`."""
+
+    def __init__(self, context: ssl.SSLContext, inner: Inner, *, hello_s: float = HELLO_S, most: int = MOST_CONNECTIONS) -> None:
+        self._context, self._inner, self._hello_s, self._most = context, inner, hello_s, most
+        self._open = 0
+
+    async def admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its greeting to its end."""
+        if self._open >= self._most:
+            writer.transport.abort()
+            return
+        self._open += 1
+        try:
+            await self._pass(reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._open -= 1
+            writer.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(self._hello_s):
+            read, hello = await self._hello(reader)
+            if hello is None:
+                return
+            inner_reader, inner_writer = await asyncio.open_connection(LOOPBACK, inner_port(hello, self._inner))
+        try:
+            inner_writer.write(read)
+            ways = [asyncio.create_task(_pump(reader, inner_writer)), asyncio.create_task(_pump(inner_reader, writer))]
+            _, left = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if left:
+                await asyncio.wait(left, timeout=LINGER_S)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            await _close(writer)
+        finally:
+            inner_writer.transport.abort()
+
+    async def _hello(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
+        greeting, read = Greeting(self._context), b""
+        while len(read) < LARGEST_HELLO:
+            piece = await reader.read(4096)
+            if not piece:
+                break
+            read += piece
+            if (hello := greeting.read(piece)) is not None:
+                return read, hello
+        return read, None
+
+
+async def serve(door: Door, host: str, port: int) -> None:
+    """Listens until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with await asyncio.start_server(door.admit, host, port):
+        await ended.wait()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m server.door --host 0.0.0.0 --port 8443 --web 9000 --api 9001 --join 9002 --certificate … --key …``."""
+    parser = argparse.ArgumentParser(description="Hand each connection on to who serves its kind.")
+    parser.add_argument("--host", required=True)
+    for name in ("--port", "--web", "--api", "--join"):
+        parser.add_argument(name, type=int, required=True)
+    for name in ("--certificate", "--key"):
+        parser.add_argument(name, type=Path, required=True)
+    options = parser.parse_args(arguments)
+    door = Door(sieve(options.certificate, options.key), Inner(options.web, options.api, options.join))
+    asyncio.run(serve(door, options.host, options.port))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(_PIECE):
+            writer.write(piece)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Closes once what was written is sent, which an abort would throw away; waits at most :data:`LINGER_S`."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            await writer.wait_closed()
+
+
+def _note_host(handshake: ssl.SSLObject, host: str | None, _: ssl.SSLContext) -> None:
+    vars(handshake)["asked_host"] = host
+
+
+if __name__ == "__main__":
+    main()

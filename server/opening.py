@@ -1,0 +1,67 @@
+"""The coordinator's door without a run: institutions join and renew, read plans and fetch artifacts; no SuperLink runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from server.frontage import Frontage
+from server.site import CoordinatorSite
+from server.superlink import CoordinatorFolder
+from server.supervise import LOOK_S, MOST_FAILURES, RENEWAL_S, START_S, check_keys
+from shared.errors import DeploymentError
+from shared.processes import StopSignals, Supervisor, end_leftovers, only_one, refuse_taken_port, tail
+from shared.service import write_status
+
+
+class OpenDoor:
+    """Keeps the door of a coordinator's folder open until it is told to stop. ``say`` gets lines for operators."""
+
+    def __init__(self, folder: Path, host: str, port: int, *, say: Callable[[str], None]) -> None:
+        """Checks the folder: configuration, roster, keys and the certificates' dates; raises the error of what is wrong."""
+        self._home = CoordinatorFolder(folder.absolute())
+        self._host, self._port, self._say = host, port, say
+        site = CoordinatorSite(folder.absolute())
+        _ = site.config
+        check_keys(site, self._home)
+        self._supervisor = Supervisor(mark=str(self._home.folder))
+        self._frontage = Frontage(self._home, self._supervisor, host, port)
+        self._members = frozenset(site.roster.members)
+
+    def serve(self) -> None:
+        """Serves until SIGINT (raises :class:`KeyboardInterrupt`) or SIGTERM (returns)."""
+        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, self._supervisor:
+            end_leftovers(str(self._home.folder))
+            refuse_taken_port(self._host, self._port)
+            self._frontage.start()
+            self._open(stop)
+            renewed = time.monotonic()
+            while not stop.wait(LOOK_S):
+                self._look()
+                if time.monotonic() - renewed > RENEWAL_S:
+                    renewed = time.monotonic()
+                    self._frontage.renew()
+            if stop.interrupted:
+                raise KeyboardInterrupt
+
+    def _open(self, stop: StopSignals) -> None:
+        deadline = time.monotonic() + START_S
+        while not self._frontage.answers() and not stop.wait(LOOK_S):
+            self._look()
+            if time.monotonic() > deadline:
+                log = self._home.log("door")
+                raise DeploymentError(f"the door did not open within {START_S:g} s; see {log}: {tail(log)}")
+        self._say(f"the door is open on port {self._port}; {len(self._members)} institutions are on the roster")
+
+    def _look(self) -> None:
+        for ended in self._supervisor.tend():
+            if ended.failures >= MOST_FAILURES:
+                log = self._home.log(ended.name)
+                raise DeploymentError(f"{ended.name} ended {ended.failures} times in a row (code {ended.code}); see {log}: {tail(log)}")
+            self._say(f"{ended.name} ended (code {ended.code}); starting it again")
+        members = frozenset(CoordinatorSite(self._home.folder).current_roster().members)
+        for name in sorted(members - self._members):
+            self._say(f"{name} has joined")
+        self._members = members
+        write_status(self._home.status, "coordinator", "open", ports={"door": self._port, **self._frontage.ports})

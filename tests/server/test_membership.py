@@ -1,0 +1,87 @@
+"""Who is a member is one folder's affair: invited, in, renewed, out, and every change written down without a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from server.membership import Membership, NotInvitedError, peer_of
+from shared.client_certificates import make_request
+from shared.enrolment import Connection, make_enrolment
+from shared.errors import IdentityError
+from shared.identity import load_roster, make_identity, make_node_key
+from shared.invitation import Token, prove
+from tests.support.certificates import make_pair
+from tests.support.opened import make_coordinator
+
+WHERE = Connection(address="fl.example.org:8443")
+NOW = 2_000_000_000.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_coordinator(tmp_path / "coordinator")
+
+
+def join(folder: Path, token: Token, name: str, keys: Path, *, now: float | None = None) -> x509.Certificate:
+    enrolment = make_enrolment(name, make_identity(keys / "identity.key"), make_node_key(keys / "node")).canonical()
+    request = make_request(ec.generate_private_key(ec.SECP256R1()), name)
+    pem, _ = Membership(folder).join(token.public, enrolment, request, prove(token, enrolment, request), now=now)
+    return x509.load_pem_x509_certificate(pem)
+
+
+def test_from_invited_to_revoked(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fedstill.membership")
+    membership = Membership(folder)
+    token = membership.invite("va", WHERE, 60.0)
+    assert [found.name for found in membership.invited()] == ["va"]
+    certificate = join(folder, token, "va", tmp_path)
+    assert membership.invited() == ()
+    assert [(one.name, one.until) for one in membership.members()] == [("va", certificate.not_valid_after_utc.timestamp())]
+    peer = peer_of(certificate.public_bytes(Encoding.PEM))
+    assert peer == ("va", certificate.serial_number)
+    assert membership.admits(*peer)
+    renewed = x509.load_pem_x509_certificate(membership.renew("va", make_request(ec.generate_private_key(ec.SECP256R1()), "va")))
+    assert membership.admits("va", renewed.serial_number)
+    assert membership.admits(*peer), "until the answer has arrived the old one holds, too"
+    assert membership.revoke("va").members == {}
+    assert not membership.admits("va", renewed.serial_number)
+    assert not (folder / "nodes" / "va.pub").exists()
+    assert [record.getMessage().split()[:2] for record in caplog.records] == [
+        [word, "va"] for word in ("invited", "joined", "renewed", "revoked")
+    ]
+
+
+def test_every_roster_that_there_was_is_kept(folder: Path, tmp_path: Path) -> None:
+    membership, digests = Membership(folder), [load_roster(folder / "roster.json").digest]
+    for name in ("va", "cl"):
+        join(folder, membership.invite(name, WHERE, 60.0), name, tmp_path / name)
+        digests.append(load_roster(folder / "roster.json").digest)
+    membership.revoke("va")
+    digests.append(load_roster(folder / "roster.json").digest)
+    assert {path.stem for path in (folder / "rosters").iterdir()} == {digest.hex() for digest in digests}
+    assert all(load_roster(folder / "rosters" / f"{digest.hex()}.json").digest == digest for digest in digests)
+
+
+def test_an_invitation_ends_with_its_time(folder: Path, tmp_path: Path) -> None:
+    token = Membership(folder).invite("va", WHERE, 60.0, now=NOW)
+    with pytest.raises(NotInvitedError):
+        join(folder, token, "va", tmp_path, now=NOW + 61)
+
+
+def test_who_is_not_a_member_is_neither_renewed_nor_revoked(folder: Path) -> None:
+    with pytest.raises(NotInvitedError):
+        Membership(folder).renew("va", make_request(ec.generate_private_key(ec.SECP256R1()), "va"))
+    with pytest.raises(IdentityError, match="no institution 'va' on the roster; there are: none"):
+        Membership(folder).revoke("va")
+
+
+def test_a_certificate_without_one_plain_name_is_nobody_s(tmp_path: Path) -> None:
+    certificate, _ = make_pair(tmp_path, "localhost")
+    assert peer_of(certificate.read_bytes()) is not None
+    assert peer_of(b"nonsense") is None
+    assert peer_of(b"") is None
