@@ -46,9 +46,9 @@ def test_every_byte_of_a_line_counts() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b"[]\n", b"null\n", b"7\n", b'{"n":1}\n'])
 def test_what_is_no_line_is_refused(line: bytes) -> None:
-    with pytest.raises(ValueError, match="not the keys|Expecting"):
+    with pytest.raises(ValueError, match=r"not the keys|Expecting"):
         read_entry(line)
-    with pytest.raises(ValueError, match="not the keys|Expecting"):
+    with pytest.raises(ValueError, match=r"not the keys|Expecting"):
         read_head(line)
 
 

@@ -97,7 +97,7 @@ def test_the_head_is_the_side_s_own_and_of_these_lines(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="does not carry its side's signature"):
         verify(tmp_path, PUBLIC)
     head.write_bytes(b"{}")
-    with pytest.raises(AuditError, match="head .* was changed"):
+    with pytest.raises(AuditError, match=r"head .* was changed"):
         verify(tmp_path, PUBLIC)
     head.write_bytes(signed_head(Head("coordinator", 6, "0" * 64), KEY).line())
     with pytest.raises(AuditError, match="at line 6: the head has another digest"):
