@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tomli_w
 
+from server.audit import CoordinatorAudit
+from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from shared.certificates import load_authority, make_authority, make_server_certificate
 from shared.config import FederationConfig
@@ -56,4 +58,5 @@ def enrol(folder: Path, enrolments: Sequence[Enrolment]) -> Roster:
         write_atomic(home.nodes / f"{enrolment.name}.pub", enrolment.node_key.encode() + b"\n")
     enlarged = Roster(members=members, coordinator=roster.coordinator)
     save_roster(folder / "roster.json", enlarged)
+    CoordinatorAudit(CoordinatorSite(folder)).roster()
     return enlarged

@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(ResourceError, match="No space left"):
             audit(tmp_path).append("round")
     assert (tmp_path / LOG_NAME).read_bytes() == before
