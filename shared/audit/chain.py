@@ -104,7 +104,10 @@ def genuine(entry: Entry | Head, key: bytes) -> bool:
     """Whether an entry or a head carries the signature of the raw public ``key``."""
     content = _entry_bytes(entry) if isinstance(entry, Entry) else _head_bytes(entry)
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(bytes.fromhex(entry.signature), content)
+        signature = bytes.fromhex(entry.signature)
+        if signature.hex() != entry.signature:
+            return False  # fromhex reads capitals and spaces, too: the same signature would be other bytes of the line
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, content)
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -50,6 +52,12 @@ def test_what_is_no_line_is_refused(line: bytes) -> None:
         read_entry(line)
     with pytest.raises(ValueError, match=r"not the keys|Expecting"):
         read_head(line)
+
+
+def test_a_signature_is_written_in_one_way_only() -> None:
+    made = signed(entry(), KEY)
+    assert not genuine(replace(made, signature=made.signature.upper()), PUBLIC)
+    assert not genuine(replace(made, signature=made.signature + " "), PUBLIC)
 
 
 def test_the_same_entry_written_otherwise_is_no_line() -> None:
