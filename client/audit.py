@@ -32,8 +32,10 @@ class InstitutionAudit:
         """A plan passed the policy and is about to be worked on."""
         self._log.append("agreed", **plan_facts(plan))
 
-    def answered(self, request: Request, slot: Slot, plan: Plan | None, work: Work | None, reply: Reply, *, again: bool) -> None:
-        """An answer is about to leave; ``again`` if it is the stored one of an identical request."""
+    def answered(
+        self, request: Request, slot: Slot, plan: Plan | None, work: Work | None, reply: Reply, *, seconds: float, again: bool
+    ) -> None:
+        """An answer is about to leave, after ``seconds`` of work; ``again`` if it is the stored one of an identical request."""
         self._log.append(
             "answered-again" if again else "answered",
             run=slot.run,
@@ -41,6 +43,7 @@ class InstitutionAudit:
             round=slot.round,
             stage=slot.stage,
             **({} if plan is None or work is None else {"work": work.kind, "cohort_size": len(plan.cohort)}),
+            seconds=round(seconds, 3),
             **_sizes(request),
             bytes_up=len(reply.header) + len(reply.blob),
             answer_sha256=answer_digest(reply),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -126,10 +127,12 @@ class InstitutionHandlers:
 
     def _ledgered(self, call: Call, following: Handler) -> Reply:
         assert call.slot is not None
+        began = time.monotonic()
         stored = self._site.ledger.answer(call.slot, call.digest)
         reply = stored if stored is not None else following(call)
         work = None if call.plan is None else _work(call.plan)
-        self._audit.answered(call.request, call.slot, call.plan, work, reply, again=stored is not None)
+        seconds = time.monotonic() - began
+        self._audit.answered(call.request, call.slot, call.plan, work, reply, seconds=seconds, again=stored is not None)
         return reply
 
     # The handlers

@@ -91,6 +91,7 @@ def run(
     give_up_after: Annotated[
         float | None, typer.Option(min=1, help="Seconds after which to give up if never accepted; default: never.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
 ) -> None:
     """Run the institution's service until it is stopped: one outbound connection, and the installed code only.
 
@@ -100,7 +101,10 @@ def run(
 
     console = make_console()
     InstitutionService(
-        folder, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), patience_s=give_up_after
+        folder,
+        say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+        patience_s=give_up_after,
+        metrics_port=metrics_port,
     ).serve()
 
 

@@ -90,6 +90,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with an unfinished run; never start a new one.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for all institutions of the roster.")] = 600.0,
     least: Annotated[int | None, typer.Option(min=2, help="Institutions that suffice after --wait; default: smallest_cohort.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the service, wait for the institutions, run a run to its signed artifact, and end everything again.
@@ -102,7 +103,7 @@ def run(
     from server.supervise import CoordinatorService, ServiceOptions
 
     console = make_console()
-    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least)
+    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least, metrics_port=metrics_port)
     service = CoordinatorService(
         folder, options, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), on_event=follower(console)
     )

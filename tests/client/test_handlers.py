@@ -284,7 +284,7 @@ def test_an_answer_that_is_given_again_is_written_down_again(table: Table) -> No
     table.ask("ash", request)
     _, _, first, again = audit_of(table.sites["ash"].folder)
     assert (first.kind, again.kind) == ("answered", "answered-again")
-    assert first.fields == again.fields
+    assert {**first.fields, "seconds": 0} == {**again.fields, "seconds": 0}
 
 
 def test_what_cannot_be_written_into_the_audit_does_not_leave(table: Table) -> None:
