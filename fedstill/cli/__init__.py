@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "distill": ("fedstill.cli.distill", "Distil one teacher into one small student on one set of records, without a federation."),
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
+    "run": ("fedstill.cli.run", "Watch a run of a coordinator or of a simulation, live."),
     "audit": ("fedstill.cli.audit", "Verify and show a side's audit, and say what left the building."),
     "knowledge": ("fedstill.cli.knowledge", "Build, inspect and embed a graph of knowledge."),
     "artifact": ("fedstill.cli.artifact", "Verify, show, try and serve a signed INT8 artifact."),
