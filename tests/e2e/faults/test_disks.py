@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-import client.ledger
-import shared.files
 from client.site import InstitutionSite
 from shared.errors import ResourceError, RunError
 from tests.support.audits import audit_of
@@ -38,7 +36,7 @@ def no_file_can_be_synced(code: int) -> Break:
                 raise full(code)
             real(handle)
 
-        patch.setattr(shared.files.os, "fsync", fsync)
+        patch.setattr(os, "fsync", fsync)
 
     return apply
 
@@ -48,12 +46,12 @@ def no_database_can_grow(patch: pytest.MonkeyPatch, folder: Path) -> None:
     real = sqlite3.connect
 
     def connect(path: Any, *arguments: Any, **named: Any) -> sqlite3.Connection:
-        connection = real(path, *arguments, **named)
+        connection: sqlite3.Connection = real(path, *arguments, **named)
         if folder in Path(str(path)).parents:
             connection.execute("PRAGMA max_page_count = 1")
         return connection
 
-    patch.setattr(client.ledger.sqlite3, "connect", connect)
+    patch.setattr(sqlite3, "connect", connect)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -81,8 +79,15 @@ def broken(how: Break, folder: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only")], ids=["full", "read-only"])
-@pytest.mark.parametrize("after", ["run-started", "round-started", "round-closed", "phase-started"])
+@pytest.mark.parametrize(
+    ("code", "words", "after"),
+    [
+        (errno.ENOSPC, "No space left", "run-started"),
+        (errno.ENOSPC, "No space left", "round-started"),
+        (errno.ENOSPC, "No space left", "round-closed"),
+        (errno.EROFS, "Read-only", "phase-started"),
+    ],
+)
 def test_a_coordinator_whose_disk_takes_nothing_more(code: int, words: str, after: str, tmp_path: Path) -> None:
     federation = make_federation(tmp_path, 3)
     with pytest.MonkeyPatch.context() as patch:
@@ -121,7 +126,7 @@ def test_what_an_institution_says_of_its_disk_is_one_sentence(tmp_path: Path) ->
     assert "No space left on device" in refusals[0].refused["ash"]
 
 
-@pytest.mark.parametrize("jump", [86_400.0, -86_400.0, 3e8, -1.5e9])
+@pytest.mark.parametrize("jump", [-86_400.0, 3e8])
 def test_a_clock_that_jumps_changes_nothing(jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     federation = make_federation(tmp_path, 3)
     real, offset = time.time, [0.0]
