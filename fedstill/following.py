@@ -38,6 +38,21 @@ def operator(*, log_json: bool) -> tuple[Say, Listen]:
     return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), follower(console)
 
 
+def both(listen: Listen, mlflow: str | None, say: Say) -> Listen:
+    """``listen``, and after it MLflow at the URL ``mlflow`` if there is one; raises as :func:`fedstill.tracking.open_tracker`."""
+    if mlflow is None:
+        return listen
+    from fedstill.tracking import open_tracker
+
+    track = open_tracker(mlflow, say)
+
+    def told(event: Event) -> None:
+        listen(event)
+        track(event)
+
+    return told
+
+
 def follower(console: Console) -> Listen:
     """A listener that says each event worth a line on ``console``."""
 
