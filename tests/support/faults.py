@@ -85,10 +85,10 @@ class Ground:
         with command(self.logs, *words, "--wait", "200", "--json", *options, environment=self.environment) as running:
             yield running
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, *options: str) -> None:
         """Starts an institution's service, which stays until the test's end."""
         home = self.federation.institutions[name]
-        started = command(self.logs, "client", "run", str(home), environment=self.environment)
+        started = command(self.logs, "client", "run", str(home), *options, environment=self.environment)
         self.services[name] = self.stack.enter_context(started)
 
     def events(self, run: str) -> list[dict[str, Any]]:
@@ -197,11 +197,11 @@ class Outcome:
     seconds: float
 
 
-def play(here: Ground, run: str, blow: Callable[[Running], None]) -> Outcome:
+def play(here: Ground, run: str, blow: Callable[[Running], None], *options: str) -> Outcome:
     """Plays a run, with ``blow`` in the middle of it, and starts it again with ``--resume`` for as long as it ends without its artifact."""
     began = time.monotonic()
     for start in range(MOST_STARTS):
-        with here.coordinator(run, *(("--resume",) if start else ())) as running:
+        with here.coordinator(run, *options, *(("--resume",) if start else ())) as running:
             if start == 0:
                 blow(running)
             code = running.wait(BOUND_S)
