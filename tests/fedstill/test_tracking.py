@@ -103,6 +103,7 @@ def test_without_mlflow_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         open_tracker("http://localhost:5000", print)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_real_one_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
