@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: simulate test check proto clean
+.PHONY: simulate test faults check proto clean
 simulate: $(STAMP)
 	$(BIN)/fedstill simulate
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+faults: $(STAMP)  # every process broken at every point: hours; docs/results/faults.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m faults tests/e2e/faults
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

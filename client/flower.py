@@ -38,6 +38,7 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 
 from client.pace import Pace
 from shared.bundle import bundle_hash
+from shared.logs import set_up
 
 App = Callable[[Message, Context], Message]
 
@@ -214,7 +215,7 @@ def _run_supernode(arguments: list[str], alive: Path) -> None:
 def _run_worker(address: str, secret_file: Path) -> None:
     from shared.identity import read_private
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up(logging.getLogger())
     logging.getLogger("httpx").setLevel(logging.WARNING)
     pull_quickly()
     app = load_installed_app()

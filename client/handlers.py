@@ -1,8 +1,9 @@
-"""What an institution does with a message: authenticate → policy → ledger → handler, and an audit line for either outcome.
+"""What an institution does with a message: authenticate → policy → ledger → handler → audit.
 
 Each middleware is ``(call, next) -> reply``. The handler at the end is plain: it takes an epoch's secrets as they are
-on disk, changes them, and gives back both; the ledger stores answer and secrets in one transaction before anything
-leaves. Nothing is kept in memory between two messages but configuration, keys and the warm workbench.
+on disk, changes them, and gives back both; the ledger stores answer and secrets in one transaction, and the audit says what
+leaves, before anything does: what cannot be written down does not leave. Nothing is kept in memory between two messages but
+configuration, keys and the warm workbench.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Protocol, TypeAlias
@@ -19,6 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from client.approval import check_approved, check_within
+from client.audit import InstitutionAudit
 from client.budget import PrivacyGuard
 from client.encoder import Contribution, Encoder
 from client.ledger import LARGEST_NUMBER, EpochState, Slot
@@ -55,7 +59,7 @@ class Workbench(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """A message on its way through the chain; fields after ``request`` are filled in once it is authenticated."""
+    """A message on its way through the chain; ``message`` and ``slot`` are filled in once it is authenticated."""
 
     request: Request
     digest: bytes
@@ -128,8 +132,13 @@ class InstitutionHandlers:
 
     def _ledgered(self, call: Call, following: Handler) -> Reply:
         assert call.slot is not None
+        began = time.monotonic()
         stored = self._site.ledger.answer(call.slot, call.digest)
-        return stored if stored is not None else following(call)
+        reply = stored if stored is not None else following(call)
+        work = None if call.plan is None else _work(call.plan)
+        seconds = time.monotonic() - began
+        self._audit.answered(call.request, call.slot, call.plan, work, reply, seconds=seconds, again=stored is not None)
+        return reply
 
     # The handlers
 
@@ -151,8 +160,7 @@ class InstitutionHandlers:
                 reply = Reply(to_wire(epoch.unmask(message)))
             case None:
                 raise AssertionError("a message reaches its handler only once it is authenticated")
-        detail = _detail(call, reply) | ({"rho": charge.rho} if charge is not None and charge.rho else {})
-        return ledger.record(call.slot, call.digest, reply, before, epoch.export(), detail, charge)
+        return ledger.record(call.slot, call.digest, reply, before, epoch.export(), charge)
 
     def _open(self, message: OpenRequest) -> tuple[InstitutionEpoch, Reply]:
         newest, _ = self._site.ledger.newest(message.run)
@@ -176,6 +184,7 @@ class InstitutionHandlers:
         if plan.round <= newest:
             raise ReplayedRound(f"round {plan.round} of run {plan.run} is not above round {newest}, which was answered already")
         epoch.check(plan, message.keys)
+        self._audit.agreed(plan)
         work = _work(plan)
         done = self._bench().perform(work, self._site.models.receive(blob, plan.blob_digest), plan.round)
         check_own(config, work, done.counters, plan.round)
@@ -195,6 +204,10 @@ class InstitutionHandlers:
         )
 
     @cached_property
+    def _audit(self) -> InstitutionAudit:
+        return InstitutionAudit(self._site)
+
+    @cached_property
     def _guard(self) -> PrivacyGuard:
         return PrivacyGuard(self._site.config, self._site.protocol_policy, self._site.ledger)
 
@@ -210,9 +223,16 @@ class InstitutionHandlers:
 
     def _note_refusal(self, request: Request, refusal: Refusal) -> None:
         try:
-            self._site.ledger.note(f"refused {request.kind}", {"code": refusal.code, "reason": refusal.reason})
+            self._audit.refused(request, self._place(request), refusal)
         except FedstillError as error:
             _LOG.error("the refusal could not be written into the audit: %s", error)
+
+    def _place(self, request: Request) -> Slot | None:
+        # What a refused message was about, where the coordinator signed it and it can be read; what went wrong is told already.
+        with suppress(Exception):
+            body = open_request(request.kind, request.header, self._site.roster.coordinator)
+            return _slot(request.kind, _DECODERS[request.kind](body))
+        return None
 
 
 def _digest(request: Request) -> bytes:
@@ -235,16 +255,3 @@ def _work(plan: Plan) -> Work:
         return parse_work(plan.body)
     except ValidationError as error:
         raise IllegalPlan(f"round {plan.round} asks for a work that this release does not know; install the same release") from error
-
-
-def _detail(call: Call, reply: Reply) -> dict[str, object]:
-    assert call.slot is not None
-    return {
-        "run": call.slot.run,
-        "epoch": call.slot.epoch,
-        "round": call.slot.round,
-        "request": call.digest.hex(),
-        "answer": hashlib.sha256(reply.header + reply.blob).hexdigest(),
-        "bytes_down": len(call.request.header) + len(call.request.blob),
-        "bytes_up": len(reply.header) + len(reply.blob),
-    }

@@ -1,4 +1,4 @@
-"""The institution's memory: what it was asked, what it answered, its secret state, and a chained record of both.
+"""The institution's memory: what it was asked, what it answered, and its secret state.
 
 One SQLite file. An answer and the state change that goes with it are one transaction, written before the answer leaves:
 after a crash the same request gets the same bytes, and nothing is ever masked twice. Deleted keys are overwritten
@@ -10,16 +10,12 @@ if the state it started from is still the state (``version``).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from shared.errors import ResourceError
 from shared.exchange import MessageKind, Reply
@@ -39,8 +35,6 @@ CREATE TABLE IF NOT EXISTS answers (run TEXT, epoch INTEGER, round INTEGER, stag
   header BLOB NOT NULL, blob BLOB NOT NULL, PRIMARY KEY (run, epoch, round, stage));
 CREATE TABLE IF NOT EXISTS epochs (run TEXT, epoch INTEGER, version INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (run, epoch));
 CREATE TABLE IF NOT EXISTS spent (run TEXT, epoch INTEGER, round INTEGER, rho REAL NOT NULL, PRIMARY KEY (run, epoch, round));
-CREATE TABLE IF NOT EXISTS audit (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL,
-  chain BLOB NOT NULL);
 """
 
 
@@ -63,16 +57,6 @@ class EpochState:
 
 
 @dataclass(frozen=True)
-class AuditEntry:
-    """One line of the audit: when, what, and sizes and digests (never content)."""
-
-    sequence: int
-    time: float
-    what: str
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Charge:
     """What an answer costs of the institution's privacy; ``check`` raises unless what is then spent in all may be."""
 
@@ -85,12 +69,11 @@ class ConcurrentChange(ResourceError):
 
 
 class Ledger:
-    """Answers, epoch states and audit of one institution, in the file ``path`` (mode 0600)."""
+    """Answers, epoch states and spent privacy of one institution, in the file ``path`` (mode 0600)."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path) -> None:
         """Opens the ledger and makes it if it is not there. Raises :class:`ResourceError` where that fails."""
         self._path = path
-        self._clock = clock
         with self._connected():
             pass
 
@@ -122,10 +105,9 @@ class Ledger:
         reply: Reply,
         before: EpochState,
         state: bytes,
-        detail: dict[str, Any],
         charge: Charge | None = None,
     ) -> Reply:
-        """Stores an answer, the new state and an audit line in one transaction; returns the answer that counts.
+        """Stores an answer and the new state in one transaction; returns the answer that counts.
 
         That is the stored one if another process was first with the identical request. Raises :class:`ReplayedRound` if it
         was first with another request, :class:`ConcurrentChange` if it changed the epoch's state otherwise, and what ``charge``
@@ -144,7 +126,6 @@ class Ledger:
                 (slot.run, slot.epoch, slot.round, slot.stage, digest, reply.header, reply.blob),
             )
             _forget_old(connection, slot)
-            self._chain(connection, f"answered {slot.stage}", detail)
         return reply
 
     def spent(self) -> Spent:
@@ -152,28 +133,12 @@ class Ledger:
         with self._connected() as connection:
             return _spent(connection)
 
-    def note(self, what: str, detail: dict[str, Any]) -> None:
-        """Appends a line to the audit."""
-        with self._writing() as connection:
-            self._chain(connection, what, detail)
-
-    def audit(self) -> tuple[AuditEntry, ...]:
-        """The audit from the first line to the last. Raises :class:`ResourceError` if a line was changed, moved or taken out."""
-        entries, chain = [], bytes(32)
+    def charged(self, slot: Slot) -> float:
+        """What the answer in a slot has cost; 0 if nothing."""
         with self._connected() as connection:
-            rows = connection.execute("SELECT sequence, time, what, detail, chain FROM audit ORDER BY sequence").fetchall()
-        for expected, (sequence, when, what, detail, stored) in enumerate(rows, start=1):
-            chain = _link(chain, sequence, when, what, detail)
-            if sequence != expected or chain != stored:
-                raise ResourceError(f"the audit in {self._path} was changed at line {expected}; keep the file and find out by whom")
-            entries.append(AuditEntry(sequence, when, what, json.loads(detail)))
-        return tuple(entries)
-
-    def _chain(self, connection: sqlite3.Connection, what: str, detail: dict[str, Any]) -> None:
-        last = connection.execute("SELECT sequence, chain FROM audit ORDER BY sequence DESC LIMIT 1").fetchone() or (0, bytes(32))
-        text, when = json.dumps(detail, sort_keys=True), self._clock()
-        chain = _link(last[1], last[0] + 1, when, what, text)
-        connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (last[0] + 1, when, what, text, chain))
+            where = (slot.run, slot.epoch, slot.round)
+            row = connection.execute("SELECT rho FROM spent WHERE run = ? AND epoch = ? AND round = ?", where).fetchone()
+        return 0.0 if row is None else float(row[0])
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -246,8 +211,3 @@ def _forget_old(connection: sqlite3.Connection, slot: Slot) -> None:
         "(SELECT DISTINCT round FROM answers WHERE run = ?1 AND stage <> 'open' ORDER BY round DESC LIMIT ?2)",
         (slot.run, ROUNDS_KEPT),
     )
-
-
-def _link(chain: bytes, sequence: int, when: float, what: str, detail: str) -> bytes:
-    line = json.dumps([sequence, when, what, detail], separators=(",", ":")).encode()
-    return hashlib.sha256(chain + line).digest()

@@ -12,6 +12,7 @@ from pathlib import Path
 import tomli_w
 
 from client.folder import InstitutionFolder
+from client.metrics import InstitutionMetrics
 from client.site import InstitutionSite
 from client.upkeep import Keeper, Upkeep
 from shared.certificates import load_certificate
@@ -20,6 +21,7 @@ from shared.errors import DeploymentError, IdentityError
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.hosting import LOOPBACK, flower_environment, make_secret
 from shared.identity import load_roster, read_private
+from shared.metrics import serve_metrics
 from shared.processes import Command, Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, tail
 from shared.service import write_status
 
@@ -51,10 +53,13 @@ def worker(home: InstitutionFolder, port: int, threads: int) -> Command:
 class InstitutionService:
     """Runs until it is told to stop. ``say`` gets lines for operators.
 
-    With ``patience_s`` it gives up if the coordinator has not accepted it for that long since the start.
+    With ``patience_s`` it gives up if the coordinator has not accepted it for that long since the start. With ``metrics_port`` it
+    answers ``/metrics`` on loopback.
     """
 
-    def __init__(self, folder: Path, *, say: Callable[[str], None], patience_s: float | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, say: Callable[[str], None], patience_s: float | None = None, metrics_port: int | None = None
+    ) -> None:
         """Checks the folder: configuration, keys, and what is pinned; raises the error of what is wrong."""
         self._home = InstitutionFolder(folder.absolute())
         site = InstitutionSite(folder.absolute())
@@ -65,6 +70,7 @@ class InstitutionService:
         read_private(self._home.node_key)
         self._say = say
         self._patience_s = patience_s
+        self._metrics_port = metrics_port
         self._supervisor = Supervisor(mark=str(self._home.folder))
         self._written = 0.0
         self._connected = False
@@ -76,7 +82,9 @@ class InstitutionService:
         Raises :class:`IdentityError` if the coordinator does not prove itself to the pinned CA, and
         :class:`DeploymentError` if patience ends.
         """
-        with only_one(self._home.flower / "lock", what=f"the service of {self._config.name}"), StopSignals() as stop, self._supervisor:
+        metrics = serve_metrics(self._metrics_port, InstitutionMetrics(self._home.folder / "audit", lambda: self._connected).read)
+        lock = only_one(self._home.flower / "lock", what=f"the service of {self._config.name}")
+        with lock, StopSignals() as stop, metrics, self._supervisor:
             end_leftovers(str(self._home.folder))
             keeper = Keeper(Upkeep(self._home.folder, self._config.name, self._say))
             if not probe(self._connection, self._home.ca):

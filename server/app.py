@@ -19,6 +19,7 @@ from server.site import CoordinatorSite
 from server.stopping import StopSignal
 from server.toolbox import Toolbox
 from shared.errors import DeploymentError
+from shared.logs import set_up, wants_json
 
 PATIENCE_S = 30.0
 """How long a deployed node that went away in the middle of a round may take to come back."""
@@ -45,6 +46,8 @@ def make_app(
     @made.main()
     def main(grid: Grid, context: Context) -> None:
         pull_quickly()
+        if wants_json():
+            set_up(logging.getLogger("fedstill"))
         run = _text(context, "run")
         site = CoordinatorSite(Path(_text(context, "coordinator-dir")), run=run)
         signal = stop or StopSignal()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from server.callers import Callers, NotThereError, told
 from server.site import CoordinatorSite
@@ -33,7 +33,7 @@ class ArtifactsService:
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
             path = await told(context, self._file, request.run, request.name, request.offset)
-            with await told(context, path.open, "rb") as file:
+            with cast("BinaryIO", await told(context, path.open, "rb")) as file:
                 file.seek(request.offset)
                 while content := await told(context, file.read, CHUNK):
                     yield pb.Chunk(content=content)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from server.audit import CoordinatorAudit
 from server.cohort import Gathering
 from server.epochs import EpochKeeper
 from server.events import (
@@ -81,6 +82,7 @@ class Coordinator:
         self._toolbox = toolbox
         self._stop = stop or StopSignal()
         self._clock = clock
+        self._audit = CoordinatorAudit(site)
 
     def run(self, run: str) -> RunResult:
         """Takes a run to its end; one that was begun before goes on.
@@ -122,8 +124,10 @@ class Coordinator:
             raise RunError(f"run '{run}' was begun with another federation.toml; restore it or begin a run of another name")
         elif not self._site.goes_on(before[1]):
             raise RunError(f"run '{run}' was begun with another roster; begin a run of another name")
+        self._audit.roster()
         roster = tuple(sorted(self._site.roster.members))
         self._emit(run, RunStarted(run=run, roster=roster, rounds=config.update_rounds, resumed=before is not None))
+        self._audit.catch_up(run, self._records(run))
         privacy = privacy_planner(config)
         if privacy is not None:
             epsilon, delta, spent = privacy.settings.epsilon, privacy.settings.delta, privacy.spent(self._records(run))
@@ -139,6 +143,10 @@ class Coordinator:
         self._emit(run, BudgetSpent(epsilon=epsilon, delta=delta, rounds=state.facts.version))
         return True
 
+    def _spent(self, run: str) -> float | None:
+        privacy = privacy_planner(self._site.config)
+        return None if privacy is None else privacy.spent(self._records(run))
+
     def _records(self, run: str) -> tuple[RoundRecord, ...]:
         return tuple(stored.record for stored in self._site.store.rounds(run))
 
@@ -148,6 +156,7 @@ class Coordinator:
 
     def _round(self, run: str, folder: Path, state: RunState, kit: Kit) -> RunState:
         stored, resumed = self._asked(run, folder, state, kit)
+        self._audit.planned(stored, resumed=resumed)
         record = stored.record
         self._emit(
             run,
@@ -187,6 +196,7 @@ class Coordinator:
     def _void(self, run: str, record: RoundRecord, outcome: Void) -> None:
         settled = record.model_copy(update={"status": "void", "reason": outcome.reason})
         self._site.store.settle_round(run, settled)
+        self._audit.settled(run, settled, epsilon=self._spent(run))
         missing = tuple(sorted({*settled.absent, *settled.refused}))
         self._emit(run, RoundVoid(number=settled.number, phase=settled.phase, reason=outcome.reason, absent=missing))
         if settled.attempt >= self._site.config.aggregation.most_void_rounds:
@@ -212,6 +222,7 @@ class Coordinator:
         checkpoint = f"state-r{record.number:06d}.safetensors"
         after.write(folder / checkpoint)
         self._site.store.settle_round(run, settled, checkpoint)
+        self._audit.settled(run, settled, epsilon=self._spent(run))
         self._emit(
             run,
             RoundClosed(
@@ -235,6 +246,7 @@ class Coordinator:
             self._emit(run, PhaseStarted(phase="publish"))
             version = store.finished_runs() + 1
             artifact = kit.toolbox.publish(Publication(run, folder, state, rounds, self._site.roster.digest, version))
+            self._audit.published(run, artifact, state.facts.gate, epsilon=self._spent(run))
             store.finish_run(run, str(artifact.relative_to(folder)))
             self._emit(run, ArtifactWritten(path=str(artifact)))
         else:
@@ -262,6 +274,7 @@ class Coordinator:
 
     def _emit(self, run: str, event: Event) -> None:
         self._site.store.add_event(run, self._clock(), event)
+        self._audit.told(run, event)
         self._on_event(event)
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from server.events import Event, InstitutionAbsent, InstitutionAnswered, InstitutionRefused
 from server.records import RoundRecord
+from shared.audit.facts import answer_digest
 from shared.exchange import Absent, Exchange, MessageKind, Refusal, Reply, Request
 from shared.secagg.errors import ForgedMessage, LostEpoch, MissingBase
 
@@ -76,6 +77,8 @@ class Journal:
     def _answered(self, name: str, stage: MessageKind, reply: Reply, seconds: float) -> None:
         size = len(reply.header) + len(reply.blob)
         self._count("bytes_up", name, size)
+        digests = self.record.answers.get(stage, {}) | {name: answer_digest(reply)}
+        self.record = self.record.model_copy(update={"answers": self.record.answers | {stage: digests}})
         self.emit(InstitutionAnswered(number=self.record.number, institution=name, stage=stage, bytes_up=size, seconds=seconds))
 
     def _refused(self, name: str, stage: MessageKind, refusal: Refusal) -> None:

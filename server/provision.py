@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tomli_w
 
+from server.audit import CoordinatorAudit
+from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from shared.certificates import load_authority, make_authority, make_server_certificate
 from shared.config import FederationConfig
@@ -85,6 +87,7 @@ def keep_roster(folder: Path, roster: Roster) -> Roster:
     for one in (*before, roster):
         save_roster(home.rosters / f"{one.digest.hex()}.json", one)
     save_roster(home.roster, roster)
+    CoordinatorAudit(CoordinatorSite(folder)).roster()
     return roster
 
 

@@ -19,7 +19,8 @@ class RoundRecord(Frozen):
 
     ``number`` counts every round of the run; ``training_round`` counts updates from 1 and is ``None`` outside training.
     ``absent`` and ``refused`` map names to sentences; ``lost_epoch`` names who needs a new epoch. ``bytes_up`` and
-    ``bytes_down`` are per institution over all stages; ``seconds`` by stage; ``counters`` are the decoded sums by name;
+    ``bytes_down`` are per institution over all stages, ``answers`` the SHA-256 of each answer by stage and institution; ``seconds`` by
+    stage; ``counters`` are the decoded sums by name;
     ``metrics`` the figures made of them. ``rho`` is what the round costs each institution's privacy, void or not.
     """
 
@@ -41,6 +42,7 @@ class RoundRecord(Frozen):
     rho: float = 0.0
     bytes_up: dict[str, int] = Field(default_factory=dict)
     bytes_down: dict[str, int] = Field(default_factory=dict)
+    answers: dict[str, dict[str, str]] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     counters: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)

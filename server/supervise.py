@@ -14,6 +14,7 @@ import httpx
 from server.control import Control
 from server.events import Event
 from server.frontage import Frontage
+from server.metrics import read_metrics
 from server.site import PLAN_FILE, CoordinatorSite
 from server.store import Store
 from server.superlink import CoordinatorFolder, executor, superlink
@@ -23,6 +24,7 @@ from shared.errors import DeploymentError, RunError
 from shared.files import write_atomic
 from shared.hosting import LOOPBACK, make_secret
 from shared.identity import read_private
+from shared.metrics import serve_metrics
 from shared.processes import Ended, StopSignals, Supervisor, end_leftovers, free_port, only_one, refuse_taken_port, tail
 from shared.secagg.roster import Roster
 from shared.service import write_status
@@ -53,7 +55,8 @@ class ServiceOptions:
     """What ``fedstill coordinator run`` was asked for.
 
     ``run`` names the run (default: the unfinished one, or a new one); the service waits ``wait_s`` seconds for all of
-    the roster, and starts with ``least`` institutions (default: the smallest cohort) if no more have come by then.
+    the roster, and starts with ``least`` institutions (default: the smallest cohort) if no more have come by then. With
+    ``metrics_port`` it answers ``/metrics`` on loopback.
     """
 
     host: str = "0.0.0.0"
@@ -62,6 +65,7 @@ class ServiceOptions:
     resume: bool = False
     wait_s: float = 600.0
     least: int | None = None
+    metrics_port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class CoordinatorService:
         :class:`DeploymentError` if a process or the institutions did not come.
         """
         started = time.monotonic()
-        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, self._supervisor:
+        metrics = serve_metrics(self._options.metrics_port, lambda: read_metrics(self._site, self._home.status))
+        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, metrics, self._supervisor:
             end_leftovers(str(self._home.folder))
             refuse_taken_port(self._options.host, self._options.port)
             store = self._site.store

@@ -19,6 +19,7 @@
     ├── RunError                     60   a run that cannot go on
     ├── ArtifactError                70   an artifact that must not be trusted or cannot be made
     │   └── DowngradeError           71   an artifact older than one that the device has had
+    ├── AuditError                   75   an audit that was changed, cut or cannot be read
     ├── DeploymentError              80   a process, port or peer that is not as it should be
     └── ResourceError                90   disk, memory or time ran out
 
@@ -151,6 +152,13 @@ class DowngradeError(ArtifactError):
 
     exit_code = 71
     slug = "downgrade"
+
+
+class AuditError(FedstillError):
+    """An audit in which a line was changed, moved or taken out, or which is none."""
+
+    exit_code = 75
+    slug = "audit"
 
 
 class DeploymentError(FedstillError):

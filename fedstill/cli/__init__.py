@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compress": ("fedstill.cli.compress", "Prune and quantise a student for a device, gate it, and sign its INT8 artifact."),
     "coordinator": ("fedstill.cli.coordinator", "Set up and run the coordinator's service."),
     "client": ("fedstill.cli.client", "Set up and run an institution's service."),
+    "run": ("fedstill.cli.run", "Watch a run of a coordinator or of a simulation, live."),
+    "audit": ("fedstill.cli.audit", "Verify and show a side's audit, and say what left the building."),
     "knowledge": ("fedstill.cli.knowledge", "Build, inspect and embed a graph of knowledge."),
     "artifact": ("fedstill.cli.artifact", "Verify, show, try and serve a signed INT8 artifact."),
     "device": ("fedstill.cli.device", "List, show and measure device profiles; predict what a graph costs on one."),

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from fedstill.progress import make_console
 from shared.config import InstitutionConfig, load_config
 from shared.identity import fingerprint
 from shared.secagg.roster import Roster
@@ -268,17 +267,18 @@ def run(
     give_up_after: Annotated[
         float | None, typer.Option(min=1, help="Seconds after which to give up if never accepted; default: never.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line, on stderr and into logs/.")] = False,
 ) -> None:
     """Run the institution's service until it is stopped: one outbound connection, and the installed code only.
 
     Example: fedstill client run st-mary
     """
     from client.supervise import InstitutionService
+    from fedstill.following import operator
 
-    console = make_console()
-    InstitutionService(
-        folder, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), patience_s=give_up_after
-    ).serve()
+    say, _ = operator(log_json=log_json)
+    InstitutionService(folder, say=say, patience_s=give_up_after, metrics_port=metrics_port).serve()
 
 
 @app.command()

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from fedstill.progress import make_console
 from shared.config import FederationConfig, load_config
 from shared.identity import fingerprint
 
@@ -128,6 +127,7 @@ def open_door(
 
     Example: fedstill coordinator open coordinator --port 8443
     """
+    from fedstill.progress import make_console
     from server.opening import OpenDoor
 
     console = make_console()
@@ -184,6 +184,9 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with an unfinished run; never start a new one.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for all institutions of the roster.")] = 600.0,
     least: Annotated[int | None, typer.Option(min=2, help="Institutions that suffice after --wait; default: smallest_cohort.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
+    mlflow: Annotated[str | None, typer.Option(help="URL of an MLflow server for the rounds' figures; needs fedstill[mlflow].")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line, on stderr and into logs/.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the service, wait for the institutions, run a run to its signed artifact, and end everything again.
@@ -192,15 +195,12 @@ def run(
 
     Ctrl-C ends cleanly and keeps the closed rounds; the same command goes on and ends with the same student.
     """
-    from fedstill.following import follower
+    from fedstill.following import both, operator
     from server.supervise import CoordinatorService, ServiceOptions
 
-    console = make_console()
-    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least)
-    service = CoordinatorService(
-        folder, options, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True), on_event=follower(console)
-    )
-    outcome = service.serve()
+    say, listen = operator(log_json=log_json)
+    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least, metrics_port=metrics_port)
+    outcome = CoordinatorService(folder, options, say=say, on_event=both(listen, mlflow, say)).serve()
     _result(
         as_json,
         {"run": outcome.run, "artifact": outcome.artifact, "flower_runs": outcome.flower_runs, "seconds": round(outcome.seconds, 3)},

@@ -33,7 +33,7 @@ def guard(folder: Path, **policy: Any) -> PrivacyGuard:
 
 def answer(ledger: Ledger, number: int, charge: Charge) -> None:
     slot, before = Slot("trial", 1, number, "train"), ledger.epoch("trial", 1)
-    ledger.record(slot, bytes(32), Reply(b"header"), before, b"state", {}, charge)
+    ledger.record(slot, bytes(32), Reply(b"header"), before, b"state", charge)
 
 
 def test_answers_add_up_until_the_limit_and_no_further(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from shared.secagg.messages import EpochKey, Layout, OpenRequest, Plan, Shares, 
 from shared.secagg.signing import keys_digest
 from shared.settings import DistillationSettings, TrainingSettings
 from shared.work import Normalisation, TrainWork, Work
+from tests.support.audits import audit_of
 from tests.support.small import NAMES, SIZE, SmallContribution, SmallWorkbench, make_federation
 
 TRAIN = TrainWork(version=0, seed=3, normalisation=Normalisation(), training=TrainingSettings(), distillation=DistillationSettings())
@@ -266,10 +267,35 @@ def test_more_records_than_the_cap_weigh_no_more(table: Table) -> None:
 def test_every_answer_and_every_refusal_is_in_the_audit(table: Table) -> None:
     table.ask("ash", table.train(table.plan()))
     table.ask("ash", table.train(table.plan(clip_norm=2.0)))
-    entries = table.sites["ash"].ledger.audit()
-    assert [entry.what for entry in entries] == ["answered open", "answered train", "refused train"]
-    assert entries[1].detail["round"] == 1
-    assert entries[2].detail["code"] == "ReplayedRound"
+    entries = audit_of(table.sites["ash"].folder)
+    assert [(entry.kind, entry.fields.get("stage")) for entry in entries] == [
+        ("answered", "open"),
+        ("agreed", None),
+        ("answered", "train"),
+        ("refused", "train"),
+    ]
+    assert entries[2].fields["round"] == entries[3].fields["round"] == 1
+    assert entries[3].fields["code"] == "ReplayedRound"
+
+
+def test_an_answer_that_is_given_again_is_written_down_again(table: Table) -> None:
+    request = table.train(table.plan())
+    table.ask("ash", request)
+    table.ask("ash", request)
+    _, _, first, again = audit_of(table.sites["ash"].folder)
+    assert (first.kind, again.kind) == ("answered", "answered-again")
+    assert {**first.fields, "seconds": 0} == {**again.fields, "seconds": 0}
+
+
+def test_what_cannot_be_written_into_the_audit_does_not_leave(table: Table) -> None:
+    log = table.sites["ash"].folder / "audit" / "log.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(b"")
+    request = table.train(table.plan())
+    answer = refusal(table.ask("ash", request))
+    assert answer.code == "AuditError"
+    log.write_bytes(before)
+    assert isinstance(table.ask("ash", request), Reply)
 
 
 def test_a_workbench_is_made_once_and_only_when_there_is_work(table: Table) -> None:

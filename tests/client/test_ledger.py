@@ -1,14 +1,14 @@
-"""The institution's memory: recorded before answered, the same answer for the same request, and a chained audit."""
+"""The institution's memory: recorded before answered, and the same answer for the same request."""
 
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import client.ledger
 from client.ledger import ConcurrentChange, EpochState, Ledger, Slot
 from shared.errors import ResourceError
 from shared.exchange import MessageKind, Reply
@@ -23,11 +23,11 @@ def slot(number: int = 1, stage: MessageKind = "train", epoch: int = 1) -> Slot:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state" / "ledger.sqlite", clock=lambda: 12.5)
+    return Ledger(tmp_path / "state" / "ledger.sqlite")
 
 
 def record(ledger: Ledger, where: Slot, digest: bytes = DIGEST, reply: Reply = Reply(b"header", b"blob"), state: bytes = b"state") -> Reply:
-    return ledger.record(where, digest, reply, ledger.epoch(where.run, where.epoch), state, {"round": where.round})
+    return ledger.record(where, digest, reply, ledger.epoch(where.run, where.epoch), state)
 
 
 def test_the_same_request_gets_the_stored_answer_after_a_restart(ledger: Ledger, tmp_path: Path) -> None:
@@ -48,11 +48,11 @@ def test_another_request_for_the_same_place_is_refused(ledger: Ledger) -> None:
 
 def test_whoever_is_first_wins_and_the_loser_gives_the_winner_s_answer(ledger: Ledger) -> None:
     before = ledger.epoch("trial", 1)
-    ledger.record(slot(), DIGEST, Reply(b"first"), before, b"state-1", {})
-    assert ledger.record(slot(), DIGEST, Reply(b"second"), before, b"state-2", {}) == Reply(b"first")
+    ledger.record(slot(), DIGEST, Reply(b"first"), before, b"state-1")
+    assert ledger.record(slot(), DIGEST, Reply(b"second"), before, b"state-2") == Reply(b"first")
     assert ledger.epoch("trial", 1).state == b"state-1"
     with pytest.raises(ConcurrentChange):
-        ledger.record(slot(2), DIGEST, Reply(b"third"), before, b"state-3", {})
+        ledger.record(slot(2), DIGEST, Reply(b"third"), before, b"state-3")
     assert ledger.answer(slot(2), DIGEST) is None
 
 
@@ -60,7 +60,7 @@ def test_answer_and_state_are_one_transaction(ledger: Ledger, monkeypatch: pytes
     def fails(*_: Any) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(ledger, "_chain", fails)
+    monkeypatch.setattr(client.ledger, "_forget_old", fails)
     with pytest.raises(RuntimeError):
         record(ledger, slot())
     assert ledger.answer(slot(), DIGEST) is None
@@ -94,50 +94,28 @@ def test_the_ledger_is_its_owner_s_alone(ledger: Ledger, tmp_path: Path) -> None
     assert (tmp_path / "state" / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_audit_is_a_chain(ledger: Ledger, tmp_path: Path) -> None:
-    record(ledger, slot())
-    ledger.note("refused train", {"code": "PolicyRefusal"})
-    assert [(entry.what, entry.detail) for entry in ledger.audit()] == [
-        ("answered train", {"round": 1}),
-        ("refused train", {"code": "PolicyRefusal"}),
-    ]
-    assert ledger.audit()[0].time == 12.5
-
-
-@pytest.mark.parametrize(
-    "tampering",
-    ["UPDATE audit SET what = 'nothing' WHERE sequence = 2", "DELETE FROM audit WHERE sequence = 1", "UPDATE audit SET time = 1.0"],
-)
-def test_a_changed_audit_is_noticed(tampering: str, ledger: Ledger, tmp_path: Path) -> None:
-    for number in (1, 2, 3):
-        record(ledger, slot(number))
-    connection = sqlite3.connect(tmp_path / "state" / "ledger.sqlite")
-    with connection:
-        connection.execute(tampering)
-    connection.close()
-    with pytest.raises(ResourceError, match="was changed at line"):
-        ledger.audit()
-
-
 def test_a_damaged_ledger_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"no database " * 100)
     with pytest.raises(ResourceError, match=r"ledger\.sqlite failed"):
         Ledger(tmp_path / "ledger.sqlite")
 
 
-def _note_many(path: str, who: str) -> None:
+def _record_many(path: str, who: str) -> None:
     ledger = Ledger(Path(path))
     for number in range(20):
-        ledger.note(who, {"number": number})
+        where = Slot(who, 1, number, "train")
+        ledger.record(where, DIGEST, Reply(who.encode()), ledger.epoch(who, 1), b"state")
 
 
 def test_two_processes_share_one_ledger(tmp_path: Path) -> None:
     path = str(tmp_path / "ledger.sqlite")
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_note_many, args=(path, who)) for who in ("one", "two")]
+    processes = [spawn.Process(target=_record_many, args=(path, who)) for who in ("one", "two")]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert len(Ledger(Path(path)).audit()) == 40
+    ledger = Ledger(Path(path))
+    assert [ledger.epoch(who, 1).version for who in ("one", "two")] == [20, 20]
+    assert [ledger.newest(who) for who in ("one", "two")] == [(1, 19), (1, 19)]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 
 import pytest
 from rich.console import Console
 
-from fedstill.following import describe, follower
+from fedstill.following import describe, follower, operator
 from server.events import EpochOpened, Event, InstitutionAbsent, InstitutionAnswered, PhaseStarted, RoundClosed, RoundVoid, RunStarted
+from shared.logs import JSON_VARIABLE
 
 SAID: list[tuple[Event, str]] = [
     (RunStarted(run="heart-1", roster=("cl", "va"), rounds=2, resumed=False), "run heart-1 begins: 2 institutions, 2 rounds"),
@@ -36,3 +39,18 @@ def test_lines_reach_the_console() -> None:
     for event, _ in SAID:
         listen(event)
     assert seen.getvalue().splitlines() == "\n".join(line for _, line in SAID if line).splitlines()
+
+
+def test_as_json_each_event_is_an_object_with_its_fields(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv(JSON_VARIABLE, "0")
+    say, listen = operator(log_json=True)
+    try:
+        say("listening")
+        for event, _ in SAID:
+            listen(event)
+    finally:
+        logging.getLogger("fedstill").handlers.clear()
+    first, *rest = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert first["message"] == "listening"
+    assert [line["message"] for line in rest] == [event.kind for event, _ in SAID]
+    assert rest[3]["fields"] == {"phase": "train"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client.ledger import Ledger
+from client.audit import InstitutionAudit
 from fedstill.simulation import Vanish
 from server.site import CoordinatorSite
 from shared import errors
@@ -27,7 +27,7 @@ TYPED = {name for module in (errors, protocol_errors) for name in vars(module) i
 @pytest.fixture(autouse=True)
 def no_audit(monkeypatch: pytest.MonkeyPatch) -> None:
     # A refusal is otherwise on the disk before it leaves, which is most of the time here and not the point.
-    monkeypatch.setattr(Ledger, "note", lambda self, what, detail: None)
+    monkeypatch.setattr(InstitutionAudit, "refused", lambda self, request, slot, refusal: None)
 
 
 def one_is_lost(institution: str, number: int, stage: MessageKind) -> Vanish:

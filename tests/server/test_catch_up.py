@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.ledger import AuditEntry
-from client.site import InstitutionSite
 from fedstill.simulation import Vanish
 from server.coordinator import RunResult
 from server.events import Event, RoundClosed
 from server.flower import GridExchange
 from server.records import RoundRecord
+from shared.audit.chain import Entry
 from shared.deltas import LEVELS
 from shared.exchange import Again, Answer, MessageKind, Request, never_again
+from tests.support.audits import audit_of
 from tests.support.secagg import flipped
 from tests.support.small import NAMES, SmallFederation, SmallToolbox, digest_of, final_vector, make_federation, undisturbed
 
@@ -123,12 +123,11 @@ def test_who_lost_the_model_is_asked_again_in_the_same_stage_and_nothing_is_void
     assert (record.survivors, record.refused, record.status) == (COHORT, {}, "closed")
     assert record.bytes_down["cedar"] > record.bytes_down["ash"] + whole
     assert digest_of(result) == undisturbed(4, 2)
-    audit = [entry.what for entry in federation_audit(federation, "cedar")]
-    assert audit.count("refused train") == 1
+    assert [entry.fields["stage"] for entry in refusals(federation, "cedar")] == ["train"]
 
 
-def federation_audit(federation: SmallFederation, name: str) -> tuple[AuditEntry, ...]:
-    return InstitutionSite(federation.institutions[name]).ledger.audit()
+def refusals(federation: SmallFederation, name: str) -> list[Entry]:
+    return [entry for entry in audit_of(federation.institutions[name]) if entry.kind == "refused"]
 
 
 def test_a_delta_damaged_on_its_way_is_refused_and_sent_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +148,7 @@ def test_a_delta_damaged_on_its_way_is_refused_and_sent_whole(tmp_path: Path, mo
     federation = make_federation(tmp_path, 4)
     result = federation.run()
     assert digest_of(result) == undisturbed(4, 2)
-    refused = [entry.detail for entry in federation_audit(federation, "ash") if entry.what == "refused train"]
-    assert {detail["code"] for detail in refused} == {"ForgedMessage"}
+    assert {entry.fields["code"] for entry in refusals(federation, "ash")} == {"ForgedMessage"}
 
 
 def test_a_round_trained_anew_sends_nothing_to_those_who_hold_its_model(tmp_path: Path, sent: Sent) -> None:

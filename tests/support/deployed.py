@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from client.provision import pin
 from fedstill.workspace import Workspace
@@ -66,7 +67,7 @@ class Running:
 
 
 @contextmanager
-def command(folder: Path, *arguments: str) -> Iterator[Running]:
+def command(folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
     """Runs ``fedstill ARGUMENTS`` and ends it, as an operator would, when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = "-".join(word for word in arguments[:2]) + f"-{len(list(folder.iterdir()))}"
@@ -77,7 +78,7 @@ def command(folder: Path, *arguments: str) -> Iterator[Running]:
             stdout=stdout,
             stderr=stderr,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "250"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "250", **environment},
         )
         try:
             yield Running(process, log, out)

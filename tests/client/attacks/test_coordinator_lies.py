@@ -29,6 +29,7 @@ from shared.secagg.encoding import threshold_for
 from shared.secagg.keys import public_key
 from shared.secagg.messages import AgreeRequest, EpochKey, OpenRequest, Plan, TrainRequest, UnmaskRequest
 from shared.secagg.signing import agreement_bytes, epoch_key_bytes, round_context, sign
+from tests.support.audits import audit_of
 from tests.support.secagg import Stream, flipped
 from tests.support.small import NAMES, SIZE, SmallContribution, SmallFederation, SmallWorkbench, digest_of, make_federation, undisturbed
 from tests.support.wiretap import Scene, run_tapped, scene
@@ -85,8 +86,8 @@ def refused(here: Scene, request: Request, code: str, sentence: str, *, workbenc
     assert isinstance(answer, Refusal), "a lie was answered"
     assert (answer.code, bool(re.search(sentence, answer.reason))) == (code, True), answer.reason
     assert ledger.epoch("trial", 1) == before
-    last = ledger.audit()[-1]
-    assert (last.what, last.detail["code"]) == (f"refused {request.kind}", code), "its operator reads it in the audit"
+    last = audit_of(here.federation.institutions[name])[-1]
+    assert (last.kind, last.fields["stage"], last.fields["code"]) == ("refused", request.kind, code), "its operator reads it in the audit"
 
 
 def copied(here: Scene, folder: Path) -> Scene:

@@ -1,0 +1,76 @@
+"""``/metrics`` for Prometheus, on a port that this machine alone can reach.
+
+Nothing is counted in memory: a collector reads the store, the audit or the status file when it is asked, so that a restart of any
+process loses no count. What cannot be read is said by ``fedstill_readable 0``, not by a missing service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from shared.errors import DeploymentError, FedstillError
+from shared.hosting import LOOPBACK
+
+Read = Callable[[], Iterable[Metric]]
+"""Reads all families anew."""
+
+
+class Reading(Collector):
+    """A collector over a function; a :class:`FedstillError` of it becomes ``fedstill_readable 0``."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, or that they cannot be read now."""
+        try:
+            found, readable = list(self._read()), 1.0
+        except FedstillError:
+            found, readable = [], 0.0
+        yield GaugeMetricFamily("fedstill_readable", "Whether what is counted here could be read.", readable)
+        yield from found
+
+
+@contextmanager
+def serve_metrics(port: int | None, read: Read) -> Iterator[int | None]:
+    """Answers on ``127.0.0.1:port`` inside the ``with``; ``None`` answers nowhere. Yields the port (0 takes a free one).
+
+    Raises :class:`DeploymentError` where the port is taken.
+    """
+    if port is None:
+        yield None
+        return
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Reading(read))
+    try:
+        server, thread = start_http_server(port, addr=LOOPBACK, registry=registry)
+    except OSError as error:
+        raise DeploymentError(f"cannot listen on {LOOPBACK}:{port}: {error.strerror}; give another with --metrics-port") from error
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def counter(name: str, text: str, labels: tuple[str, ...], counts: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    """A counter family from (label values, count) pairs."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in counts:
+        family.add_metric(values, count)
+    return family
+
+
+def gauge(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    """A gauge family from (label values, value) pairs."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for label, value in values:
+        family.add_metric(label, value)
+    return family

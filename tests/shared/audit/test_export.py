@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from shared.audit.chain import BEFORE_THE_FIRST, Entry
+from shared.audit.export import COLUMNS, as_csv, as_json
+
+ENTRIES = (
+    Entry(1, "t1", "coordinator", "roster", {"members": {"ash": "ab"}}, BEFORE_THE_FIRST, "s1"),
+    Entry(2, "t2", "coordinator", "round", {"run": '=cmd|" /c calc"', "round": 3, "reason": "a, b\nc"}, "p", "s2"),
+)
+
+
+def test_json_has_everything() -> None:
+    assert [Entry(**table) for table in json.loads(as_json(ENTRIES))] == list(ENTRIES)
+    assert json.loads(as_json(())) == []
+
+
+def test_csv_has_a_row_an_entry_and_no_formula() -> None:
+    header, first, second = csv.reader(io.StringIO(as_csv(ENTRIES)))
+    assert header == list(COLUMNS)
+    row = dict(zip(header, second, strict=True))
+    assert (row["n"], row["kind"], row["round"], row["run"]) == ("2", "round", "3", '\'=cmd|" /c calc"')
+    assert json.loads(row["fields"]) == {"reason": "a, b\nc"}
+    assert json.loads(dict(zip(header, first, strict=True))["fields"]) == {"members": {"ash": "ab"}}

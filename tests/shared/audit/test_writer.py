@@ -1,0 +1,137 @@
+"""What was acknowledged is there; what a kill left is mended; what nobody's kill left is refused."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import shared.audit.writer as writer
+from shared.audit.chain import HEAD_NAME, LOG_NAME
+from shared.audit.verify import verify
+from shared.audit.writer import AuditLog
+from shared.errors import AuditError, ResourceError
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+def audit(folder: Path) -> AuditLog:
+    return AuditLog(folder, "coordinator", KEY, clock=lambda: 12.5)
+
+
+def test_lines_are_numbered_and_verify(tmp_path: Path) -> None:
+    for number in range(5):
+        audit(tmp_path).append("round", number=number, sentence="é\n")
+    trail = verify(tmp_path, PUBLIC)
+    assert [(entry.n, entry.fields["number"]) for entry in trail.entries] == [(n + 1, n) for n in range(5)]
+    assert (trail.side, trail.unfinished) == ("coordinator", 0)
+    assert (tmp_path / LOG_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_line_longer_than_a_chunk_is_found_again(tmp_path: Path) -> None:
+    for length in (1, 5_000, 40_000, 1):
+        audit(tmp_path).append("round", long="x" * length)
+    assert len(verify(tmp_path, PUBLIC).entries) == 4
+
+
+@pytest.mark.parametrize("torn", [1, 10, 5000])
+def test_a_torn_line_that_nobody_was_told_of_is_cut_off(torn: int, tmp_path: Path) -> None:
+    audit(tmp_path).append("round", long="x" * 9000)
+    before = (tmp_path / LOG_NAME).read_bytes()
+    with (tmp_path / LOG_NAME).open("ab") as file:
+        file.write(before[:torn])
+    assert verify(tmp_path, PUBLIC).unfinished == torn
+    audit(tmp_path).append("round")
+    assert (tmp_path / LOG_NAME).read_bytes().startswith(before + b'{"fields":{},"kind":"round","n":2')
+    assert len(verify(tmp_path, PUBLIC).entries) == 2
+
+
+def test_killed_between_line_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit(tmp_path).append("one")
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_atomic", killed)
+        with pytest.raises(KeyboardInterrupt):
+            audit(tmp_path).append("two")
+    assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "two"]
+    audit(tmp_path).append("three")
+    assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "two", "three"]
+
+
+def test_a_first_line_without_a_head_is_mended_too(tmp_path: Path) -> None:
+    audit(tmp_path).append("one")
+    (tmp_path / HEAD_NAME).unlink()
+    audit(tmp_path).append("two")
+    assert len(verify(tmp_path, PUBLIC).entries) == 2
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_nothing_is_added_to_an_audit_whose_end_was_cut_off(kept: int, tmp_path: Path) -> None:
+    for _ in range(3):
+        audit(tmp_path).append("round")
+    lines = (tmp_path / LOG_NAME).read_bytes().splitlines(keepends=True)
+    (tmp_path / LOG_NAME).write_bytes(b"".join(lines[:kept]))
+    with pytest.raises(AuditError, match=f"ends with line {kept}, its head counts 3"):
+        audit(tmp_path).append("round")
+    assert (tmp_path / LOG_NAME).read_bytes() == b"".join(lines[:kept])
+
+
+def test_a_damaged_head_or_last_line_is_refused(tmp_path: Path) -> None:
+    audit(tmp_path).append("round")
+    head, log = (tmp_path / HEAD_NAME).read_bytes(), (tmp_path / LOG_NAME).read_bytes()
+    (tmp_path / HEAD_NAME).write_bytes(b"{")
+    with pytest.raises(AuditError, match="head"):
+        audit(tmp_path).append("round")
+    (tmp_path / HEAD_NAME).write_bytes(head)
+    (tmp_path / LOG_NAME).write_bytes(b"nothing\n")
+    with pytest.raises(AuditError, match="was changed"):
+        audit(tmp_path).append("round")
+    (tmp_path / LOG_NAME).write_bytes(log)
+    audit(tmp_path).append("round")
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit(tmp_path).append("round")
+    before = (tmp_path / LOG_NAME).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ResourceError, match="No space left"):
+            audit(tmp_path).append("round")
+    assert (tmp_path / LOG_NAME).read_bytes() == before
+    audit(tmp_path).append("round")
+    assert len(verify(tmp_path, PUBLIC).entries) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        audit(tmp_path / "file" / "audit").append("round")
+
+
+def _append_many(folder: str) -> None:
+    for number in range(15):
+        audit(Path(folder)).append("round", number=number)
+
+
+def test_two_processes_share_one_audit(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_append_many, args=(str(tmp_path),)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(verify(tmp_path, PUBLIC).entries) == 30

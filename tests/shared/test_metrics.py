@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.metrics_core import Metric
+
+from shared.errors import DeploymentError, ResourceError
+from shared.metrics import counter, gauge, serve_metrics
+
+
+def families() -> Iterator[Metric]:
+    yield counter("fedstill_rounds", "Rounds.", ("run",), [(('od"d\n',), 3)])
+    yield gauge("fedstill_online", "Now.", (), [((), 2.0)])
+
+
+def scrape(port: int | None) -> str:
+    response = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False)
+    assert response.status_code == 200
+    return response.text
+
+
+def test_what_is_read_is_answered_on_loopback() -> None:
+    with serve_metrics(0, families) as port:
+        text = scrape(port)
+    assert 'fedstill_rounds_total{run="od\\"d\\n"} 3.0' in text
+    assert "fedstill_online 2.0" in text
+    assert "fedstill_readable 1.0" in text
+    with pytest.raises(httpx.TransportError):
+        scrape(port)
+
+
+def test_what_cannot_be_read_is_said() -> None:
+    def broken() -> Iterator[Metric]:
+        yield from families()
+        raise ResourceError("the store failed")
+
+    with serve_metrics(0, broken) as port:
+        text = scrape(port)
+    assert "fedstill_readable 0.0" in text
+    assert "fedstill_rounds" not in text
+
+
+def test_no_port_no_server_and_a_taken_one_is_said_so() -> None:
+    with serve_metrics(None, families) as port:
+        assert port is None
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(DeploymentError, match=f"127.0.0.1:{number}.*--metrics-port"), serve_metrics(number, families):
+            pass

@@ -1,0 +1,84 @@
+"""Puts the small works of ``tests.support.small`` in the place of torch's into deployed processes: a round takes as long as it is told.
+
+Python reads this file in every process whose PYTHONPATH has its folder. Nothing is imported before its time: the two apps are changed
+once they have been imported by whoever runs them.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+SECONDS_VARIABLE = "FEDSTILL_TEST_SECONDS"
+"""JSON: institution → seconds that a training round takes it."""
+
+
+def slow_workbench(site: Any) -> Any:
+    """The small works of an institution, and a while for those that train."""
+    from shared.work import Work, trains
+    from tests.support.small import SmallWorkbench
+
+    class Slow(SmallWorkbench):
+        def perform(self, work: Work, blob: bytes, round_number: int) -> Any:
+            if trains(work):
+                time.sleep(json.loads(os.environ.get(SECONDS_VARIABLE, "{}")).get(self.name, 0.0))
+            return super().perform(work, blob, round_number)
+
+    return Slow(site)
+
+
+class LateToolbox:
+    """The small toolbox, imported when it is first used: its module imports the app that is being made."""
+
+    def __getattr__(self, name: str) -> Any:
+        from tests.support.small import SmallToolbox
+
+        return getattr(SmallToolbox(), name)
+
+
+def change_client(module: Any) -> None:
+    """The ClientApp of ``client.app`` with small works."""
+    module.app = module.make_app(slow_workbench)
+
+
+def change_server(module: Any) -> None:
+    """The ServerApp of ``server.app`` with a small toolbox."""
+    module.app = module.make_app(patience_s=module.PATIENCE_S, toolbox=LateToolbox())
+
+
+CHANGES = {"client.app": change_client, "server.app": change_server}
+
+
+class Loader(importlib.abc.Loader):
+    """Loads a module as ever, and then changes it."""
+
+    def __init__(self, real: Any, change: Any) -> None:
+        self._real, self._change = real, change
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        made: ModuleType | None = self._real.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._real.exec_module(module)
+        self._change(module)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the two apps where they are."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+        spec = importlib.machinery.PathFinder.find_spec(name, path) if name in CHANGES else None
+        if spec is not None:
+            spec.loader = Loader(spec.loader, CHANGES[name])
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
