@@ -1,4 +1,7 @@
-"""The prune step: one cut after another, each healed and then judged, until the next would lose too much or win no time."""
+"""The prune step: one cut after another, each healed and then judged, until the next would lose too much or win no time.
+
+A rewrite, such as a convolution split in two, is a cut as any other: it is kept where the device is faster for it and little is lost.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,14 @@ def cuts(
 ) -> Iterator[tuple[Cut, Network]]:
     """Every cut that was tried, with the student to go on with after it: the smaller one, or the one before.
 
-    Blocks are offered first, the cheapest to lose at each moment, then heads, then inner channels. A kind of cut that was refused once
-    is not tried again: what is left is more needed, not less.
+    Blocks are offered first, the cheapest to lose at each moment, then heads, then inner channels, then rewrites. A kind of cut that
+    was refused once is not tried again: what is left is more needed, not less.
     """
     start = Kept(student, cost(student), lessons.watched(student).accuracy)
     now, refused = start, set[str]()
     while limits.seconds is None or now.seconds > limits.seconds:
-        for name, smaller in _offered(now.student, lessons, settings, refused):
-            cut, after = _tried(name, smaller, now, start, lessons, limits, cost, epochs, on_epoch)
+        for name, smaller, exact in _offered(now.student, lessons, settings, refused):
+            cut, after = _tried(name, smaller, now, start, lessons, limits, cost, 0 if exact else epochs, on_epoch)
             yield cut, after.student
             if cut.accepted:
                 now = after
@@ -67,22 +70,28 @@ def cuts(
 
 
 def kind_of(name: str) -> str:
-    """What a refused cut stands for: any block, any head, or inner channels of one width."""
+    """What a refused cut stands for: any block, any head, inner channels of one width, or the one rewrite."""
     first, _, rest = name.partition(" ")
-    return f"inner {rest.partition('→')[0]}" if first == "inner" else "block" if first.isdigit() else first
+    if first == "inner":
+        return f"inner {rest.partition('→')[0]}"
+    return "block" if name.endswith("blocks") and name.split()[1:2] == ["of"] else first if first == "heads" and "→" in rest else name
 
 
-def _offered(student: Network, lessons: Lessons, settings: PruneSettings, refused: set[str]) -> Iterator[tuple[str, Network]]:
+def _offered(student: Network, lessons: Lessons, settings: PruneSettings, refused: set[str]) -> Iterator[tuple[str, Network, bool]]:
     import numpy as np
 
     from shared.compress.prune.apply import prune
     from shared.compress.prune.steps import propose
+    from shared.compress.rewrite.propose import propose_rewrites
 
     learn = lessons.parts.learn
     ranked = learn.take(np.arange(min(RANKED, len(learn))))
     for step in propose(student, ranked, lessons.parts.watch, settings):
         if kind_of(step.name) not in refused:
-            yield step.name, prune(student, step.plan)
+            yield step.name, prune(student, step.plan), False
+    for rewrite in propose_rewrites(student, settings.multiple):
+        if kind_of(rewrite.name) not in refused:
+            yield rewrite.name, rewrite.student, rewrite.exact
 
 
 def _tried(

@@ -14,6 +14,7 @@ from shared.data.records import Records, Split, labelled
 from shared.errors import DataError
 
 if TYPE_CHECKING:
+    from shared.compress.quantise import Ranges
     from shared.config import FederationConfig
     from shared.distill.depth import Wanted
     from shared.distill.evaluation import Evaluation
@@ -80,6 +81,21 @@ class Lessons:
             seed = derive(self._seed, "heal", purpose)
             distil(healed, targets, self.parts.learn, training, self.distillation, seed=seed, wanted=wanted, on_epoch=on_epoch)
         return healed
+
+    def heal_on_grid(self, student: Network, ranges: Ranges, grid: str, epochs: int) -> tuple[Network, dict[str, tuple[float, float]]]:
+        """A copy of ``student`` after ``epochs`` of distillation with the arithmetic of its INT8 file, and the ranges that it learnt.
+
+        Raises :class:`shared.errors.ArtifactError` where the student cannot be matched with its graph.
+        """
+        from shared.compress.qat.heal import heal_quantised
+        from shared.models.seeds import derive
+
+        healed = copy.deepcopy(student)
+        targets, wanted = self.targets(student)
+        training = self.training.model_copy(update={"epochs": epochs})
+        seed, learn = derive(self._seed, "heal", grid), self.parts.learn
+        found = heal_quantised(healed, targets, learn, training, self.distillation, ranges=ranges, grid=grid, seed=seed, wanted=wanted)
+        return healed, found
 
     def watched(self, student: Network) -> Evaluation:
         """The student's figures on the records that cuts are judged by."""

@@ -46,6 +46,15 @@ def calibrated(content: bytes, records: Records, task: Task) -> Ranges:
     return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs, padding=padding))
 
 
+def right_of(content: bytes, records: Records, task: Task) -> int:
+    """How many labelled records an ONNX file is right about."""
+    from shared.compress import runtime
+    from shared.heads import answers
+
+    found = answers(runtime.logits(runtime.session(content), records.inputs), records.labels, task.heads)
+    return int((found == records.labels).sum())
+
+
 def judged(
     original: bytes, files: Mapping[str, bytes], records: Records, task: Task, allowed: Allowed, cost: Callable[[bytes], float] | None
 ) -> Judged:

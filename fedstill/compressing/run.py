@@ -11,7 +11,7 @@ from rich.console import Console
 from fedstill.compressing.cutting import Limits, cuts
 from fedstill.compressing.lessons import Lessons, parts_of, teacher_of
 from fedstill.compressing.plan import CompressPlan, check_folder
-from fedstill.compressing.quantising import Judged, calibrated, figures_of, judged
+from fedstill.compressing.quantising import Judged, Ranges, calibrated, figures_of, judged, right_of
 from fedstill.compressing.scoring import Scorer
 from fedstill.compressing.signing import ARTIFACT_FOLDER, signer, write_signed
 from fedstill.progress import progress_bar
@@ -155,13 +155,34 @@ def _quantised(work: _Work) -> tuple[Judged, list[FileFigures]]:
 
 
 def _files(work: _Work) -> dict[str, bytes]:
-    """The candidates of the device, best first: of the student as it is, and as it learnt on the grid, if it did."""
-    from shared.compress.candidates import candidates
+    """The candidates of the device, best first: of the student as it is, or as it learnt on the grid where that answers better."""
+    from shared.compress.devices import WEIGHTS_ONLY, find_profile
     from shared.compress.export import export_float
 
-    task, learn = work.student.task, work.lessons.parts.learn
+    plan, task, learn = work.plan, work.student.task, work.lessons.parts.learn
     content = export_float(work.student, task)
-    return candidates(content, calibrated(content, learn, task), work.plan.device, work.scorer.cost)
+    ranges = calibrated(content, learn, task)
+    files = _candidates(work, content, ranges)
+    if not plan.quantised_epochs or not files or next(iter(files)) == WEIGHTS_ONLY:
+        return files
+    grid = find_profile(plan.device).grids[0]
+    learnt, own = work.lessons.heal_on_grid(work.student, ranges, grid, plan.quantised_epochs)
+    others = _candidates(work, export_float(learnt, task), own)
+    before, after = (right_of(next(iter(found.values())), work.lessons.parts.watch, task) if found else -1 for found in (files, others))
+    figures = f"{after} of {len(work.lessons.parts.watch)} watched records right, {before} without"
+    if after <= before:
+        work.console.print(f"learning on the grid won nothing and is left out: {figures}", highlight=False, soft_wrap=True)
+        return files
+    work.console.print(f"learnt on the grid: {figures}", highlight=False, soft_wrap=True)
+    work.student = learnt
+    work.changes.append(f"learnt on for {plan.quantised_epochs} epochs with the arithmetic of {grid}")
+    return others
+
+
+def _candidates(work: _Work, content: bytes, ranges: Ranges) -> dict[str, bytes]:
+    from shared.compress.candidates import candidates
+
+    return candidates(content, ranges, work.plan.device, work.scorer.cost)
 
 
 def _fast_enough_here(work: _Work, files: dict[str, bytes], allowed: Allowed) -> Judged:

@@ -7,6 +7,7 @@ import torch
 from shared.compress.qat.student import QuantisationAware, prove
 from shared.compress.quantise import Ranges
 from shared.data.records import Records
+from shared.distill.depth import Wanted
 from shared.distill.targets import Targets
 from shared.distill.trainer import distil
 from shared.models.device import CPU
@@ -30,6 +31,7 @@ def heal_quantised(
     learn: bool = True,
     span: tuple[float, float] = AT_THE_END,
     head: str | None = None,
+    wanted: Wanted | None = None,
     device: torch.device = CPU,
 ) -> dict[str, tuple[float, float]]:
     """Trains ``student`` in place for ``training.epochs`` with the arithmetic of ``quantise(export_float(student, task), ranges, grid)``.
@@ -40,7 +42,7 @@ def heal_quantised(
     its graph, and what :func:`distil` raises.
     """
     aware = QuantisationAware(student, ranges, grid, learn=learn)
-    distil(aware, targets, records, training, distillation, seed=seed, span=span, head=head, device=device)
+    distil(aware, targets, records, training, distillation, seed=seed, span=span, head=head, wanted=wanted, device=device)
     student.eval()
     prove(aware, records.inputs[:PROOF_RECORDS])
     return aware.ranges()
