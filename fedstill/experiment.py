@@ -59,7 +59,7 @@ def _run(plan: ExperimentPlan, console: Console, watch: Stopwatch) -> Summary:
     with watch.part("prepare"):
         workspace = make_workspace(plan)
     # One more weighs the parts of a student that is pruned.
-    rounds = OTHER_ROUNDS + plan.federation.updates + (plan.federation.compression.prune > 0)
+    rounds = OTHER_ROUNDS + plan.federation.update_rounds + (plan.federation.compression.prune > 0)
     with _workers() as pool:
         with progress_bar(console, len(workspace.institutions) + rounds) as bar:
             with watch.part("teachers"):

@@ -43,7 +43,7 @@ def summarise(
         seconds=watch.seconds,
         seconds_by_part=dict(watch.parts),
         peak_memory_mb=_peak_memory_mb(),
-        rounds=RoundCounts(planned=plan.federation.updates, closed=len(closed), void=len(training) - len(closed)),
+        rounds=RoundCounts(planned=plan.federation.update_rounds, closed=len(closed), void=len(training) - len(closed)),
         history=tuple(_round(record) for record in result.rounds),
         metrics=dict(figures),
         agreement=agreement,

@@ -121,11 +121,11 @@ class Coordinator:
         elif before[1] != digest:
             raise RunError(f"run '{run}' was begun with another roster; begin a run of another name")
         roster = tuple(sorted(self._site.roster.members))
-        self._emit(run, RunStarted(run=run, roster=roster, rounds=config.updates, resumed=before is not None))
+        self._emit(run, RunStarted(run=run, roster=roster, rounds=config.update_rounds, resumed=before is not None))
         privacy = privacy_planner(config)
         if privacy is not None:
             epsilon, delta, spent = privacy.settings.epsilon, privacy.settings.delta, privacy.spent(self._records(run))
-            self._emit(run, PrivacyStated(epsilon=epsilon, delta=delta, rounds=config.updates, spent=spent))
+            self._emit(run, PrivacyStated(epsilon=epsilon, delta=delta, rounds=config.update_rounds, spent=spent))
 
     def _budget_is_spent(self, run: str, state: RunState) -> bool:
         privacy = privacy_planner(self._site.config) if state.facts.phase == "train" else None

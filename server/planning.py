@@ -104,7 +104,7 @@ def privacy_planner(config: FederationConfig) -> PrivacyPlanner | None:
         return None
     from server.privacy import PrivacyPlanner
 
-    return PrivacyPlanner(config.privacy, config.updates)
+    return PrivacyPlanner(config.privacy, config.update_rounds)
 
 
 def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:

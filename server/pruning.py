@@ -6,8 +6,6 @@ nothing has to be healed.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +17,7 @@ from shared.settings import NetworkSettings
 
 def follows(state: RunState, config: FederationConfig) -> bool:
     """Whether the end of training is followed by pruning: where it is asked for, and once."""
-    return config.compression.prune > 0 and not state.facts.weighed
+    return config.compression.prune > 0 and state.facts.student is None
 
 
 def last_version(state: RunState, config: FederationConfig) -> int:
@@ -38,10 +36,10 @@ def span(state: RunState, config: FederationConfig) -> tuple[float, float]:
 
 def pruned(state: RunState, settings: NetworkSettings, vector: NDArray[np.float32], config: FederationConfig) -> RunState:
     """The state in which the student is the smaller one: new to everyone, so that it goes down whole, and the optimiser starts anew."""
-    facts = state.facts.model_dump() | {"weighed": True}
     if settings == config.student:
-        return replace(state, facts=Facts.model_validate(facts))
-    return RunState(Facts.model_validate(facts | {"student": settings.model_dump(), "begun": state.facts.version}), vector)
+        return state
+    facts = state.facts.model_dump() | {"student": settings.model_dump(), "begun": state.facts.version}
+    return RunState(Facts.model_validate(facts), vector)
 
 
 def heals(state: RunState, config: FederationConfig) -> bool:

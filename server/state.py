@@ -56,9 +56,8 @@ class SharedFacts(Frozen):
 class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
-    where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. A student that
-    was ``weighed`` for pruning is not weighed again; ``student`` is the shape of a pruned one, ``begun`` the version at which it
-    became that."""
+    where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. ``student`` is the
+    shape of a pruned student, ``begun`` the version at which it became that."""
 
     phase: PhaseName
     version: int = 0
@@ -69,7 +68,6 @@ class Facts(Frozen):
     proxy_sha256: str = ""
     graph_sha256: str = ""
     shared: SharedFacts | None = None
-    weighed: bool = False
     student: NetworkSettings | None = None
     begun: int = 0
     label_shares: tuple[float, ...] = ()

@@ -297,7 +297,7 @@ class FederationConfig(Frozen):
         return self
 
     @property
-    def updates(self) -> int:
+    def update_rounds(self) -> int:
         """Rounds that carry updates: those of training, and those that heal a pruned student."""
         return self.rounds + (self.compression.healing_rounds if self.compression.prune else 0)
 

@@ -42,7 +42,7 @@ def check(
     sys.stdout.write(f"{file} is right.\n")
     if isinstance(config, FederationConfig) and config.privacy is not None:
         promise = f"ε = {config.privacy.epsilon:g} at δ = {config.privacy.delta:g}"
-        sys.stdout.write(f"  privacy: the updates of {config.updates} rounds cost each institution at most {promise}\n")
+        sys.stdout.write(f"  privacy: the updates of {config.update_rounds} rounds cost each institution at most {promise}\n")
     if proxy is not None:
         sys.stdout.write(f"  {proxy}\n")
     if knowledge is not None:
