@@ -58,8 +58,10 @@ def run_experiment(plan: ExperimentPlan, console: Console, *, started: float | N
 def _run(plan: ExperimentPlan, console: Console, watch: Stopwatch) -> Summary:
     with watch.part("prepare"):
         workspace = make_workspace(plan)
+    # One more weighs the parts of a student that is pruned.
+    rounds = OTHER_ROUNDS + plan.federation.update_rounds + (plan.federation.compression.prune > 0)
     with _workers() as pool:
-        with progress_bar(console, len(workspace.institutions) + OTHER_ROUNDS + plan.federation.update_rounds) as bar:
+        with progress_bar(console, len(workspace.institutions) + rounds) as bar:
             with watch.part("teachers"):
                 _fit_teachers(pool, plan, workspace, bar)
             waiting = _start_baselines(pool, plan, workspace)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from server.phases import PHASES, Kit, Sums, first_state
 from server.records import RoundRecord
 from server.site import CoordinatorSite
-from server.state import RunState
+from server.state import Facts, RunState
 from server.toolbox import FLOAT, Publication, Student
 from server.tools import InstalledToolbox
 from shared.compress.calibrate import histogram_counts, range_counts
 from shared.compress.gate import gate_counts
+from shared.compress.prune.importance import importance_counts
 from shared.compress.verify import verify
 from shared.data import Records
 from shared.data.proxy import generated_proxy
@@ -119,6 +120,32 @@ def test_publishing_again_gives_the_same_bytes(site: CoordinatorSite, final: Run
     second = toolbox.publish(publication(site, final, tmp_path / "second"))
     for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_pruned_student_is_made_from_sums_and_published_in_its_shape(tmp_path: Path) -> None:
+    shape = {"width": 16, "depth": 2, "heads": 4}
+    compression = {"prune": 0.4, "healing_rounds": 0, "max_drop": 1.0}
+    federation = make_federation(tmp_path / "federation", 3, rounds=1, student=shape, compression=compression)
+    site = CoordinatorSite(federation.coordinator)
+    toolbox = InstalledToolbox(site)
+    vector = toolbox.initial(SCALES)
+    whole = build(site.config.student, site.config.task, SCALES, seed=0)
+    load_vector(whole, vector)
+    assert toolbox.parts(Student(vector, SCALES)) == (2, 8, 64)
+    settings, smaller = toolbox.pruned(Student(vector, SCALES), importance_counts(whole, RECORDS, RECORDS))
+    assert smaller.size < vector.size * 0.8
+    student = Student(smaller, SCALES, settings)
+    assert toolbox.parts(student)[0] == 2
+    tensors = toolbox.tensors(student)
+    ranges = dict.fromkeys(tensors, (-8.0, 8.0))
+    files = toolbox.candidates(student, ranges)
+    graph = files.pop(FLOAT)
+    gate = {name: tuple(found.tolist()) for name, found in gate_counts(graph, files, RECORDS).items()}
+    facts = Facts(phase="publish", version=1, normalisation=SCALES, student=settings, begun=1, ranges=ranges, gate=gate)
+    toolbox.publish(publication(site, RunState(facts, smaller), tmp_path))
+    found = load_model(tmp_path / "student.safetensors")
+    assert found.settings == settings
+    np.testing.assert_array_equal(to_vector(found), smaller)
 
 
 def test_a_gate_without_records_signs_nothing(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
