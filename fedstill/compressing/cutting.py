@@ -5,6 +5,7 @@ A rewrite, such as a convolution split in two, is a cut as any other: it is kept
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,10 +72,12 @@ def cuts(
 
 def kind_of(name: str) -> str:
     """What a refused cut stands for: any block, any head, inner channels of one width, or the one rewrite."""
-    first, _, rest = name.partition(" ")
-    if first == "inner":
-        return f"inner {rest.partition('→')[0]}"
-    return "block" if name.endswith("blocks") and name.split()[1:2] == ["of"] else first if first == "heads" and "→" in rest else name
+    if re.fullmatch(r"\d+ of \d+ blocks", name):
+        return "block"
+    cut = re.fullmatch(r"(heads|inner) ([\d, →]+)→\d+", name)
+    if cut is None:
+        return name
+    return "heads" if cut[1] == "heads" else f"inner {cut[2].partition('→')[0]}"
 
 
 def _offered(student: Network, lessons: Lessons, settings: PruneSettings, refused: set[str]) -> Iterator[tuple[str, Network, bool]]:

@@ -100,8 +100,9 @@ def print_cuts(cuts: Sequence[Cut], console: Console) -> None:
         console.print("prune: nothing can be cut: too few blocks, one head, and inner widths of one block of channels", highlight=False)
         return
     table = Table(title="prune: right answers on watched records, after healing")
-    for column in ("cut", "before", "after, %", "weights", "ms there", ""):
-        table.add_column(column, justify="left" if column in ("cut", "") else "right", no_wrap=column != "")
+    for column in ("cut", "before", "after, %", "weights", "ms there", "verdict"):
+        words = column in ("cut", "verdict")
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words, min_width=12 if words else None)
     for cut in cuts:
         verdict = "kept" if cut.accepted else f"not kept: {cut.reason}"
         table.add_row(cut.name, f"{100 * cut.before:.2f}", f"{100 * cut.accuracy:.2f}", f"{cut.parameters:,}", _ms(cut.device_ms), verdict)

@@ -123,6 +123,8 @@ def _batch_estimates(student: Network, batch: Records) -> tuple[list[Tensor], li
     seen: dict[nn.Module, Tensor] = {}
     blocks = [module for _, _, module in blocks_of(student)]
     watched = [module for block in blocks for module in (mixer(block), reader(block)) if module is not None]
+    if not watched:
+        return [], []
     with ExitStack() as hooks, torch.enable_grad():
         for module in watched:
             handle = module.register_forward_pre_hook(lambda module, given: seen.__setitem__(module, given[0]))

@@ -82,6 +82,16 @@ def test_it_stops_where_the_budget_is_met():
     assert none == []
 
 
-@pytest.mark.parametrize(("name", "kind"), [("1 of 6 blocks", "block"), ("heads 4→3", "heads"), ("inner 96→64", "inner 96")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("1 of 6 blocks", "block"),
+        ("heads 4→3", "heads"),
+        ("inner 96→64", "inner 96"),
+        ("heads merged 4→2", "heads merged 4→2"),
+        ("GELU→ReLU", "GELU→ReLU"),
+        ("1 × k + k × 1, 2 of 4 blocks", "1 × k + k × 1, 2 of 4 blocks"),
+    ],
+)
 def test_kinds(name, kind):
     assert kind_of(name) == kind

@@ -8,6 +8,7 @@ import torch
 
 from shared.compress.prune.anatomy import anatomy, blocks_of, mixer, reader
 from shared.compress.prune.importance import UNIT, importance_counts, importances, magnitudes, skipped
+from shared.compress.rewrite.split import split_convolutions
 from shared.data.records import UNLABELLED, Records
 from shared.distill.evaluation import evaluate
 from shared.models.layers import StandardisedConv
@@ -131,3 +132,12 @@ def test_magnitudes_need_no_record_and_see_what_is_silent(name: str) -> None:
     for parts, heads, inner in zip(anatomy(student).blocks, found.heads, found.inner, strict=True):
         assert (len(heads), len(inner)) == (parts.heads, parts.inner)
         assert not parts.inner or (inner[2] == 0 and np.delete(inner, 2).min() > 0)
+
+
+def test_a_net_with_nothing_to_lose_inside_its_blocks_is_counted_too() -> None:
+    task, settings = FAMILIES["residual"]
+    student = split_convolutions(network(task, settings), "factorised")
+    assert anatomy(student).inner == 0
+    counts = importance_counts(student, records(task, 8), records(task, 8, seed=1))
+    assert len(counts["taylor_inner"]) == 0
+    assert counts["taylor_records"].tolist() == [8]
