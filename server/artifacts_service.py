@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from server.callers import Callers, NotThereError, told
 from server.site import CoordinatorSite
@@ -33,7 +33,8 @@ class ArtifactsService:
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
             path = await told(context, self._file, request.run, request.name, request.offset)
-            with await told(context, path.open, "rb") as file:
+            file: BinaryIO
+            with await told(context, partial(path.open, "rb")) as file:
                 file.seek(request.offset)
                 while content := await told(context, file.read, CHUNK):
                     yield pb.Chunk(content=content)
