@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,8 +33,7 @@ class ArtifactsService:
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
             path = await told(context, self._file, request.run, request.name, request.offset)
-            file: BinaryIO
-            with await told(context, partial(path.open, "rb")) as file:
+            with await told(context, _opened, path) as file:
                 file.seek(request.offset)
                 while content := await told(context, file.read, CHUNK):
                     yield pb.Chunk(content=content)
@@ -61,6 +60,10 @@ class ArtifactsService:
             raise NotThereError(f"there is no finished run '{run}' with an artifact")
         folder = self._site.run_folder(run) / status[1]
         return {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()}
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 @lru_cache(maxsize=256)
