@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from server.callers import Callers, NotThereError, told
 from server.site import CoordinatorSite
@@ -33,7 +33,7 @@ class ArtifactsService:
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
             path = await told(context, self._file, request.run, request.name, request.offset)
-            with cast("BinaryIO", await told(context, path.open, "rb")) as file:
+            with await told(context, _opened, path) as file:
                 file.seek(request.offset)
                 while content := await told(context, file.read, CHUNK):
                     yield pb.Chunk(content=content)
@@ -60,6 +60,10 @@ class ArtifactsService:
             raise NotThereError(f"there is no finished run '{run}' with an artifact")
         folder = self._site.run_folder(run) / status[1]
         return {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()}
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 @lru_cache(maxsize=256)

@@ -57,6 +57,22 @@ def test_everything_else_is_not_a_fleet_call(path: str) -> None:
     assert not is_fleet_call(*split(path))
 
 
+def test_the_ca_s_certificate_is_given_by_its_one_name_and_to_readers_alone() -> None:
+    async def answers() -> list[tuple[int, bytes]]:
+        gateway = Gateway(None, ca=b"a certificate")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="https://gateway") as client:
+            asked = [
+                await client.request(method, path)
+                for method, path in (("GET", "/ca.crt"), ("POST", "/ca.crt"), ("HEAD", "/ca.crt"), ("GET", "/ca.crt?a"), ("GET", "/CA.crt"))
+            ]
+            asked.append(await client.post("/v1/fleet/pull-messages"))
+            return [(answer.status_code, answer.content) for answer in asked]
+
+    first, *others = asyncio.run(answers())
+    assert first == (200, b"a certificate")
+    assert [code for code, _ in others] == [403, 403, 403, 403, 503], "and without a SuperLink the fleet is told that no run is on"
+
+
 def test_a_server_that_names_no_raw_path_is_not_trusted() -> None:
     assert not is_fleet_call(None, b"")
 

@@ -100,3 +100,23 @@ def test_a_server_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (folder / "keys" / "server.key").chmod(0o644)
     with pytest.raises(IdentityError, match="chmod 600"):
         CoordinatorService(folder, ServiceOptions(), say=lambda _: None)
+
+
+def test_who_was_revoked_or_has_another_key_has_left_the_run(tmp_path: Path) -> None:
+    """What decides that a Flower run is stopped: a member less, or one that joined anew; not one more."""
+    from server.provision import expel, keep_roster, make_certificates
+    from shared.identity import load_roster
+
+    folder = make_federation(tmp_path, 3).coordinator
+    make_certificates(folder, "small", [])
+    (folder / "nodes").mkdir()
+    for name in ("ash", "birch", "cedar"):
+        (folder / "nodes" / f"{name}.pub").write_text("a key")
+    service = CoordinatorService(folder, ServiceOptions(), say=lambda _: None)
+    before = load_roster(folder / "roster.json")
+    keep_roster(folder, Roster(members={**before.members, "elm": bytes(32)}, coordinator=before.coordinator))
+    assert service._left() == frozenset()
+    keep_roster(folder, Roster(members={**before.members, "birch": bytes(32)}, coordinator=before.coordinator))
+    assert service._left() == {"birch"}
+    expel(folder, "ash")
+    assert service._left() == {"ash", "birch"}

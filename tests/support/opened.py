@@ -98,7 +98,6 @@ async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[An
                 ws="none",
             )
         )
-        web.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(web.serve([listening]))
         door = Door(sieve(home.certificate, home.server_key), Inner(listening.getsockname()[1], mutual, join_port))
         async with await asyncio.start_server(door.admit, "127.0.0.1", port):
