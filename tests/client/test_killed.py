@@ -19,6 +19,7 @@ from server.flower import GridExchange
 from shared.audit.compare import compare
 from shared.audit.keys import open_audit
 from shared.audit.writer import AuditLog
+from shared.files import write_atomic
 from tests.support.audits import audit_of
 from tests.support.small import SmallFederation, SmallWorkbench, digest_of, make_federation, undisturbed
 
@@ -76,16 +77,16 @@ def killer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> K
         kinds.append({"agreed": "plan", "answered": "answer"}.get(kind, ""))
         return append(log, kind, **fields)
 
-    head = made.around(
-        shared.audit.writer.write_atomic, lambda *_, **__: f"between the {kinds[-1]}'s line and the head", lambda *_, **__: ""
-    )
+    head = made.around(write_atomic, lambda *_, **__: f"between the {kinds[-1]}'s line and the head", lambda *_, **__: "")
     record = made.around(Ledger.record, lambda *_: "before the answer is in the ledger", lambda *_: "after the answer is in the ledger")
     answer = made.around(InstitutionHandlers.answer, lambda *_: "", lambda *_: "before the answer leaves")
     monkeypatch.setattr(AuditLog, "append", remembered)
     monkeypatch.setattr(shared.audit.writer, "write_atomic", head)
     monkeypatch.setattr(Ledger, "record", record)
     monkeypatch.setattr(InstitutionHandlers, "answer", answer)
-    monkeypatch.setitem(GridExchange.__init__.__kwdefaults__, "patience_s", 20.0)
+    defaults = GridExchange.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience_s", 20.0)
     monkeypatch.setattr(server.flower, "RETRY_S", 0.01)
     return made
 
