@@ -14,6 +14,8 @@ import argparse
 import hashlib
 import importlib
 import logging
+import os
+import sys
 import time
 import types
 from collections.abc import Callable
@@ -200,16 +202,29 @@ def _superexec(secret: bytes) -> SuperExecAuthHttpInterceptor:
     return SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}))
 
 
-def _run_supernode(arguments: list[str], alive: Path) -> None:
-    import sys
+def end_whole(main: Callable[[], None]) -> None:
+    """Runs ``main``; an error of it ends the process at once, with code 1, whatever other threads it has started.
 
+    A SuperNode of Flower 1.41 gives up where a connection is cut in the middle of a TLS handshake. Its main thread ends with that
+    error, its server's thread keeps the process alive: connected to nobody, and nobody starts it again.
+    """
+    try:
+        main()
+    except Exception:
+        _log.exception("it ends")
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(1)
+
+
+def _run_supernode(arguments: list[str], alive: Path) -> None:
     from flwr.supernode.cli import flower_supernode
 
     poll_at(Pace(alive=alive))
     forget_what_did_not_arrive()
     pull_quickly()
     sys.argv = ["flower-supernode", *arguments]
-    flower_supernode()
+    end_whole(flower_supernode)
 
 
 def _run_worker(address: str, secret_file: Path) -> None:

@@ -161,11 +161,16 @@ def reached(here: Ground, run: str, point: Point) -> bool:
     return any(event["kind"] == "round-closed" and event["phase"] == "train" for event in here.events(run))
 
 
+class EndedEarlier(Exception):
+    """A run ended, for want of institutions, before it had come to where it was to be broken."""
+
+
 def wait_until(here: Ground, run: str, point: Point, running: Running) -> None:
     """Waits, looking often, until a run has come to ``point``."""
     end = time.monotonic() + BOUND_S
     while not reached(here, run, point):
-        assert running.process.poll() is None, f"the run ended before it came to {point}: {running.log.read_text()}"
+        if running.process.poll() is not None:
+            raise EndedEarlier(f"the run ended before it came to {point}: {running.log.read_text()}")
         assert time.monotonic() < end, f"the run did not come to {point}: {running.log.read_text()}"
         time.sleep(0.02)
 
@@ -199,14 +204,17 @@ class Outcome:
 
 def play(here: Ground, run: str, blow: Callable[[Running], None], *options: str) -> Outcome:
     """Plays a run, with ``blow`` in the middle of it, and starts it again with ``--resume`` for as long as it ends without its artifact."""
-    began = time.monotonic()
+    began, due = time.monotonic(), True
     for start in range(MOST_STARTS):
-        with here.coordinator(run, *options, *(("--resume",) if start else ())) as running:
-            if start == 0:
-                blow(running)
+        with here.coordinator(run, *options, *(("--resume",) if here.events(run) else ())) as running:
+            if due:
+                with contextlib.suppress(EndedEarlier):
+                    blow(running)
+                    due = False
             code = running.wait(BOUND_S)
             said = running.log.read_text()
         if code == 0:
+            assert not due, f"the run ended whole before it was broken: {said}"
             result = running.result()
             events = here.events(run)
             closed = [event for event in events if event["kind"] == "round-closed"]

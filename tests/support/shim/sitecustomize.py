@@ -6,10 +6,12 @@ once they have been imported by whoever runs them.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.abc
 import importlib.machinery
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -81,4 +83,6 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+if hasattr(faulthandler, "register"):
+    faulthandler.register(signal.SIGUSR1)  # a test may ask any process where it is
 sys.meta_path.insert(0, Finder())
