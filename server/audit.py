@@ -63,6 +63,10 @@ class CoordinatorAudit:
             other_keys=sorted(name for name in set(now) & set(before) if now[name] != before[name]),
         )
 
+    def membership(self, event: str, institution: str, **detail: object) -> None:
+        """Somebody was invited, joined, renewed its certificate, was revoked, or was refused with an invitation in hand."""
+        self._log.append("membership", event=event, institution=institution, **detail)
+
     def told(self, run: str, event: Event) -> None:
         """Writes an event down, if it is one of :data:`TOLD`."""
         if isinstance(event, TOLD):

@@ -17,9 +17,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from server.audit import CoordinatorAudit
 from server.certified import Certified
 from server.invitations import Invitation, Invitations
 from server.provision import enrol, expel
+from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from shared.certificates import fingerprint_of, load_authority, load_certificate
 from shared.client_certificates import issue
@@ -67,7 +69,7 @@ class Membership:
         token = make_token(connection, fingerprint_of(load_certificate(self._home.ca)))
         with self._locked():
             self._invitations.add(name, token.public, moment + lasts_s)
-        note("invited", name, expires=int(moment + lasts_s))
+        self._note("invited", name, expires=int(moment + lasts_s))
         return token
 
     def join(self, public: bytes, enrolment: bytes, request: bytes, proof: bytes, *, now: float | None = None) -> tuple[bytes, Roster]:
@@ -85,7 +87,7 @@ class Membership:
                 roster = enrol(self._home.folder, [found], renewed_node=True)
             self._certified.add(invitation.name, certificate)
             self._invitations.remove(invitation)
-        note("joined", invitation.name, serial=f"{certificate.serial_number:x}")
+        self._note("joined", invitation.name, serial=f"{certificate.serial_number:x}")
         return certificate.public_bytes(Encoding.PEM), roster
 
     def enrol(self, enrolments: Sequence[Enrolment]) -> Roster:
@@ -93,7 +95,7 @@ class Membership:
         with self._locked():
             roster = enrol(self._home.folder, enrolments)
         for enrolment in enrolments:
-            note("enrolled", enrolment.name)
+            self._note("enrolled", enrolment.name)
         return roster
 
     def renew(self, name: str, request: bytes) -> bytes:
@@ -105,7 +107,7 @@ class Membership:
             with _fit():
                 certificate = issue(authority, request, name)
             self._certified.add(name, certificate)
-        note("renewed", name, serial=f"{certificate.serial_number:x}")
+        self._note("renewed", name, serial=f"{certificate.serial_number:x}")
         return certificate.public_bytes(Encoding.PEM)
 
     def revoke(self, name: str) -> Roster:
@@ -114,7 +116,7 @@ class Membership:
             roster = expel(self._home.folder, name)
             self._certified.revoke(name)
             self._invitations.remove_for(name)
-        note("revoked", name)
+        self._note("revoked", name)
         return roster
 
     def admits(self, name: str, serial: int) -> bool:
@@ -133,20 +135,30 @@ class Membership:
     def _proven(self, public: bytes, enrolment: bytes, request: bytes, proof: bytes, now: float | None) -> Invitation:
         invitation = self._invitations.find(public, now=now)
         if invitation is None:
-            note("refused", "", reason="no such invitation")
+            self._note("refused", "", reason="no such invitation")
             raise NotInvitedError(NOT_INVITED)
         if not proves(public, proof, fingerprint_of(load_certificate(self._home.ca)), enrolment, request):
             self._invitations.tried_in_vain(invitation)
-            note("refused", invitation.name, reason="not proven")
+            self._note("refused", invitation.name, reason="not proven")
             raise NotInvitedError(NOT_INVITED)
         return invitation
 
     def _fitting(self, invitation: Invitation, enrolment: bytes) -> Enrolment:
         found = parse_enrolment(enrolment, where="what was handed in")
         if found.name != invitation.name:
-            note("refused", invitation.name, reason="another name")
+            self._note("refused", invitation.name, reason="another name")
             raise IdentityError(f"the invitation is for '{invitation.name}', not for '{found.name}': set name in institution.toml")
         return found
+
+    def _note(self, event: str, institution: str, **detail: object) -> None:
+        """The one place where a change of membership, or a refusal, is written down. No secret ever comes here.
+
+        A refusal of nobody known goes to the log alone: strangers must not be able to fill the audit's disk.
+        """
+        words = " ".join(f"{name}={value}" for name, value in detail.items())
+        _LOG.info("%s %s %s", event, institution or "nobody", words)
+        if institution:
+            CoordinatorAudit(CoordinatorSite(self._home.folder)).membership(event, institution, **detail)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -163,12 +175,6 @@ def _fit() -> Iterator[None]:
         yield
     except IdentityError as error:
         raise UnfitError(str(error)) from error
-
-
-def note(event: str, institution: str, **detail: object) -> None:
-    """The one place where a change of membership, or a refusal, is written down. No secret ever comes here."""
-    words = " ".join(f"{name}={value}" for name, value in detail.items())
-    _LOG.info("%s %s %s", event, institution or "nobody", words)
 
 
 def peer_of(pem: bytes) -> tuple[str, int] | None:

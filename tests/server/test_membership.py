@@ -9,7 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from server.audit import CoordinatorAudit
 from server.membership import Membership, NotInvitedError, peer_of
+from server.site import CoordinatorSite
 from shared.client_certificates import make_request
 from shared.enrolment import Connection, make_enrolment
 from shared.errors import IdentityError
@@ -85,3 +87,17 @@ def test_a_certificate_without_one_plain_name_is_nobody_s(tmp_path: Path) -> Non
     assert peer_of(certificate.read_bytes()) is not None
     assert peer_of(b"nonsense") is None
     assert peer_of(b"") is None
+
+
+def test_the_audit_says_who_came_and_went_and_strangers_cannot_fill_it(folder: Path, tmp_path: Path) -> None:
+    membership = Membership(folder)
+    join(folder, membership.invite("va", WHERE, 60.0), "va", tmp_path)
+    with pytest.raises(NotInvitedError):
+        membership.join(b"\0" * 32, b"{}", b"", b"")
+    membership.revoke("va")
+    entries = CoordinatorAudit(CoordinatorSite(folder)).entries()
+    assert [entry.fields["event"] for entry in entries if entry.kind == "membership"] == ["invited", "joined", "revoked"]
+    assert [(entry.fields["enrolled"], entry.fields["removed"]) for entry in entries if entry.kind == "roster"][-2:] == [
+        (["va"], []),
+        ([], ["va"]),
+    ]
