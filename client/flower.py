@@ -20,7 +20,7 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 from flwr.app import Context, Error, Message
@@ -202,19 +202,24 @@ def _superexec(secret: bytes) -> SuperExecAuthHttpInterceptor:
     return SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}))
 
 
-def end_whole(main: Callable[[], None]) -> None:
-    """Runs ``main``; an error of it ends the process at once, with code 1, whatever other threads it has started.
+def end_whole(main: Callable[[], None]) -> NoReturn:
+    """Runs ``main`` and then ends the process, whatever other threads it has started: with ``main``'s exit code, or 1 if it did not exit.
 
-    A SuperNode of Flower 1.41 gives up where a connection is cut in the middle of a TLS handshake. Its main thread ends with that
-    error, its server's thread keeps the process alive: connected to nobody, and nobody starts it again.
+    A SuperNode of Flower 1.41 gives up where a connection is cut in the middle of a TLS handshake. Its main thread ends,
+    its server's thread keeps the process alive: connected to nobody, and nobody starts it again.
     """
+    code: str | int | None = 1
     try:
         main()
+        _log.error("it has given up")
+    except SystemExit as ended:
+        code = ended.code
     except Exception:
-        _log.exception("it ends")
+        _log.exception("it has failed")
+    finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        os._exit(1)
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _run_supernode(arguments: list[str], alive: Path) -> None:

@@ -19,7 +19,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 import client.flower
-from client.flower import PULL_BACKOFF_S, allowed, answer, end_whole, forget_what_did_not_arrive, poll_at, pull_quickly
+from client.flower import PULL_BACKOFF_S, allowed, answer, forget_what_did_not_arrive, poll_at, pull_quickly
 from client.pace import Pace
 from shared.bundle import app_bundle, bundle_hash
 
@@ -179,23 +179,24 @@ def test_any_other_failure_ends_the_worker(monkeypatch: pytest.MonkeyPatch, mess
     assert line.pushed == []
 
 
-def test_a_supernode_whose_main_thread_fails_ends_whole_although_a_thread_of_it_lives() -> None:
-    program = """
-import threading, time
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("raise OSError('the link was cut')", 1, b"the link was cut"),
+        ("pass", 1, b"given up"),
+        ("sys.exit(3)", 3, b""),
+        ("sys.exit()", 0, b""),
+    ],
+)
+def test_a_supernode_ends_whole_with_its_main_thread(end: str, code: int, said: bytes) -> None:
+    program = f"""
+import sys, threading, time
 from client.flower import end_whole
 threading.Thread(target=time.sleep, args=(600,)).start()
 def main():
-    raise OSError("the connection was cut")
+    {end}
 end_whole(main)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
-    assert ended.returncode == 1
-    assert b"the connection was cut" in ended.stderr
-
-
-def test_a_supernode_that_ends_by_itself_is_let() -> None:
-    def main() -> None:
-        raise SystemExit(3)
-
-    with pytest.raises(SystemExit, match="3"):
-        end_whole(main)
+    assert ended.returncode == code
+    assert said in ended.stderr
