@@ -98,7 +98,7 @@ def _errors(channels: Tensor, steps: Tensor, limit: int) -> Tensor:
     # (channels, tries): small weights all tries at once, large ones a few at a time, so that memory stays bounded.
     several = max(1, _MOST_VALUES // max(1, channels.numel()))
     found = []
-    for part in steps.split(several, dim=1):
+    for part in steps.split(several, dim=1):  # type: ignore[no-untyped-call]
         step = part.unsqueeze(-1)
         values = channels.unsqueeze(1)
         found.append((torch.round(values / step).clamp_(-limit, limit).mul_(step).sub_(values)).square_().sum(dim=2))
