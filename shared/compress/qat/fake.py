@@ -19,6 +19,8 @@ LAST = 255
 """The highest step of the activations' grid."""
 _COARSE, _FRACTIONS = 5, 51
 _SMALLEST = 1e-12
+_MOST_VALUES = 2**18
+"""Values that the search for steps looks at together: more no longer fit into a processor's cache."""
 
 
 class Grid(NamedTuple):
@@ -93,11 +95,14 @@ def step_sizes(values: Tensor, axis: int, limit: int) -> Tensor:
 
 
 def _errors(channels: Tensor, steps: Tensor, limit: int) -> Tensor:
-    # (channels, tries): one try after the other, so that memory stays that of the weights.
+    # (channels, tries): small weights all tries at once, large ones a few at a time, so that memory stays bounded.
+    several = max(1, _MOST_VALUES // max(1, channels.numel()))
     found = []
-    for step in steps.T.unsqueeze(-1):
-        found.append((torch.round(channels / step).clamp_(-limit, limit).mul_(step).sub_(channels)).square_().sum(dim=1))
-    return torch.stack(found, dim=1)
+    for part in steps.split(several, dim=1):  # type: ignore[no-untyped-call]
+        step = part.unsqueeze(-1)
+        values = channels.unsqueeze(1)
+        found.append((torch.round(values / step).clamp_(-limit, limit).mul_(step).sub_(values)).square_().sum(dim=2))
+    return torch.cat(found, dim=1)
 
 
 class _OnGrid(Function):
