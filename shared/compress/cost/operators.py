@@ -11,7 +11,6 @@ import onnx
 from shared.compress.cost import kinds
 from shared.compress.cost.fused import Fused, Value
 
-
 _MATRIX = 2
 
 
