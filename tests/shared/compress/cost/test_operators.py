@@ -28,6 +28,7 @@ def convolution(inputs=8, outputs=16, kernel=3, groups=1):
         (convolution(), "spatial", 8 * 9 * 16),
         (convolution(kernel=1), "pointwise", 8 * 16),
         (convolution(inputs=16, groups=16), "depthwise", 9 * 16),
+        (convolution(inputs=1), "spatial", 9 * 16),
     ],
 )
 def test_a_convolution_is_counted_by_pixels_and_work(content, kind, work):
