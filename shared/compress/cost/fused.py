@@ -106,11 +106,11 @@ def _values(model: onnx.ModelProto, tokens: int) -> dict[str, Value]:
 
 
 def empty_record(session: ort.InferenceSession, tokens: int) -> dict[str, NDArray[Any]]:
-    """One record of zeros for a session's input; every free dimension but the first is ``tokens``."""
+    """One record of zeros for a session's input; of the free dimensions the first is 1, every other ``tokens``."""
     (taken,) = session.get_inputs()
     if taken.type not in _TYPES or not taken.shape:
         raise ArtifactError(f"the graph takes {taken.type} of shape {taken.shape}, which no task has")
-    sizes = [1 if place == 0 else size if isinstance(size, int) else tokens for place, size in enumerate(taken.shape)]
+    sizes = [size if isinstance(size, int) else tokens if place else 1 for place, size in enumerate(taken.shape)]
     return {taken.name: np.zeros(sizes, _TYPES[taken.type])}
 
 

@@ -15,7 +15,7 @@ import onnx
 
 from shared.compress.cost import kinds
 from shared.compress.cost.fused import Fused, Value
-from shared.compress.cost.operators import Operator, operator
+from shared.compress.cost.operators import Operator, is_depthwise, operator
 
 Layout = Literal["plain", "last", "blocked"]
 _AS_THEY_COME = frozenset({"elementwise", "broadcast", "select", "activation", "quantise", "pool"})
@@ -86,14 +86,14 @@ class _Layouts:
         weights = self.graph.values[node.input[1]]
         if not self.block or not weights.constant:
             return False
-        if _depthwise(weights):
+        if is_depthwise(node, weights):
             return weights.shape[0] % _ALIGNED == 0
         return weights.shape[1] < self.block or weights.shape[1] % _ALIGNED == 0
 
     def _reads_plain(self, node: onnx.NodeProto) -> bool:
         # The few channels of an image are read as they are, and written in blocks.
         weights = self.graph.values[node.input[1]]
-        return not _depthwise(weights) and weights.shape[1] < self.block
+        return not is_depthwise(node, weights) and weights.shape[1] < self.block
 
     def _is_map(self, name: str) -> bool:
         value = self.graph.values.get(name)
@@ -104,10 +104,6 @@ class _Layouts:
             and value.shape[1] > 1
             and value.shape[2] * value.shape[3] > 1
         )
-
-
-def _depthwise(weights: Value) -> bool:
-    return weights.shape[1] == 1 and weights.shape[0] > 1
 
 
 def _to_channels_first(node: onnx.NodeProto) -> bool:

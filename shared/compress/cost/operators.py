@@ -75,7 +75,7 @@ def _in_int8(node: onnx.NodeProto, graph: Fused, kind: str) -> bool:
 def _size(node: onnx.NodeProto, graph: Fused) -> tuple[str, int, int, int]:
     made = graph.values[node.output[0]]
     if node.op_type in kinds.CONVOLUTIONS:
-        return _convolution(graph.values[_second(node)], made)
+        return _convolution(node, graph.values[_second(node)], made)
     if node.op_type in kinds.PRODUCTS:
         return _product(node, graph)
     kind = kinds.LIGHT.get(node.op_type, "elementwise")
@@ -118,12 +118,17 @@ def _elements(node: onnx.NodeProto, graph: Fused, kind: str) -> int:
     return made
 
 
-def _convolution(weights: Value, made: Value) -> tuple[str, int, int, int]:
+def _convolution(node: onnx.NodeProto, weights: Value, made: Value) -> tuple[str, int, int, int]:
     outputs, inputs, *kernel = weights.shape
     pixels, area = made.size // max(outputs, 1), math.prod(kernel)
-    if inputs == 1 and outputs > 1 and made.size:
+    if is_depthwise(node, weights):
         return "depthwise", pixels, area * outputs, outputs
     return ("pointwise" if area == 1 else "spatial"), pixels, inputs * area * outputs, outputs
+
+
+def is_depthwise(node: onnx.NodeProto, weights: Value) -> bool:
+    """Whether a convolution reads one channel for each that it makes; one over a grey image does not count."""
+    return weights.shape[1] == 1 and int(_attributes(node).get("group", 1)) > 1
 
 
 def _product(node: onnx.NodeProto, graph: Fused) -> tuple[str, int, int, int]:

@@ -45,8 +45,9 @@ class Prediction:
 
     @property
     def measured_share(self) -> float:
-        """The part of the seconds that comes from measured tables."""
-        return sum(entry.seconds for entry in self.operators if entry.source == "measured") / self.seconds
+        """The part of the operators' seconds that comes from measured tables."""
+        whole = sum(entry.seconds for entry in self.operators)
+        return sum(entry.seconds for entry in self.operators if entry.source == "measured") / whole if whole else 0.0
 
 
 def predict(content: bytes, profile: DeviceProfile, *, tokens: int | None = None) -> Prediction:

@@ -146,7 +146,7 @@ def _sum(size: int, int8: bool) -> Case:
 def _quantised_alone(size: int, copies: int) -> bytes:
     sketch = Sketch()
     first, other = sketch.quantised("inputs"), sketch.quantised("other0")
-    return sketch.finish([("inputs", FLOAT, (1, size)), ("other0", FLOAT, (1, size))], [(first, UINT8), (other, UINT8)])
+    return sketch.finish([("inputs", FLOAT, (1, size)), ("other0", FLOAT, (1, size))], [(first, UINT8), (other, UINT8)], 2)
 
 
 def _broadcast(rows: int, span: int) -> Case:
@@ -237,7 +237,7 @@ def _looked_up(size: int, rows: int = 512) -> Case:
         return sketch.add("Gather", [sketch.weights(rows, width, inner=1), last])
 
     feed = {"inputs": np.random.default_rng(3).integers(0, rows, (size // width,)).astype(np.int64)}
-    graph = partial(_graph, beside, (size // width,), step, {"taken": INT64})
+    graph = partial(_graph, beside, (size // width,), step, {"taken": INT64, "rank": 2})
     return Case("gather", False, 1, size, copies_of(size * 64), graph, feed)
 
 

@@ -60,10 +60,10 @@ class Sketch:
         """The tensor of 8 bits in float."""
         return self.add("DequantizeLinear", [name, self.add_constants["scale"], self.add_constants["zero"]])
 
-    def finish(self, inputs: Sequence[tuple[str, int, Sequence[int]]], outputs: Sequence[tuple[str, int]]) -> bytes:
-        """The bytes of the graph; outputs have no declared shape."""
+    def finish(self, inputs: Sequence[tuple[str, int, Sequence[int]]], outputs: Sequence[tuple[str, int]], rank: int) -> bytes:
+        """The bytes of the graph; of the outputs only the rank is declared."""
         given = [helper.make_tensor_value_info(name, kind, list(shape)) for name, kind, shape in inputs]
-        made = [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs]
+        made = [helper.make_tensor_value_info(name, kind, [None] * rank) for name, kind in outputs]
         graph = helper.make_graph(self.nodes, "measure", given, made, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         content: bytes = model.SerializeToString()
@@ -85,12 +85,15 @@ def chained(copies: int, shape: Sequence[int], step: Step, *, int8: bool = False
         else:
             last = step(sketch, last, number)
     ends = [("inputs", FLOAT, shape), *((f"other{place}", FLOAT, other) for place, other in enumerate(others))]
-    return sketch.finish(ends, [(last, UINT8 if int8 else FLOAT)])
+    return sketch.finish(ends, [(last, UINT8 if int8 else FLOAT)], len(shape))
 
 
-def beside(copies: int, shape: Sequence[int], step: Step, *, taken: int = FLOAT, made: int = FLOAT, in_int8: bool = False) -> bytes:
-    """``copies`` steps that all read ``inputs``, as it is or, with ``in_int8``, quantised once."""
+def beside(
+    copies: int, shape: Sequence[int], step: Step, *, taken: int = FLOAT, made: int = FLOAT, in_int8: bool = False, rank: int | None = None
+) -> bytes:
+    """``copies`` steps that all read ``inputs``, as it is or, with ``in_int8``, quantised once. ``rank`` of what is made: that of
+    ``shape`` if none is given."""
     sketch = Sketch()
     first = sketch.quantised("inputs") if in_int8 else "inputs"
     results = [step(sketch, sketch.dequantised(first) if in_int8 else first, number) for number in range(copies)]
-    return sketch.finish([("inputs", taken, shape)], [(name, made) for name in results])
+    return sketch.finish([("inputs", taken, shape)], [(name, made) for name in results], len(shape) if rank is None else rank)

@@ -83,3 +83,15 @@ def test_heads_without_owners_are_told_before_a_run_is_begun(tmp_path: Path, cap
     code, _, said = run([str(written(tmp_path / "federation.toml", federation_table(2, task=TASK)))], capsys)
     assert code != 0
     assert "head_owners does not say" in said
+
+
+def test_a_device_s_profile_is_read_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = {**federation_table(2), "compression": {"device": "gateway.toml"}}
+    path = str(written(tmp_path / "federation.toml", table))
+    code, _, err = run([path, "--no-records"], capsys)
+    assert code == 21
+    assert "device profile" in err
+    (tmp_path / "gateway.toml").write_text("format = 1\n")
+    code, _, err = run([path, "--no-records"], capsys)
+    assert code == 10
+    assert "gateway.toml: 'name': Field required" in err

@@ -28,6 +28,7 @@ def convolution(inputs=8, outputs=16, kernel=3, groups=1):
         (convolution(), "spatial", 8 * 9 * 16),
         (convolution(kernel=1), "pointwise", 8 * 16),
         (convolution(inputs=16, groups=16), "depthwise", 9 * 16),
+        (convolution(inputs=1), "spatial", 9 * 16),
     ],
 )
 def test_a_convolution_is_counted_by_pixels_and_work(content, kind, work):
@@ -70,3 +71,21 @@ def test_every_family_keeps_its_multiplications_in_int8(graphs):
         assert counts[0] == counts[1] > 0
         assert not any(entry.int8 for entry in operators(fused(content)))
         assert any(entry.int8 and entry.macs for entry in operators(fused(quantised)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "rows", "span"),
+    [
+        ((8,), "broadcast", 21, 8),
+        ((7, 8), "broadcast", 3, 56),
+        ((3, 1, 1), "broadcast", 3, 56),
+        ((3, 7, 1), "broadcast", 21, 8),
+        ((1,), "elementwise", 1, 168),
+        ((3, 7, 8), "elementwise", 1, 168),
+    ],
+)
+def test_what_is_repeated_is_counted_by_the_runs_between(shape, kind, rows, span):
+    node = helper.make_node("Add", ["inputs", "w"], ["logits"], "sum")
+    content = model([node], ["batch", 3, 7, 8], {"w": np.full(shape, 2, np.float32)}, ["batch", 3, 7, 8])
+    (found,) = operators(fused(content))
+    assert (found.kind, found.rows, found.work) == (kind, rows, span)
