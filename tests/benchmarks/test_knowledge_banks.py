@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import knowledge_table
 from benchmarks.knowledge_banks import BANKS, LINKED, PLAIN, claims_of, later_of, split, task_of, written
+from benchmarks.knowledge_fraud import TRAINING
 from tests.benchmarks.test_fraud_waves import invented
 
 
@@ -57,7 +58,7 @@ def test_every_method_has_claims_and_gains_are_points() -> None:
 
 def test_a_table_costs_its_bytes_and_all_methods_are_graded_alike(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knowledge_table, "MANY", knowledge_table.MANY.model_copy(update={"epochs": 2}))
-    monkeypatch.setattr(knowledge_table, "TRAINING", knowledge_table.TRAINING.model_copy(update={"epochs": 1}))
+    monkeypatch.setattr(knowledge_table, "TRAINING", TRAINING.model_copy(update={"epochs": 1}))
     case = knowledge_table.transactions("70")
     runs = [{method: knowledge_table.scored(case, method, 0) for method in knowledge_table.METHODS}]
     rows = sum(len(ids) for ids in case.entities.values())
@@ -77,6 +78,6 @@ def case_width(runs: list[dict[str, dict[str, float]]]) -> int:
 def test_the_control_has_a_family_for_every_drug() -> None:
     case = knowledge_table.made_up(1)
     assert (len(case.train), len(case.test), len(case.entities["drug"])) == (200, 4000, 400)
-    by_drug = {}
+    by_drug: dict[float, int] = {}
     for drug, label in zip(case.test.inputs[:, 0].tolist(), case.test.labels.tolist(), strict=True):
         assert by_drug.setdefault(drug, label) == label
