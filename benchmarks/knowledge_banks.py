@@ -145,21 +145,21 @@ def federated(task: TabularTask, sites: Site, seed: int, folder: Path) -> tuple[
         distillation=DistillationSettings(teacher="none"),
     )
     hospitals = Hospitals(config, prepare(config, folder, sites))
-    test = tested(sites)
+    test = later_of(sites)
     logits = predict_logits(hospitals.student(hospitals.federate(config)), test.inputs).astype(np.float64)
     return logits[:, 1] - logits[:, 0], test.labels
 
 
 def boosted(names: Sequence[str], sites: Site, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The same of LightGBM on all records in one place; ids are categories to it."""
-    train, test = joined([one.train for one in sites.values()]), tested(sites)
+    train, test = joined([one.train for one in sites.values()]), later_of(sites)
     settings = next(settings for columns, settings in BOOSTING.items() if set(columns) == set(names))
     model = lightgbm.LGBMClassifier(random_state=seed, **{**FIXED, **settings})
     model.fit(train.inputs, train.labels, categorical_feature=[place for place, name in enumerate(names) if name in IDS])
     return np.asarray(model.predict(test.inputs, raw_score=True), dtype=np.float64), test.labels
 
 
-def tested(sites: Site) -> Records:
+def later_of(sites: Site) -> Records:
     """All banks' tested transactions."""
     found = joined([one.test for one in sites.values()])
     assert (found.labels != UNLABELLED).all()

@@ -1,6 +1,6 @@
 """What a table of a graph's embeddings inside the student buys, and what it costs in bytes.
 
-    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_table [--seeds 3] [--wave 87.5 70]
+    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_table [--seeds 3] [--set "made up" "ffsd 87.5"]
 
 Two sets of records that carry ids, each learnt by the product's transformer over columns, without a federation:
 
@@ -47,7 +47,7 @@ from shared.settings import DistillationSettings, EmbeddingTerms, NetworkSetting
 from shared.task import CategoricalColumn, Column, NumericColumn, TabularTask
 
 WIDTH, LEAST = 8, 5
-TERMS = EmbeddingTerms(width=32, epochs=20)
+TERMS, MANY = EmbeddingTerms(width=32, epochs=20), EmbeddingTerms(width=16, epochs=5)
 GRID = "u8s8-7bit"
 DRUGS, FAMILIES, LEARNT, TESTED = 400, 8, 200, 4000
 SMALL = NetworkSettings(width=16, depth=2, heads=4)
@@ -66,16 +66,17 @@ class Case:
     entities: Mapping[str, NDArray[np.int64]]
     student: NetworkSettings
     training: TrainingSettings
+    terms: EmbeddingTerms
 
 
 def main() -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=3)
-    options.add_argument("--wave", nargs="+", metavar="SHARE", default=["87.5", "70"], help="which cuts of S-FFSD")
+    options.add_argument("--set", nargs="+", default=["made up", "ffsd 87.5"], help="made up, or a cut of S-FFSD: ffsd SHARE")
     arguments = options.parse_args()
     torch.set_num_threads(1)
     claims: list[Claim] = []
-    for name in ("made up", *(f"ffsd {wave}" for wave in arguments.wave)):
+    for name in arguments.set:
         runs = []
         for seed in range(arguments.seeds):
             case = made_up(seed) if name == "made up" else transactions(name.removeprefix("ffsd "))
@@ -101,7 +102,7 @@ def claims_of(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]]) -> l
 def scored(case: Case, method: str, seed: int) -> dict[str, float]:
     """A student's figures on the tested records."""
     graph = shuffled(case.graph, seed) if method == "shuffled" else case.graph
-    tables = () if method == "none" else tables_of(graph, case.entities, seed)
+    tables = () if method == "none" else tables_of(graph, case.entities, case.terms, seed)
     scales = own_normalisation(case.task, case.train).model_copy(update={"tables": tables})
     student = build(case.student, case.task, scales, seed=seed)
     distil(student, None, case.train, case.training, DistillationSettings(teacher="none"), seed=seed)
@@ -113,11 +114,11 @@ def scored(case: Case, method: str, seed: int) -> dict[str, float]:
     return {"auc": float(roc_auc_score(truth, margin)), "recall5": recall_at(margin, truth, 0.05), **sizes}
 
 
-def tables_of(graph: Graph, entities: Mapping[str, NDArray[np.int64]], seed: int) -> tuple[EntityTable, ...]:
+def tables_of(graph: Graph, entities: Mapping[str, NDArray[np.int64]], terms: EmbeddingTerms, seed: int) -> tuple[EntityTable, ...]:
     """As :func:`shared.knowledge.student_table.student_tables` makes them, for ids in place of a mapping."""
     known = np.unique(np.concatenate(list(entities.values())))
     known = known[known >= 0]
-    small = compact(pretrained(graph, TERMS, seed)[known], WIDTH)
+    small = compact(pretrained(graph, terms, seed)[known], WIDTH)
     rows = np.concatenate([small, np.zeros_like(small[:1])])
     return tuple(entity_table(name, rows[np.where(ids < 0, len(small), np.searchsorted(known, ids))]) for name, ids in entities.items())
 
@@ -144,7 +145,7 @@ def transactions(wave: str) -> Case:
     graph = causal(found.graph, int(found.times[test[0]]), COLUMNS.window).firsts()
     undated = Graph(graph.entities, graph.relations, graph.triples.copy(), graph.weights.copy())
     parts = [Records(np.ascontiguousarray(inputs[part]), labels[part]) for part in (train, test)]
-    return Case(task_of(columns), parts[0], parts[1], undated, entities, STUDENT, TRAINING)
+    return Case(task_of(columns), parts[0], parts[1], undated, entities, STUDENT, TRAINING, MANY)
 
 
 def _inputs(
@@ -180,7 +181,7 @@ def made_up(seed: int) -> Case:
         return Records(np.column_stack([taken, random.normal(size=count)]).astype(np.float32), families[taken].astype(np.int64))
 
     entities = {"drug": np.array([graph.ids[f"drug {one}"] for one in range(DRUGS)])}
-    return Case(task, records(LEARNT), records(TESTED), graph, entities, SMALL, FEW)
+    return Case(task, records(LEARNT), records(TESTED), graph, entities, SMALL, FEW, TERMS)
 
 
 if __name__ == "__main__":

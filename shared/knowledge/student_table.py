@@ -24,8 +24,9 @@ def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
     """A table of each column that ``config.knowledge.table`` names, none where the federation has none. It is a function of the public
     graph, the federation's mapping and its seed.
 
-    The embeddings of all entities that those columns' categories name are centred, so that zeros are the mean, turned to their
-    principal directions (Pearson 1901) and cut to the table's width, or to as many as there are, and scaled to a root mean square of 1.
+    The embeddings of all entities that those columns' categories name are brought to one length and centred, so that zeros are the mean,
+    turned to their principal directions (Pearson 1901) and cut to the table's width, or to as many as there are, and scaled to a root
+    mean square of 1.
     Raises :class:`KnowledgeError` where a column names no two entities of the graph, and where the tables take too many bytes.
     """
     knowledge = config.knowledge
@@ -49,10 +50,12 @@ def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
 
 
 def compact(embeddings: NDArray[np.float32], width: int) -> NDArray[np.float64]:
-    """``(entities, at most width)``: ``embeddings (entities, K)`` less their mean, in their leading principal directions, over the root
-    of their mean square. A direction's sign makes its largest magnitude positive.
+    """``(entities, at most width)``: ``embeddings (entities, K)`` at length 1, less their mean, in their leading principal directions,
+    over the root of their mean square. A direction's sign makes its largest magnitude positive.
     """
-    centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
+    # Embeddings differ in length by degree, not by meaning: a few long ones would leave all others next to nothing.
+    units = embeddings / np.maximum(np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True), 1e-30)
+    centred = units - units.mean(axis=0)
     parts, lengths, _ = np.linalg.svd(centred, full_matrices=False)
     kept = max(1, min(width, int((lengths > 1e-6 * max(lengths[0], 1e-30)).sum())))
     found: NDArray[np.float64] = parts[:, :kept] * lengths[:kept]

@@ -69,12 +69,14 @@ def test_compact_keeps_what_is_near_near_and_its_signs_are_settled() -> None:
     whole = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32) @ np.random.default_rng(2).normal(size=(3, 9)).astype(
         np.float32
     )
-    found = compact(whole, 8)
+    found, units = compact(whole, 8), whole / np.linalg.norm(whole, axis=1, keepdims=True)
     assert found.shape == (20, 3), "no more directions than there are"
-    own, other = (np.linalg.norm(one[:, None] - one[None], axis=2) for one in (found, whole))
+    own, other = (np.linalg.norm(one[:, None] - one[None], axis=2) for one in (found, units))
     np.testing.assert_allclose(own / own.max(), other / other.max(), atol=1e-5)
     np.testing.assert_allclose(compact(-whole, 8) * np.sign(compact(-whole, 8)[0]), found * np.sign(found[0]), atol=1e-5)
     assert (found[np.abs(found).argmax(axis=0), np.arange(3)] > 0).all()
+    longer = whole * np.arange(1, 21)[:, None].astype(np.float32)
+    np.testing.assert_allclose(compact(longer, 8), found, atol=1e-5, err_msg="length is degree, not meaning")
     assert not compact(np.ones((4, 3), np.float32), 2).any(), "entities that are all alike tell nothing apart"
 
 
