@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,10 @@ def compress(
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Most accuracy (fraction) that may be lost in all.")] = 0.01,
     budget_ms: Annotated[float | None, typer.Option(min=0, help="Most milliseconds a record on the device, by its cost model.")] = None,
     budget_mb: Annotated[float | None, typer.Option(min=0, help="Most megabytes of the file.")] = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="No records: what a coordinator's finished run has judged, and its masked counts.")
+    ] = False,
+    run: Annotated[str | None, typer.Option(help="With --statistics: the run; default: the last that finished.")] = None,
     prune: Annotated[bool, typer.Option("--prune/--no-prune", help="Cut blocks, heads and inner channels before quantising.")] = True,
     keep_layers: Annotated[float, typer.Option(min=0, max=1, help="Least part of the blocks that is kept.")] = 0.8,
     healing_epochs: Annotated[int, typer.Option(min=0, help="Epochs of distillation after each cut.")] = 8,
@@ -42,6 +47,8 @@ def compress(
 
     Another's student: fedstill compress student.safetensors --data patients.csv --budget-ms 2
 
+    Without records, a federation's student for another device: fedstill compress coordinator --statistics --device cortex-a72
+
     Cuts are healed by a short distillation each and judged on a part of the records to learn from; the gate counts on held-out ones
     that nothing was chosen by. What loses more than --max-drop, is slower than float on the device, or is not smaller, is not signed
     (exit code 70). Quantised are only the operators that are worth it there.
@@ -51,6 +58,9 @@ def compress(
     from fedstill.progress import make_console
     from fedstill.report.compressed import print_compressed
 
+    if statistics:
+        _from_statistics(student, run, device, max_drop, budget_ms, budget_mb, out, as_json=as_json)
+        return
     federation = federation_of(data, student, tokenizer)
     plan = CompressPlan(
         folder=(out or new_folder(federation.name)).absolute(),
@@ -74,3 +84,30 @@ def compress(
     print_compressed(summary, console)
     if as_json:
         sys.stdout.write(summary.model_dump_json() + "\n")
+
+
+def _from_statistics(
+    folder: Path,
+    run: str | None,
+    device: str,
+    max_drop: float,
+    budget_ms: float | None,
+    budget_mb: float | None,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from fedstill.compressing.plan import check_folder, new_folder
+    from fedstill.compressing.statistics import sign_for
+    from shared.compress.gate import Allowed
+
+    home = folder / "coordinator" if (folder / "coordinator").is_dir() else folder
+    target = (out or new_folder(device)).absolute()
+    check_folder(target)
+    allowed = Allowed(max_drop, None if budget_ms is None else budget_ms / 1000, None if budget_mb is None else int(budget_mb * 1e6))
+    signed = sign_for(home, run, device, allowed, target / "artifact")
+    won = signed.gate.won
+    found = {"artifact": str(target / "artifact"), "device": signed.device, "grid": signed.grid, "version": signed.version}
+    figures = f"{100 * won.right / signed.gate.records:.2f} % right on {signed.gate.records} records, {won.size:,} bytes"
+    text = f"signed {signed.grid} for {signed.device}: {figures}, from the run's masked counts\nartifact  {target / 'artifact'}\n"
+    sys.stdout.write(json.dumps(found) + "\n" if as_json else text)
