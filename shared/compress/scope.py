@@ -2,7 +2,7 @@
 
 Conv, MatMul and Gemm with constant weights carry nearly all of the arithmetic. A residual Add between two quantised
 tensors stays in INT8 too, so that a convolutional net never leaves it. Depthwise convolutions do as well: left in float between
-two INT8 ones, the runtime quantises them by itself, with one step for all channels and weights of 8 bits, which saturate.
+two INT8 ones, the runtime quantises them by itself, with one step for all channels and weights of 8 bits, which may saturate.
 Products of two activations stay in float (attention scores and contexts: small, and the least forgiving).
 """
 
