@@ -10,12 +10,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from rapidfuzz import process
 
 from shared.compress.devices import check_profile_name
+from shared.entity_table import TableSettings
 from shared.errors import ConfigError, KnowledgeError
 from shared.files import read_bytes
 from shared.frozen import Frozen
 from shared.knowledge.linking import LabelMapping, Mapping, TableMapping
 from shared.settings import DeviceName, DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
 from shared.task import TabularTask, Task
+from shared.transaction_links import TransactionLinks
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """An institution's name: lower-case letters, digits and hyphens."""
@@ -31,27 +33,6 @@ class BuiltinData(Frozen):
     """A data set inside the package: ``heart`` (4 hospitals) or ``digits`` (5 sites, seeded Dirichlet split)."""
 
     source: Literal["heart", "digits"]
-
-
-Role = Literal["source", "target", "location", "kind"]
-
-
-class TransactionLinks(Frozen):
-    """Which columns of a file of transactions name who pays (``source``) whom (``target``), where, of what ``kind``, when and how much.
-
-    Rows of one institution are then linked by these ids, and a numeric column of the task that the file lacks is a figure of
-    how an entity behaved before (``docs/knowledge.md``), such as ``source.total``, ``target.new`` or ``kind.in1000``, where 1000 is one of
-    ``windows`` in units of ``time`` (seconds, where that holds dates). ``pairs`` of roles have figures too: ``target+kind.in1000``.
-    """
-
-    source: str
-    target: str
-    time: str
-    amount: str
-    location: str | None = None
-    kind: str | None = None
-    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    pairs: tuple[tuple[Role, Role], ...] = ()
 
 
 class CsvData(Frozen):
@@ -189,25 +170,6 @@ class GeneratedProxy(_Proxy):
 
 
 ProxySettings = Annotated[RecordsProxy | GeneratedProxy, Field(discriminator="source")]
-
-
-class TableSettings(Frozen):
-    """What the student itself keeps of the public graph, at the edge too (``docs/knowledge.md``): embeddings of the entities that the
-    categories of ``columns`` name, ``width`` numbers of 8 bits each, looked up by a record's category and never learnt.
-
-    They are made as ``[knowledge.embeddings]`` says, or read from ``embeddings_path``, a file of ``fedstill knowledge embed`` of public
-    triples; entities that it lacks are like their neighbours. In all at most 65,536 bytes, which travel in every plan.
-    """
-
-    columns: tuple[str, ...] = Field(min_length=1)
-    width: int = Field(default=8, ge=1, le=64)
-    embeddings_path: Path | None = None
-
-    @model_validator(mode="after")
-    def _each_column_once(self) -> TableSettings:
-        if len(set(self.columns)) < len(self.columns):
-            raise ValueError("[knowledge.table] names a column twice; name it once")
-        return self
 
 
 class KnowledgeSettings(KnowledgeTerms):

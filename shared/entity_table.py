@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,25 @@ LARGEST = 65_536
 STEP_BYTES = 4
 """Of a row's step, beside a byte for each of its numbers."""
 _STEP = np.dtype("<f4")
+
+
+class TableSettings(Frozen):
+    """What the student itself keeps of the public graph, at the edge too (``docs/knowledge.md``): embeddings of the entities that the
+    categories of ``columns`` name, ``width`` numbers of 8 bits each, looked up by a record's category and never learnt.
+
+    They are made as ``[knowledge.embeddings]`` says, or read from ``embeddings_path``, a file of ``fedstill knowledge embed`` of public
+    triples; entities that it lacks are like their neighbours. In all at most 65,536 bytes, which travel in every plan.
+    """
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    width: int = Field(default=8, ge=1, le=64)
+    embeddings_path: Path | None = None
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> TableSettings:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("[knowledge.table] names a column twice; name it once")
+        return self
 
 
 class EntityTable(Frozen):

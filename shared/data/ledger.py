@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import CsvData, TransactionLinks
+from shared.config import CsvData
 from shared.data.table import LARGEST, Table, to_number
 from shared.errors import ConfigError, DataError, KnowledgeError
 from shared.knowledge.behaviour import behaviour
 from shared.knowledge.moments import Clock
 from shared.knowledge.transactions import TransactionColumns, transaction_graph
 from shared.task import TabularTask
+from shared.transaction_links import TransactionLinks
 
 Figures = dict[str, NDArray[np.float32]]
 """Columns ``(rows,)`` by name, NaN where nothing can be said."""

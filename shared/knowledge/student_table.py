@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import FederationConfig, TableSettings
-from shared.entity_table import LARGEST, STEP_BYTES, EntityTable, entity_table
+from shared.config import FederationConfig
+from shared.entity_table import LARGEST, STEP_BYTES, EntityTable, TableSettings, entity_table
 from shared.errors import KnowledgeError
 from shared.knowledge.builtin import graph_of, mapping_of
 from shared.knowledge.embedding import pretrained
