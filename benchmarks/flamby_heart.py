@@ -29,10 +29,11 @@ from benchmarks import flamby, logistic
 from benchmarks.flamby import Centre
 from benchmarks.harness import Claim, bench_data, claim, parser, report
 from benchmarks.hospitals import Hospitals
-from shared.config import AggregationSettings, FederationConfig, OptimizerSettings, SplitSettings
+from shared.config import AggregationSettings, FederationConfig, OptimizerSettings
 from shared.data import Records, Split
 from shared.distill import evaluate
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import SplitSettings
 from shared.task import NumericColumn, TabularTask
 
 COLUMNS = tuple(NumericColumn(name=name) for name in flamby.FEATURES)

@@ -34,12 +34,13 @@ from benchmarks.harness import Claim, bench_data, claim, parser, report
 from benchmarks.hospitals import Hospitals
 from benchmarks.knowledge_fraud import BOOSTING, FIXED, STUDENT, TRAINING
 from fedstill.workspace import prepare
-from shared.config import CsvData, FederationConfig, SplitSettings
+from shared.config import FederationConfig
 from shared.data import Records, Split
 from shared.data.csvfile import read_csv, read_csv_sites
 from shared.data.records import UNLABELLED, joined, labelled
 from shared.models.network import predict_logits
 from shared.settings import DistillationSettings
+from shared.sources import CsvData, SplitSettings
 from shared.task import TabularTask
 
 BANKS = 4

@@ -38,7 +38,7 @@ from server.phases import Asked, Kit, end_training
 from server.site import CoordinatorSite
 from server.state import RunState
 from server.tools import InstalledToolbox
-from shared.config import ArrayData, FederationConfig, InstitutionConfig, load_config
+from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_pool, load_sites
 from shared.data.digits import read_digits
 from shared.data.seeds import generator
@@ -46,6 +46,7 @@ from shared.distill import evaluate
 from shared.distill.teacher import fit_teacher, save_teacher
 from shared.files import write_atomic
 from shared.secagg.messages import Plan
+from shared.sources import ArrayData
 
 REGIMES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "fedavg": {"distillation": {"teacher": "none"}},

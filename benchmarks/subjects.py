@@ -15,11 +15,12 @@ from sklearn.model_selection import train_test_split
 from benchmarks.harness import bench_data
 from benchmarks.kappa import quadratic_weighted_kappa
 from benchmarks.photographs import GRADES, Source, read
-from shared.config import CsvData, FederationConfig
+from shared.config import FederationConfig
 from shared.data import infer_text_task
 from shared.data.csvfile import read_csv
 from shared.data.records import Records, Split, joined
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import CsvData
 from shared.task import ImageTask, NumericColumn, TabularTask
 from shared.tokenise import Tokeniser
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.config import CsvData, FederationConfig, ImageFolderData, SplitSettings, check_config
+from shared.config import FederationConfig, check_config
 from shared.errors import ConfigError, MissingFileError
 from shared.files import read_bytes
 from shared.frozen import Frozen
 from shared.heads import spans
+from shared.sources import CsvData, ImageFolderData, SplitSettings
 from shared.task import ImageTask, Task
 
 FEWEST_GROUPS = 2

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from fedstill.drops import check_rounds, parse_drop
 from fedstill.sites import check_count
-from shared.config import BuiltinData, FederationConfig, load_config
+from shared.config import FederationConfig, load_config
 from shared.errors import ConfigError, RunError
 from shared.files import read_bytes, write_atomic
 from shared.frozen import Frozen
+from shared.sources import BuiltinData
 
 PLAN_FILE = "plan.json"
 BUILTIN = ("heart", "digits")

@@ -15,13 +15,14 @@ from pathlib import Path
 import tomli_w
 
 from fedstill.sites import check_students
-from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, PolicySettings, PrivateKnowledge, SplitSettings
+from shared.config import FederationConfig, InstitutionConfig, PolicySettings, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.text import tokeniser_file
 from shared.files import PRIVATE_MODE, read_bytes, write_atomic
 from shared.frozen import Frozen
 from shared.identity import load_identity, make_identity, make_node_key, public_bytes, save_roster
 from shared.secagg.roster import Roster
+from shared.sources import ArrayData, CsvData, SplitSettings
 from shared.tokenise import FILE
 
 SALT = "salt"

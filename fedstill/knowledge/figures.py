@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.config import CsvData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data.csvfile import read_table
 from shared.data.ledger import linked_figures
 from shared.errors import ConfigError
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.frozen import Frozen
+from shared.sources import CsvData
 from shared.task import TabularTask
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import CsvData
 from shared.data.ledger import linked_figures
 from shared.data.naming import institution_name
 from shared.data.records import Records
@@ -17,6 +16,7 @@ from shared.data.table import Table, to_records
 from shared.data.text import read_texts, read_tokeniser
 from shared.errors import DataError
 from shared.files import read_bytes
+from shared.sources import CsvData
 from shared.task import TabularTask, TextTask
 
 

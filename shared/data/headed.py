@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from shared.config import CsvData, DataSource, ImageFolderData
 from shared.data.csvfile import read_table
 from shared.data.images import holds_labels, image_files, subfolders
 from shared.data.naming import institution_name
 from shared.errors import LabelError
+from shared.sources import CsvData, DataSource, ImageFolderData
 from shared.task import Head, TabularTask, TextTask
 
 FEWEST_LABELS = 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.config import CsvData
 from shared.data.csvfile import read_csv_sites
 from shared.data.records import Records
+from shared.sources import CsvData
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
 
 FILE = Path(__file__).with_name("heart.csv")

@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from shared.config import ArrayData, BuiltinData, CsvData, DataSource, ImageFolderData
 from shared.data.arrays import load_npz
 from shared.data.csvfile import read_table
 from shared.data.images import holds_labels, image_files, subfolders
 from shared.data.load import builtin_task
 from shared.data.table import Table, to_number
 from shared.errors import DataError, LabelError, MissingColumnError
+from shared.sources import ArrayData, BuiltinData, CsvData, DataSource, ImageFolderData
 from shared.task import CategoricalColumn, Column, ImageTask, NumericColumn, TabularTask, Task, TextTask
 from shared.tokenise import Tokeniser
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import CsvData
 from shared.data.table import LARGEST, Table, to_number
 from shared.errors import ConfigError, DataError, KnowledgeError
 from shared.knowledge.behaviour import behaviour
 from shared.knowledge.moments import Clock
 from shared.knowledge.transactions import TransactionColumns, transaction_graph
+from shared.sources import CsvData
 from shared.task import TabularTask
 from shared.transaction_links import TransactionLinks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_never
 
-from shared.config import ArrayData, BuiltinData, CsvData, DataSource, FederationConfig, ImageFolderData, InstitutionConfig, SplitSettings
+from shared.config import FederationConfig, InstitutionConfig
 from shared.data.arrays import check_images, read_arrays
 from shared.data.csvfile import read_csv, read_csv_sites
 from shared.data.digits import SITES, read_digits
@@ -17,6 +17,7 @@ from shared.data.naming import institution_name
 from shared.data.records import Records, Split, joined
 from shared.data.split import deal, hold_out
 from shared.errors import ConfigError, DataError, EmptyInstitutionError
+from shared.sources import ArrayData, BuiltinData, CsvData, DataSource, ImageFolderData, SplitSettings
 from shared.task import ImageTask, TabularTask, Task, TextTask
 
 _KINDS = {"tabular": "table rows", "image": "images", "text": "texts"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import CsvData, FederationConfig, GeneratedProxy, RecordsProxy
+from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.data.arrays import check_inputs, load_npz
 from shared.data.csvfile import read_table
 from shared.data.images import SUFFIXES, read_image
@@ -16,6 +16,7 @@ from shared.data.seeds import generator
 from shared.data.table import to_inputs
 from shared.data.text import read_tokeniser, to_tokens
 from shared.errors import ConfigError, DataError, MissingFileError
+from shared.sources import CsvData
 from shared.task import ImageTask, TabularTask, Task, TextTask
 from shared.work import Normalisation
 

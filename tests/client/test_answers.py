@@ -11,7 +11,7 @@ import pytest
 
 from client.training import Contribution, Workbench
 from shared.answers import bounded, consensus_blob, flattened, inputs_digest, table_of
-from shared.config import ArrayData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data import Split, save_arrays
 from shared.data.proxy import generated_proxy
 from shared.distill import evaluate
@@ -22,6 +22,7 @@ from shared.models import build, load_vector, to_vector
 from shared.models.network import predict_logits
 from shared.models.seeds import derive
 from shared.settings import DistillationSettings, NetworkSettings, ProxyTerms, TrainingSettings
+from shared.sources import ArrayData
 from shared.task import Task
 from shared.work import FIXED_POINT, AnswerWork, CalibrateRangeWork
 from tests.client.test_training import batches, named, same

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 from client.entities import LEAST_LIFT, MOST_LIFT, EntitySharing, Table, table_of
 from client.training import Workbench
 from shared.attached import blob_of, sized_words
-from shared.config import ArrayData, InstitutionConfig, PrivateKnowledge
+from shared.config import InstitutionConfig, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK
 from shared.errors import ProtocolError
@@ -24,6 +24,7 @@ from shared.knowledge.heart import MAPPING
 from shared.knowledge.slots import NONE, SLOTS, own_slots, slot_words, unit_of
 from shared.knowledge.triples import Graph, graph_of
 from shared.models import build, to_vector
+from shared.sources import ArrayData
 from shared.work import EntitiesWork, TrainWork
 from tests.client.test_knowledge import GRAPH_BYTES, RECORDS, SCALES, SHAPE, asked, config
 

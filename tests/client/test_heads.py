@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from client.training import Workbench
 from shared.compress.calibrate import calibrated_tensors
 from shared.compress.export import export_float
-from shared.config import ArrayData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data import Records, Split, save_arrays
 from shared.distill.teacher import save_teacher
 from shared.heads import answers, heads_of
@@ -21,6 +21,7 @@ from shared.models import to_vector
 from shared.models.network import predict_logits
 from shared.models.outputs import output_ranges
 from shared.settings import DistillationSettings, TaskWeighting, TrainingSettings
+from shared.sources import ArrayData
 from shared.task import Task, numeric_inputs
 from shared.work import CalibrateRangeWork, GateWork, StatisticsMomentsWork, TrainWork, Work, counter_fields, field_slices
 from tests.support.heads import HEADS, PICTURES, TABLES

@@ -15,7 +15,7 @@ from client.policy import check_plan
 from client.training import Workbench
 from shared.attached import GRAPH, blob_of, sized_words
 from shared.attached import MAPPING as MAPPING_NAME
-from shared.config import ArrayData, InstitutionConfig, PolicySettings, PrivateKnowledge
+from shared.config import InstitutionConfig, PolicySettings, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK, read_heart
 from shared.entity_table import entity_table
@@ -31,6 +31,7 @@ from shared.knowledge.triples import graph_of, joined, shuffled
 from shared.models import build, load_vector, to_vector
 from shared.secagg.messages import Layout
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import ArrayData
 from shared.task import CategoricalColumn
 from shared.work import FIXED_POINT, KnowledgeWork, Normalisation, TrainWork, counter_fields, field_slices
 from tests.client.test_policy import plan

@@ -20,7 +20,7 @@ from torch import Tensor
 from client.training import IN_FORCE_FILE, Contribution, Workbench
 from shared.compress.export import export_float
 from shared.compress.prune.anatomy import anatomy
-from shared.config import ArrayData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data import Split, save_arrays
 from shared.distill import evaluate
 from shared.distill.lesson import Lesson
@@ -29,6 +29,7 @@ from shared.distill.teacher import load_teacher, save_teacher
 from shared.errors import ArtifactError, CheckpointError, NotFiniteError, ProtocolError
 from shared.models import Network, load_vector, to_vector
 from shared.settings import DistillationSettings, TeacherKind, TrainingSettings
+from shared.sources import ArrayData
 from shared.task import Task
 from shared.teachers.boosting import fit_boosting, save_boosting
 from shared.work import (

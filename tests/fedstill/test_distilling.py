@@ -24,7 +24,7 @@ from fedstill.inferring import Hints, infer_federation
 from fedstill.report.distilled import DistilSummary
 from server.locking import run_lock
 from shared.compress import runtime
-from shared.config import CsvData, FederationConfig
+from shared.config import FederationConfig
 from shared.data import load_pool
 from shared.distill.resume import Resume
 from shared.distill.teacher import fit_teacher, save_teacher
@@ -32,6 +32,7 @@ from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError, L
 from shared.models import load_model
 from shared.models.network import predict_logits
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import CsvData
 from shared.task import CategoricalColumn, NumericColumn, TabularTask
 from tests.support.teachers import make_reader
 from tests.support.texts import write_messages, write_tokenizer

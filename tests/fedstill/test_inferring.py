@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from fedstill.inferring import Hints, infer_federation, suggested_heads
-from shared.config import CsvData, FederationConfig, ImageFolderData
+from shared.config import FederationConfig
 from shared.errors import ConfigError, MissingFileError
+from shared.sources import CsvData, ImageFolderData
 from tests.support.texts import INTENTS, write_messages, write_tokenizer
 
 

@@ -13,11 +13,12 @@ import torch
 from fedstill.baselines import load_splits, pool
 from fedstill.plain import pooled_normalisation, train_plainly
 from fedstill.workspace import Workspace, prepare
-from shared.config import ArrayData, FederationConfig, InstitutionConfig, load_config
+from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import Records, Split
 from shared.distill import evaluate
 from shared.models import to_vector
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import ArrayData
 from shared.task import NumericColumn, TabularTask
 
 TASK = TabularTask(family="tabular", label="ill", labels=("no", "yes"), columns=(NumericColumn(name="age"), NumericColumn(name="dose")))

@@ -16,11 +16,12 @@ from rich.console import Console
 
 from fedstill.distilling import DistilPlan, plan_distillation, run_distillation
 from fedstill.sharing import device_of_rank
-from shared.config import CsvData, FederationConfig
+from shared.config import FederationConfig
 from shared.errors import ConfigError, RunError
 from shared.models import load_model
 from shared.models.network import predict_logits
 from shared.settings import DistillationSettings, NetworkSettings, TrainingSettings
+from shared.sources import CsvData
 from shared.task import NumericColumn, TabularTask
 
 QUIET = Console(quiet=True)

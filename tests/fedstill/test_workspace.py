@@ -6,9 +6,10 @@ from pathlib import Path
 
 from fedstill.plan import builtin_federation
 from fedstill.workspace import SALT, institution_config, prepare
-from shared.config import CsvData, FederationConfig, InstitutionConfig, SplitSettings, load_config
+from shared.config import FederationConfig, InstitutionConfig, load_config
 from shared.data import load_site, load_sites
 from shared.knowledge.salt import read_salt
+from shared.sources import CsvData, SplitSettings
 from tests.support.texts import text_task, write_messages, write_tokenizer
 
 

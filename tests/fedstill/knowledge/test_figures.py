@@ -14,9 +14,10 @@ import tomli_w
 
 from fedstill.cli import main
 from fedstill.knowledge.figures import write_figures
-from shared.config import ArrayData, CsvData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data.csvfile import read_csv
 from shared.errors import ConfigError
+from shared.sources import ArrayData, CsvData
 from shared.task import TabularTask
 
 LINKS = {"source": "payer", "target": "payee", "time": "day", "amount": "sum", "windows": [3]}

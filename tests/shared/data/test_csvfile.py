@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.config import CsvData
 from shared.data.csvfile import read_csv, read_csv_sites, read_table
 from shared.data.records import UNLABELLED
 from shared.errors import DataError, LabelError, MissingColumnError, MissingFileError
+from shared.sources import CsvData
 from shared.task import NumericColumn, TabularTask
 
 TASK = TabularTask(family="tabular", label="y", labels=("0", "1"), columns=(NumericColumn(name="a"),))

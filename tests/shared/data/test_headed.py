@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.config import CsvData, ImageFolderData
 from shared.data import infer_task
 from shared.data.headed import Group, groups, labels_by_site, with_heads
 from shared.errors import LabelError, MissingColumnError
+from shared.sources import CsvData, ImageFolderData
 from shared.task import TabularTask
 
 PLANTS = "plant,question,size,defect\n" + "".join(

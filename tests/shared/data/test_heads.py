@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.config import ArrayData, CsvData, DataSource, ImageFolderData, InstitutionConfig
+from shared.config import InstitutionConfig
 from shared.data import Split, load_site, save_arrays
+from shared.sources import ArrayData, CsvData, DataSource, ImageFolderData
 from shared.task import Task
 from tests.support.heads import PICTURES, TABLES, records
 

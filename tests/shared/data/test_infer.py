@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.config import ArrayData, BuiltinData, CsvData, ImageFolderData
 from shared.data import builtin_task, infer_task
 from shared.data.heart import FILE, SITE_COLUMN
 from shared.errors import DataError, LabelError, MissingColumnError, MissingFileError
+from shared.sources import ArrayData, BuiltinData, CsvData, ImageFolderData
 from shared.task import ImageTask, TabularTask
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.config import CsvData, FederationConfig, InstitutionConfig
+from shared.config import FederationConfig, InstitutionConfig
 from shared.data.csvfile import read_csv, read_csv_sites
 from shared.data.load import load_site, load_sites
 from shared.errors import ConfigError, DataError, KnowledgeError, MissingColumnError
+from shared.sources import CsvData
 from shared.task import TabularTask
 
 HEAD = "bank,payer,payee,day,sum,state\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.config import ArrayData, CsvData, FederationConfig, InstitutionConfig, SplitSettings, check_config
+from shared.config import FederationConfig, InstitutionConfig, check_config
 from shared.data import Split, infer_text_task, load_site, load_sites, save_arrays
 from shared.data.arrays import read_arrays
 from shared.data.csvfile import read_csv
@@ -16,6 +16,7 @@ from shared.data.split import hold_out
 from shared.data.statistics import choose_exponents, exponent_counts, moment_counts, normalisation
 from shared.data.text import LONGEST
 from shared.errors import ConfigError, DataError, EmptyInstitutionError, LabelError, MissingColumnError, MissingFileError
+from shared.sources import ArrayData, CsvData, SplitSettings
 from shared.tokenise import Tokeniser
 from shared.work import Normalisation
 from tests.support.texts import INTENTS, messages, text_task, tokenizer_json, write_messages, write_tokenizer
