@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from fedstill.compressing.cutting import Limits, cuts
-from fedstill.compressing.lessons import Lessons, parts_of, teacher_of
+from fedstill.compressing.lessons import Lessons, Parts, parts_of, teacher_of
 from fedstill.compressing.plan import CompressPlan, check_folder
 from fedstill.compressing.quantising import Judged, Ranges, calibrated, figures_of, judged, right_of
 from fedstill.compressing.scoring import Scorer
@@ -53,13 +53,19 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
     """
     import torch
 
+    from shared.compress.devices import find_profile
+
     check_folder(plan.folder)
+    # What would fail later should fail before anything is written.
+    find_profile(plan.device)
     torch.set_num_threads(plan.threads)
     watch = Stopwatch()
+    with watch.part("records"):
+        student, parts = _loaded(plan)
     with run_lock(plan.folder, plan.federation.name):
         identity = signer(plan)
         with watch.part("benchmark"):
-            work = _begun(plan, console)
+            work = _begun(plan, console, student, parts)
         if plan.prune:
             with watch.part("prune"):
                 _pruned(work)
@@ -72,13 +78,16 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
     return summary
 
 
-def _begun(plan: CompressPlan, console: Console) -> _Work:
-    from shared.compress.export import export_float
+def _loaded(plan: CompressPlan) -> tuple[Network, Parts]:
     from shared.data import load_pool
     from shared.models import load_model
 
-    student = load_model(plan.student)
-    parts = parts_of(load_pool(plan.federation), plan.seed)
+    return load_model(plan.student), parts_of(load_pool(plan.federation), plan.seed)
+
+
+def _begun(plan: CompressPlan, console: Console, student: Network, parts: Parts) -> _Work:
+    from shared.compress.export import export_float
+
     teacher = teacher_of(plan.teacher, student)
     scorer = Scorer(parts.test, student.task, cost_of(plan))
     original = export_float(student, student.task)
