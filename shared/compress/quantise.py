@@ -28,7 +28,7 @@ LARGE_TABLE = 1024
 """Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
 SMALL_WEIGHTS = 128
 """Weights from which on those of a float operator are kept in 8 bits; fewer would save less than their nodes cost."""
-ROW_LIMIT = _STORED = 127
+ROW_LIMIT = STORED_LIMIT = 127
 """Steps to either side of zero of a table's rows, and of the weights of float operators."""
 
 
@@ -86,7 +86,7 @@ class _Quantiser:
                 node.input[index] = f"{name}.dequantised"
         if node.name in self.scope.weighted:
             self._weights(node)
-        elif self._multiplies(node):
+        elif keeps_weights(node, self.constants):
             self._stored(node)
         self.nodes.append(node)
         for name in node.output:
@@ -106,15 +106,11 @@ class _Quantiser:
         ]
         self._pair(found)
 
-    def _multiplies(self, node: onnx.NodeProto) -> bool:
-        weights = self.constants.get(node.input[1]) if node.op_type in WEIGHTED else None
-        return weights is not None and weights.dtype == np.float32 and weights.size >= SMALL_WEIGHTS
-
     def _stored(self, node: onnx.NodeProto) -> None:
         name, axis = node.input[1], channel_axis(node, self.constants[node.input[1]].ndim)
         found = f"{name}.restored.{axis}"
         if found not in self.restored:
-            steps, scales = _on_grid(self.constants[name], axis, _STORED)
+            steps, scales = _on_grid(self.constants[name], axis, STORED_LIMIT)
             self._constant(f"{found}.stored", steps.astype(np.int8))
             self._constant(f"{found}.scale", scales)
             cast = helper.make_node("Cast", [f"{found}.stored"], [f"{found}.float"], f"{found}.Cast", to=onnx.TensorProto.FLOAT)
@@ -171,6 +167,12 @@ class _Quantiser:
 
     def _constant(self, name: str, value: Any) -> None:
         self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
+
+
+def keeps_weights(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a node that computes in float has weights that are worth keeping in 8 bits."""
+    weights = constants.get(node.input[1]) if node.op_type in WEIGHTED else None
+    return weights is not None and weights.dtype == np.float32 and weights.size >= SMALL_WEIGHTS
 
 
 def looks_up(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:

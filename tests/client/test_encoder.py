@@ -333,7 +333,7 @@ def test_a_noised_clip_count_is_never_negative_and_right_in_the_mean(norm: float
 
 @pytest.mark.parametrize("noise", [0.0, 2.0])
 def test_answers_are_encoded_as_weights_are(noise: float) -> None:
-    learning = {name: value for name, value in WORK if name not in ("kind", "fragments", "head_owners")}
+    learning = {name: value for name, value in WORK if name not in ("kind", "fragments", "head_owners", "quantised")}
     answer = AnswerWork(**learning, proxy=ProxyTerms(), records=10, proxy_sha256="0" * 64)
     plan = shaped(20, 16, noise=noise, count_noise=noise)
     done, kept = Done(normal(20, 1, 5.0)), (MemoryResiduals(), MemoryResiduals())

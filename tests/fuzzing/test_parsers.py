@@ -147,7 +147,7 @@ def works() -> list[bytes]:
         distillation=DistillationSettings(),
         label_shares=(0.25, 0.75),
     )
-    learning = {name: value for name, value in train if name not in ("kind", "fragments", "head_owners")}
+    learning = {name: value for name, value in train if name not in ("kind", "fragments", "head_owners", "quantised")}
     answer = AnswerWork(**learning, proxy=ProxyTerms(), records=3, proxy_sha256="0" * 64)
     tensors = ("Conv_1", "logits")
     return [

@@ -181,5 +181,5 @@ def test_what_makes_no_sense_with_shared_entities_is_said(change: dict[str, obje
 
 def test_rounds_that_learn_with_the_grid_carry_updates_too(tmp_path: Path) -> None:
     config = load_config(FederationConfig, write(tmp_path, TABLE | {"rounds": 5, "compression": {"quantisation_aware": 2}}))
-    assert (config.rounds, config.updates) == (5, 7)
-    assert load_config(FederationConfig, write(tmp_path, TABLE | {"rounds": 5})).updates == 5
+    assert (config.rounds, config.update_rounds) == (5, 7)
+    assert load_config(FederationConfig, write(tmp_path, TABLE | {"rounds": 5})).update_rounds == 5

@@ -70,9 +70,10 @@ class Link:
             while content := source.recv(CHUNK):
                 if self.bytes_per_s is not None:
                     time.sleep(len(content) / self.bytes_per_s)
-                sink.sendall(content)
+                # Before it is sent: who reads it may look at once.
                 with self._guard:
                     self.carried += len(content)
+                sink.sendall(content)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from shared.compress import graph, runtime
 from shared.compress.qat.calls import LOOK_UPS, PRODUCTS, Call, Recorder, Seen
-from shared.compress.quantise import channel_axis, looks_up
+from shared.compress.quantise import channel_axis, keeps_weights, looks_up
 from shared.compress.scope import Scope, absorbed_relu, scope
 from shared.errors import ArtifactError
 
@@ -40,7 +40,8 @@ class Product:
 
 @dataclass(frozen=True)
 class CallPlan:
-    """What happens at which call: ``products`` by call, the tensor that a call's result is ``written`` as, and ``tables`` looked up.
+    """What happens at which call: ``products`` by call, the tensor that a call's result is ``written`` as, ``tables`` looked up, and
+    products in float whose weights are ``stored`` in 8 bits.
 
     ``absorbed`` are the written calls, rectifiers, that the grid does the work of: what goes into them is what lies on it.
     """
@@ -49,11 +50,12 @@ class CallPlan:
     written: Mapping[Call, str]
     absorbed: frozenset[Call]
     tables: frozenset[Call]
+    stored: frozenset[Call] = frozenset()
 
     @cached_property
     def calls(self) -> frozenset[Call]:
         """Every call that is changed."""
-        return frozenset((*self.products, *self.written, *self.tables))
+        return frozenset((*self.products, *self.written, *self.tables, *self.stored))
 
     @cached_property
     def kinds(self) -> frozenset[str]:
@@ -71,7 +73,9 @@ def call_plan(content: bytes, forward: Callable[[Tensor], object], inputs: NDArr
     seen = _recorded(forward, inputs)
     nodes = [node for node in model.graph.node if node.name in chosen.weighted]
     gathers = [node for node in model.graph.node if looks_up(node, constants)]
-    values = _inner_values(content, [*chosen.tensors, *(node.output[0] for node in gathers)], inputs)
+    kept = [node for node in model.graph.node if node.name not in chosen.weighted and keeps_weights(node, constants)]
+    wanted = [*chosen.tensors, *(node.output[0] for node in gathers), *(node.input[0] for node in kept)]
+    values = _inner_values(content, wanted, inputs)
     products = {
         call: Product(node.input[0], node.input[0] in chosen.outputs, len(node.input) == 3 and node.input[2] in constants)
         for node in nodes
@@ -81,7 +85,9 @@ def call_plan(content: bytes, forward: Callable[[Tensor], object], inputs: NDArr
     tables = frozenset(_look_up_of(node, constants[node.input[0]], values[node.output[0]], seen) for node in gathers)
     _complain_of_twins(chosen, written)
     rectified = {relu.output[0] for node in model.graph.node if (relu := absorbed_relu(model, node)) is not None}
-    return CallPlan(products, written, frozenset(call for call, name in written.items() if name in rectified), tables)
+    absorbed = frozenset(call for call, name in written.items() if name in rectified)
+    stored = [call for node in kept for call in _products_of(node, constants[node.input[1]], values[node.input[0]], seen)]
+    return CallPlan(products, written, absorbed, tables, frozenset(stored) - frozenset(products))
 
 
 def _recorded(forward: Callable[[Tensor], object], inputs: NDArray[Any]) -> Sequence[Seen]:

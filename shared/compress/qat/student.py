@@ -17,7 +17,7 @@ from shared.compress.qat import fake
 from shared.compress.qat.calls import PRODUCTS, Call, Changed, in_place
 from shared.compress.qat.mapping import CallPlan, call_plan
 from shared.compress.qat.steps import Steps
-from shared.compress.quantise import Ranges, quantise
+from shared.compress.quantise import STORED_LIMIT, Ranges, quantise
 from shared.errors import ArtifactError
 from shared.models.features import Features, features
 from shared.models.network import Network, predict_logits, trimmed_for
@@ -54,7 +54,7 @@ class QuantisationAware(Network):
         bounds = torch.tensor([ranges[name] for name in self.names], dtype=torch.float32).reshape(-1, 2)
         self.register_buffer("bounds", torch.stack([bounds[:, 0].clamp(max=0.0), bounds[:, 1].clamp(min=0.0)], dim=1))
         self.ends = nn.Parameter(torch.zeros_like(bounds), requires_grad=learn)
-        self._steps = Steps(self._limit)
+        self._steps, self._stored = Steps(self._limit), Steps(STORED_LIMIT)
         self._plans = _plans(content, student, attention=not how.attention_in_float)
 
     def features(self, inputs: Tensor) -> Features:
@@ -86,15 +86,15 @@ class QuantisationAware(Network):
             name: fake.Grid.over(low, high, own if self.ends.requires_grad else None)
             for name, (low, high), own in zip(self.names, ends.detach().tolist(), ends, strict=True)
         }
-        return _Arithmetic(self._plans[entry], grids, self._limit, self._steps)
+        return _Arithmetic(self._plans[entry], grids, self._limit, self._steps, self._stored)
 
 
 class _Arithmetic(Changed):
     """One forward on the grid."""
 
-    def __init__(self, plan: CallPlan, grids: Mapping[str, fake.Grid], limit: int, steps: Steps) -> None:
+    def __init__(self, plan: CallPlan, grids: Mapping[str, fake.Grid], limit: int, steps: Steps, stored: Steps) -> None:
         super().__init__(plan.kinds, self._call)
-        self._plan, self._grids, self._limit, self._steps = plan, grids, limit, steps
+        self._plan, self._grids, self._limit, self._steps, self._stored = plan, grids, limit, steps, stored
         self._met: set[Call] = set()
 
     def check(self) -> None:
@@ -110,8 +110,12 @@ class _Arithmetic(Changed):
         self._met.add(call)
         if call in self._plan.absorbed:
             return fake.activations(arguments[0], self._grids[self._plan.written[call]])
-        product = self._plan.products.get(call)
-        result = function(*arguments, **named) if product is None else self._product(call, function, arguments, named)
+        if call in self._plan.products:
+            result = self._product(call, function, arguments, named)
+        elif call in self._plan.stored:
+            result = self._restored(call, function, arguments, named)
+        else:
+            result = function(*arguments, **named)
         if call in self._plan.tables:
             result = fake.rows(result)
         if call in self._plan.written:
@@ -132,6 +136,14 @@ class _Arithmetic(Changed):
         # Steps of 8 bits times their scale need more digits than bfloat16 has.
         with torch.autocast(values.device.type, enabled=False):
             return function(*given, **left)
+
+    def _restored(self, call: Call, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        # In float, with weights as the file keeps them.
+        places = PRODUCTS[call.kind]
+        given = in_place(places, arguments, named)
+        weights = given[places.weights].float()
+        given[places.weights] = fake.weights(weights, self._stored.of(call, weights, places.axis), places.axis, STORED_LIMIT)
+        return function(*given, **{name: value for name, value in named.items() if name not in places.names})
 
 
 def _plans(content: bytes, student: Network, *, attention: bool) -> dict[str, CallPlan]:
