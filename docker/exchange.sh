@@ -1,5 +1,5 @@
-# Sourced by coordinator.sh and institution.sh: the shared volume stands in for the operators' post.
-# In a real federation these files travel by other means, and people compare fingerprints by telephone.
+# Sourced by coordinator.sh and institution.sh: the shared volume stands in for the operators' post and telephone.
+# In a real federation each token goes to its one institution, and people compare the roster's fingerprint by telephone.
 set -eu
 data=/data exchange=/exchange
 port=${FEDSTILL_PORT:-8443}

@@ -1,11 +1,21 @@
 #!/bin/sh
-# An institution's life in the demonstration: its own keys, its enrolment, what it pins, its own teacher, its service.
+# An institution's life in the demonstration: it joins by its token, fits its own teacher, pins the whole roster, and serves.
 . /opt/fedstill/exchange.sh
+token=$exchange/$(hostname).token
 
-[ -e "$data/keys/identity.key" ] || fedstill client init "$data" --config "$data/site.toml"
-post "$data/enrolment.json" "$(hostname).enrolment.json"
+join() { fedstill client join - "$data" --config "$data/site.toml" <"$token"; }
+pin_all() { fedstill client roster "$data" --accept "$(cat "$exchange/roster.digest")"; }
+
+if [ ! -e "$data/keys/client.pem" ]; then
+  say "waiting for a token"
+  wait_for 600 test -e "$token"
+  wait_for 60 join
+fi
 [ -e "$data/teacher" ] || fedstill teacher fit "$data" --federation "$exchange/federation.toml"
-say "waiting for the roster"
-wait_for 600 test -e "$exchange/roster.json"
-fedstill client pin "$data" "$exchange/roster.json" --ca "$exchange/ca.crt" --address "${COORDINATOR:-coordinator}:$port"
+if [ ! -e "$data/pinned" ]; then
+  say "waiting for the roster"
+  wait_for 600 test -e "$exchange/roster.digest"
+  wait_for 60 pin_all
+  touch "$data/pinned"
+fi
 exec fedstill client run "$data"
