@@ -65,6 +65,7 @@ class Family:
     split: Callable[[int], Split]
     training: TrainingSettings
     teacher_epochs: int
+    teacher_rate: float = 1e-3
 
 
 def _held_out(records: Callable[[], Records]) -> Callable[[int], Split]:
@@ -72,7 +73,7 @@ def _held_out(records: Callable[[], Records]) -> Callable[[int], Split]:
 
 
 def _digits(teacher: NetworkSettings, student: NetworkSettings, training: TrainingSettings) -> Callable[[], Family]:
-    return lambda: Family(DIGITS, teacher, student, _held_out(read_digits), training, 12)
+    return lambda: Family(DIGITS, teacher, student, _held_out(read_digits), training, training.epochs)
 
 
 def _heart() -> Family:
@@ -94,13 +95,13 @@ def _messages() -> Family:
 
 
 _IMAGES = TrainingSettings(epochs=12, batch_size=64, learning_rate=4e-3)
-_PATCHES = TrainingSettings(epochs=15, batch_size=64, learning_rate=2e-3)
+_PATCHES = TrainingSettings(epochs=25, batch_size=64, learning_rate=2e-3)
 FAMILIES: Mapping[str, Callable[[], Family]] = {
     "heart_transformer": _heart,
     "digits_convolutional": _digits(NetworkSettings(width=64, depth=4), NetworkSettings(width=32, depth=4), _IMAGES),
     "digits_vision": _digits(
-        NetworkSettings(width=128, depth=6, heads=8, architecture="transformer"),
-        NetworkSettings(width=64, depth=4, heads=4, architecture="transformer"),
+        NetworkSettings(width=128, depth=4, heads=8, architecture="transformer", patch=2),
+        NetworkSettings(width=64, depth=3, heads=4, architecture="transformer", patch=2),
         _PATCHES,
     ),
     "credit_transformer": _credit,
@@ -113,7 +114,7 @@ Figures = Mapping[str, float]
 def measure(family: Family, *, seed: int) -> dict[str, Figures]:
     """One seed: the figures of every stage by name."""
     split = family.split(seed)
-    fit = family.training.model_copy(update={"epochs": family.teacher_epochs})
+    fit = family.training.model_copy(update={"epochs": family.teacher_epochs, "learning_rate": family.teacher_rate})
     teacher = fit_teacher(split.train, family.task, family.teacher, fit, seed=seed)
     student = build(family.student, family.task, own_normalisation(family.task, split.train), seed=seed)
     targets = targets_of(teacher, split.train.inputs, inside=needs_inside(TAUGHT))
