@@ -31,6 +31,10 @@ LARGEST_HELLO = 32 * 1024
 """Bytes of the largest greeting."""
 MOST_CONNECTIONS = 1024
 """Connections at a time; more are closed at once."""
+INNER_S = 20.0
+"""How long a connection is held while nobody behind the door listens: a process that ended is started again meanwhile. Clients take a
+connection that ends within its greeting for one that cannot be trusted, and give up."""
+AGAIN_S = 0.2
 LINGER_S = 10.0
 """How long one direction may go on once the other has ended."""
 _PIECE = 64 * 1024
@@ -92,8 +96,10 @@ def inner_port(hello: Hello, inner: Inner) -> int:
 class Door:
     """Hands connections on; give :meth:`admit` to :func:`asyncio.start_server`."""
 
-    def __init__(self, context: ssl.SSLContext, inner: Inner, *, hello_s: float = HELLO_S, most: int = MOST_CONNECTIONS) -> None:
-        self._context, self._inner, self._hello_s, self._most = context, inner, hello_s, most
+    def __init__(
+        self, context: ssl.SSLContext, inner: Inner, *, hello_s: float = HELLO_S, inner_s: float = INNER_S, most: int = MOST_CONNECTIONS
+    ) -> None:
+        self._context, self._inner, self._hello_s, self._inner_s, self._most = context, inner, hello_s, inner_s, most
         self._open = 0
 
     async def admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,9 +119,9 @@ class Door:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(self._hello_s):
             read, hello = await self._hello(reader)
-            if hello is None:
-                return
-            inner_reader, inner_writer = await asyncio.open_connection(LOOPBACK, inner_port(hello, self._inner))
+        if hello is None:
+            return
+        inner_reader, inner_writer = await self._reached(inner_port(hello, self._inner))
         try:
             inner_writer.write(read)
             ways = [asyncio.create_task(_pump(reader, inner_writer)), asyncio.create_task(_pump(inner_reader, writer))]
@@ -128,6 +134,14 @@ class Door:
             await _close(writer)
         finally:
             inner_writer.transport.abort()
+
+    async def _reached(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(self._inner_s):
+            while True:
+                try:
+                    return await asyncio.open_connection(LOOPBACK, port)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(AGAIN_S)
 
     async def _hello(self, reader: asyncio.StreamReader) -> tuple[bytes, Hello | None]:
         greeting, read = Greeting(self._context), b""

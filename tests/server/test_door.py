@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from server.door import LARGEST_HELLO, Door, Greeting, Hello, Inner, inner_port, sieve
 from shared.certificates import JOIN_HOST
+from shared.processes import free_port
 from tests.support.certificates import make_pair
 from tests.support.opened import Opened, make_coordinator, opened
 
@@ -150,6 +151,38 @@ def test_the_last_bytes_of_an_answer_arrive(context: ssl.SSLContext) -> None:
                 await leave(writer)
 
     asyncio.run(run())
+
+
+def test_a_connection_waits_for_who_is_started_again(context: ssl.SSLContext) -> None:
+    """A gateway that died is back in a second or two: nobody's greeting may end meanwhile."""
+    port = free_port()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"served")
+        await leave(writer)
+
+    async def talk(outer: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", outer)
+        writer.write(greeting("http/1.1"))
+        await asyncio.sleep(0.3)
+        async with await asyncio.start_server(answer, "127.0.0.1", port):
+            assert await reader.read(-1) == b"served"
+        await leave(writer)
+
+    through(Door(context, Inner(port, port, port)), talk)
+
+
+def test_nobody_behind_the_door_is_not_waited_for_for_ever(context: ssl.SSLContext) -> None:
+    port = free_port()
+
+    async def talk(outer: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", outer)
+        writer.write(greeting("http/1.1"))
+        assert await shown_out(reader)
+        await leave(writer)
+
+    through(Door(context, Inner(port, port, port), inner_s=0.3), talk)
 
 
 def test_more_than_most_connections_are_shown_out_and_others_are_served(context: ssl.SSLContext) -> None:
