@@ -125,7 +125,7 @@ def test_a_greeting_without_end_is_not_kept(context: ssl.SSLContext) -> None:
         assert await shown_out(reader)
         await leave(writer)
 
-    through(Door(context, INNER), talk)
+    through(Door(context, INNER, inner_s=0.1), talk)
 
 
 def test_the_last_bytes_of_an_answer_arrive(context: ssl.SSLContext) -> None:
