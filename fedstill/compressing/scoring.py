@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fedstill.footprint import peak_bytes
 from fedstill.report.compressed import Stage
+from fedstill.report.distilled import Scores
 from fedstill.scoring import student_scores, teacher_scores
 
 if TYPE_CHECKING:
@@ -27,29 +28,11 @@ class Scorer:
 
     def teacher(self, name: str, teacher: Teacher, file: Path) -> Stage:
         """A teacher that lies at ``file``."""
-        found = teacher_scores(teacher, self.test, self._task)
-        return Stage(
-            name=name,
-            accuracy=found.accuracy,
-            macro_f1=found.macro_f1,
-            parameters=found.parameters,
-            bytes=found.bytes,
-            here_ms=found.latency_ms,
-            peak_mb=_megabytes(peak_bytes("teacher", file, self.test, self._task)),
-        )
+        return _stage(name, teacher_scores(teacher, self.test, self._task), peak_bytes("teacher", file, self.test, self._task))
 
     def student(self, name: str, student: Network, file: Path) -> Stage:
         """A student in torch, whose checkpoint lies at ``file``."""
-        found = student_scores(student, self.test, self._task)
-        return Stage(
-            name=name,
-            accuracy=found.accuracy,
-            macro_f1=found.macro_f1,
-            parameters=found.parameters,
-            bytes=found.bytes,
-            here_ms=found.latency_ms,
-            peak_mb=_megabytes(peak_bytes("student", file, self.test)),
-        )
+        return _stage(name, student_scores(student, self.test, self._task), peak_bytes("student", file, self.test))
 
     def graph(self, name: str, content: bytes, student: Network, file: Path) -> Stage:
         """An ONNX file, float or INT8, of ``student``, as onnxruntime computes it; ``content`` lies at ``file``."""
@@ -72,6 +55,18 @@ class Scorer:
             device_ms=1000 * self.cost(content),
             peak_mb=_megabytes(peak_bytes("onnx", file, records)),
         )
+
+
+def _stage(name: str, found: Scores, peak: int | None) -> Stage:
+    return Stage(
+        name=name,
+        accuracy=found.accuracy,
+        macro_f1=found.macro_f1,
+        parameters=found.parameters,
+        bytes=found.bytes,
+        here_ms=found.latency_ms,
+        peak_mb=_megabytes(peak),
+    )
 
 
 def _megabytes(peak: int | None) -> float | None:
