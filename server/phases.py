@@ -13,6 +13,7 @@ phases after it go on with. ``importance`` and healing are there where ``compres
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -300,7 +301,9 @@ class Gate:
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
         """Keeps the counts for the choice and the card."""
         gate = {name: tuple(int(count) for count in counts) for name, counts in sums.counters.items()}
-        return _after(state, "publish", {}, gate=gate)
+        files = kit.toolbox.candidates(_student(state, kit), state.facts.ranges)
+        judged = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in files.items())
+        return _after(state, "publish", {}, gate=gate, judged=judged)
 
 
 PHASES: dict[PhaseName, Phase] = {

@@ -58,7 +58,8 @@ class Facts(Frozen):
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
     where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. ``student`` is the
     shape of a pruned student, ``begun`` the version at which it became that. ``float_version`` is the version at which training in
-    float ended and the student began to learn with the grid, where it does."""
+    float ended and the student began to learn with the grid, where it does. ``judged`` are names and SHA-256 of the files whose counts
+    ``gate`` holds, in their order."""
 
     phase: PhaseName
     version: int = 0
@@ -78,6 +79,7 @@ class Facts(Frozen):
     highs: tuple[float, ...] = ()
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     gate: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    judged: tuple[tuple[str, str], ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
 
 

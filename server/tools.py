@@ -16,7 +16,7 @@ from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.toolbox import FLOAT, Publication, Ranges, Student
 from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
-from shared.errors import ConfigError
+from shared.errors import ArtifactError, ConfigError
 from shared.files import read_bytes
 from shared.secagg.messages import Fragment
 from shared.settings import NetworkSettings
@@ -36,6 +36,7 @@ class InstalledToolbox:
         self._config = site.config if config is None else config
         self._proxy: tuple[Normalisation, NDArray[Any]] | None = None
         self._graph: bytes | None = None
+        self._made: tuple[bytes, dict[str, bytes]] | None = None
 
     def exponents(self, sums: NDArray[np.int64]) -> tuple[int, ...]:
         """Each numeric column's exponent."""
@@ -135,7 +136,10 @@ class InstalledToolbox:
         from shared.compress.candidates import candidates
 
         graph = self._float(student)
-        return {FLOAT: graph, **candidates(graph, ranges, self._config.compression.device, self._cost)}
+        key = hashlib.sha256(graph + repr(sorted(ranges.items())).encode()).digest()
+        if self._made is None or self._made[0] != key:
+            self._made = key, candidates(graph, ranges, self._config.compression.device, self._cost)
+        return {FLOAT: graph, **self._made[1]}
 
     def publish(self, publication: Publication) -> Path:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
@@ -149,6 +153,7 @@ class InstalledToolbox:
         student = Student(publication.state.vector, facts.normalisation, facts.student)
         save_model(publication.folder / "student.safetensors", self._model(student))
         files = self.candidates(student, facts.ranges)
+        _same_as_judged(files, facts.judged)
         whole = files.pop(FLOAT)
         digest = hashlib.sha256(whole).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
@@ -247,6 +252,15 @@ class InstalledToolbox:
         model = build(student.settings or config.student, config.task, student.normalisation, seed=config.seed)
         load_vector(model, student.vector)
         return model
+
+
+def _same_as_judged(files: Mapping[str, bytes], judged: Sequence[tuple[str, str]]) -> None:
+    # Counts belong to files by their place: those of another release or runtime may be others, or in another order.
+    if judged and [(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()] != list(judged):
+        raise ArtifactError(
+            "the INT8 files are made otherwise now than when institutions judged them: install the fedstill and onnxruntime with which "
+            "the run was judged, and start it again"
+        )
 
 
 def _train_records(rounds: Sequence[RoundRecord]) -> int | None:

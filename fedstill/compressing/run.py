@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -62,10 +65,13 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
     watch = Stopwatch()
     with watch.part("records"):
         student, parts = _loaded(plan)
-    with run_lock(plan.folder, plan.federation.name):
+    with run_lock(plan.folder, plan.federation.name), ExitStack() as keeping:
         identity = signer(plan)
+        # What a teacher says of the records stays here no longer than it is needed: the folder is for others to have.
+        targets = keeping.enter_context(tempfile.TemporaryDirectory(dir=plan.folder, prefix="."))
         with watch.part("benchmark"):
-            work = _begun(plan, console, student, parts)
+            lessons = Lessons(Path(targets), parts, plan.federation, teacher_of(plan.teacher, student), plan.seed)
+            work = _begun(plan, console, lessons, student)
         if plan.prune:
             with watch.part("prune"):
                 _pruned(work)
@@ -85,20 +91,19 @@ def _loaded(plan: CompressPlan) -> tuple[Network, Parts]:
     return load_model(plan.student), parts_of(load_pool(plan.federation), plan.seed)
 
 
-def _begun(plan: CompressPlan, console: Console, student: Network, parts: Parts) -> _Work:
+def _begun(plan: CompressPlan, console: Console, lessons: Lessons, student: Network) -> _Work:
     from shared.compress.export import export_float
 
-    teacher = teacher_of(plan.teacher, student)
-    scorer = Scorer(parts.test, student.task, cost_of(plan))
+    scorer = Scorer(lessons.parts.test, student.task, cost_of(plan))
     original = export_float(student, student.task)
-    work = _Work(plan, console, Lessons(plan.folder, parts, plan.federation, teacher, plan.seed), scorer, student, original)
+    work = _Work(plan, console, lessons, scorer, student, original)
     write_atomic(plan.folder / GRAPH_FILE, original)
     if plan.teacher is not None:
-        work.stages.append(scorer.teacher("teacher, torch", teacher, plan.teacher))
+        work.stages.append(scorer.teacher("teacher, torch", lessons.teacher, plan.teacher))
     work.stages.append(scorer.student("student, torch", student, plan.student))
     work.stages.append(scorer.graph("student, ONNX", original, student, plan.folder / GRAPH_FILE))
     work.points.append(_point(work.stages[-1]))
-    print_stages(work.stages, console, f"benchmark: {len(parts.test):,} held-out records", plan.device)
+    print_stages(work.stages, console, f"benchmark: {len(lessons.parts.test):,} held-out records", plan.device)
     return work
 
 

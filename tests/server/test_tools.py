@@ -26,7 +26,7 @@ from shared.compress.verify import verify
 from shared.data import Records
 from shared.data.proxy import generated_proxy
 from shared.data.statistics import exponent_counts, moment_counts
-from shared.errors import ConfigError
+from shared.errors import ArtifactError, ConfigError
 from shared.models import build, load_model, load_vector, predict, save_model, to_vector
 from shared.settings import NetworkSettings
 from shared.work import CalibrateHistogramWork, GateWork, Normalisation, StatisticsMomentsWork, StatisticsRangeWork, Work
@@ -120,6 +120,17 @@ def test_publishing_again_gives_the_same_bytes(site: CoordinatorSite, final: Run
     second = toolbox.publish(publication(site, final, tmp_path / "second"))
     for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_counts_are_never_taken_for_those_of_other_files_or_another_order(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    judged = final.facts.judged
+    files = InstalledToolbox(site).candidates(Student(final.vector, final.facts.normalisation), final.facts.ranges)
+    assert [name for name, _ in judged] == list(files)
+    for other in ((*judged[1:], judged[0]), tuple((name, "0" * 64) for name, _ in judged)):
+        changed = replace(final, facts=final.facts.model_copy(update={"judged": other}))
+        with pytest.raises(ArtifactError, match="made otherwise now than when institutions judged them"):
+            InstalledToolbox(site).publish(publication(site, changed, tmp_path))
+    assert not (tmp_path / "artifact").exists()
 
 
 def test_a_pruned_student_is_made_from_sums_and_published_in_its_shape(tmp_path: Path) -> None:

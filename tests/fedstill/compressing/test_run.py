@@ -85,6 +85,12 @@ def test_what_is_left_of_the_student_is_what_was_gated(done):
     assert summary.stages[-1].peak_mb < summary.stages[0].peak_mb / 2
 
 
+def test_what_the_teacher_said_of_the_records_does_not_stay(done):
+    summary, _ = done
+    names = {entry.name for entry in summary.folder.iterdir()}
+    assert names == {"artifact", "artifact.tar.zst", "lock", "pareto.png", "student.onnx", "student.safetensors", "summary.json"}
+
+
 def test_the_summary_is_written(done):
     summary, _ = done
     assert json.loads((summary.folder / "summary.json").read_text())["signer"] == summary.signer
