@@ -78,14 +78,14 @@ class Encoder:
         factor = clip_factor(own, plan)
         update = np.float32(factor) * own
         if work.error_feedback:
-            update += self.residuals.load(plan.run, work.age, update.size)
+            update += self.residuals.load(plan.run, work.version, update.size, work.begun)
         if plan.noise:
             # What rounding left over counts towards the sensitivity too.
             update *= np.float32(clip_factor(update, plan))
         rounding = round_generator(self.seed, self.institution, plan.round, "rounding")
         words = quantise_unclipped(update, weight, plan, rounding, institution=self.institution)
         if work.error_feedback:
-            self.residuals.save(plan.run, work.age, update - represented(words, weight, plan))
+            self.residuals.save(plan.run, work.version, update - represented(words, weight, plan))
         counters = self._counted(done.counters, work, plan, factor == 1.0)
         return Encoded(self._noised(words, plan), weight, weighed(counters, work, self.task, weight))
 

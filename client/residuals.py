@@ -25,8 +25,9 @@ class Residuals(Protocol):
     died; who was away goes on from its own last round.
     """
 
-    def load(self, run: str, version: int, size: int) -> Residual:
-        """What to add to the update of ``version``: ``float32 (size,)``, zeros for version 0 or where the run left nothing over."""
+    def load(self, run: str, version: int, size: int, begun: int = 0) -> Residual:
+        """What to add to the update of ``version``: ``float32 (size,)``, zeros where the run has left nothing over since the student
+        has ``begun``."""
         ...
 
     def save(self, run: str, version: int, residual: Residual) -> None:
@@ -40,11 +41,11 @@ class ResidualStore:
     def __init__(self, folder: Path) -> None:
         self._files = Versions(folder, "residual", "remove it: what rounding left over is lost, nothing else")
 
-    def load(self, run: str, version: int, size: int) -> Residual:
+    def load(self, run: str, version: int, size: int, begun: int = 0) -> Residual:
         """As :meth:`Residuals.load`. Raises :class:`CheckpointError` for a damaged file, or one of another student."""
-        residual: Residual = (self._files.load(version, load) or {}).get(run, np.zeros(size, np.float32))
+        residual: Residual = (self._files.load(version, load, begun) or {}).get(run, np.zeros(size, np.float32))
         if residual.shape != (size,) or residual.dtype != np.float32:
-            path = self._files.newest(version)
+            path = self._files.newest(version, begun)
             raise CheckpointError(f"{path} is of another student, not of one with {size} parameters; remove it")
         return residual
 
@@ -59,9 +60,9 @@ class MemoryResiduals:
     def __init__(self) -> None:
         self._newest: Residual | None = None
 
-    def load(self, run: str, version: int, size: int) -> Residual:
+    def load(self, run: str, version: int, size: int, begun: int = 0) -> Residual:
         """As :meth:`Residuals.load`."""
-        return np.zeros(size, np.float32) if self._newest is None or version == 0 else self._newest
+        return np.zeros(size, np.float32) if self._newest is None or version == begun else self._newest
 
     def save(self, run: str, version: int, residual: Residual) -> None:
         """As :meth:`Residuals.save`."""

@@ -214,7 +214,7 @@ class Workbench:
         """Distils in place; ``start`` is everything that came and is learnt from, for it names the fit that a killed one goes on as."""
         seed = derive(self._config.seed, self._config.name, work.seed, round_number, "train")
         targets, wanted = self._teacher_targets(work.distillation, work.student or self._config.student)
-        alignment = self._alignment.load(work.age)
+        alignment = self._alignment.load(work.version, work.begun)
         beside = [*auxiliaries, *([lessons.auxiliary] if lessons.auxiliary is not None else [])]
         device = chosen_device(self._config.device)
         key = _fit_key(work, start, seed, alignment, f"{self._records_digest} {device} {lessons.trust}", beside, lessons.known)
@@ -238,7 +238,7 @@ class Workbench:
             span=work.span,
             device=device,
         )
-        self._alignment.save(work.age, outcome.alignment)
+        self._alignment.save(work.version, outcome.alignment)
         # For the institution alone to read: what its teacher shows inside is nobody else's to know.
         write_atomic(self._folder / "state" / IN_FORCE_FILE, f"{outcome.in_force}\n".encode(), mode=PRIVATE_MODE)
         resume.done()

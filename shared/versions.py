@@ -31,14 +31,15 @@ class Versions:
     name: str
     if_damaged: str
 
-    def newest(self, version: int) -> Path | None:
-        """The file to start ``version`` from; ``None`` for version 0 and where there is none."""
-        earlier = [number for number in self._numbers() if number <= version]
-        return self._path(max(earlier)) if version and earlier else None
+    def newest(self, version: int, begun: int = 0) -> Path | None:
+        """The file to start ``version`` from; ``None`` where there is none, and for the version at which what is learnt has ``begun``:
+        what an earlier round left, whenever its institution was last there, is of something else."""
+        earlier = [number for number in self._numbers() if begun < number <= version]
+        return self._path(max(earlier)) if earlier else None
 
-    def load(self, version: int, parse: Callable[[bytes], Tensors]) -> Tensors | None:
+    def load(self, version: int, parse: Callable[[bytes], Tensors], begun: int = 0) -> Tensors | None:
         """What :meth:`newest` holds, as ``parse`` of safetensors gives it. Raises :class:`CheckpointError` for a damaged file."""
-        if (path := self.newest(version)) is None:
+        if (path := self.newest(version, begun)) is None:
             return None
         try:
             return parse(read_bytes(path, what=self.name))

@@ -119,11 +119,6 @@ class LearningWork(Frozen):
             raise ValueError("a student cannot have begun at a version that is yet to come")
         return self
 
-    @property
-    def age(self) -> int:
-        """The updates that a student of this shape has had."""
-        return self.version - self.begun
-
 
 class GridWork(Frozen):
     """The arithmetic of an INT8 file, to learn with: the ``grid`` of ``shared/compress/devices.py``, and the agreed range (low, high) of

@@ -16,9 +16,9 @@ class AlignmentStore:
     def __init__(self, folder: Path) -> None:
         self._files = Versions(folder, "alignment", "remove it, and the projections are learnt anew")
 
-    def load(self, version: int) -> AlignmentState:
-        """The state to start ``version`` from; empty for version 0 and where there is none. Raises :class:`CheckpointError`."""
-        state: AlignmentState = self._files.load(version, load) or {}
+    def load(self, version: int, begun: int = 0) -> AlignmentState:
+        """The state to start ``version`` from; empty where none is left since the student has ``begun``. Raises :class:`CheckpointError`."""
+        state: AlignmentState = self._files.load(version, load, begun) or {}
         return state
 
     def save(self, version: int, state: AlignmentState) -> None:

@@ -53,7 +53,7 @@ class Done:
 class Untouched:
     """Residuals that nobody may ask for."""
 
-    def load(self, run: str, version: int, size: int) -> Update:
+    def load(self, run: str, version: int, size: int, begun: int = 0) -> Update:
         raise AssertionError("the residual was read")
 
     def save(self, run: str, version: int, residual: Update) -> None:

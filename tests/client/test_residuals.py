@@ -128,3 +128,10 @@ def test_other_files_in_the_folder_are_left_alone(store: ResidualStore, tmp_path
         "model.safetensors",
         "residual-v00041.safetensors",
     }
+
+
+def test_an_institution_that_missed_rounds_of_a_smaller_student_begins_anew(store: ResidualStore) -> None:
+    store.save("trial", 0, residual(7))
+    smaller = store.load("trial", 4, SIZE - 1, begun=3)
+    assert smaller.shape == (SIZE - 1,)
+    assert not smaller.any()

@@ -106,7 +106,7 @@ def test_a_pruned_student_goes_down_whole_once_and_then_as_deltas_of_its_own() -
     assert (first.blob_name, first.delta) == ("pruned-v00002.safetensors", b"")
     assert (second.blob_name, patched(first.blob, second.delta)) == ("pruned-v00003.safetensors", second.blob)
     assert first.update_words == second.update_words == SIZE // 2
-    assert (first.work.student, first.work.age, second.work.age) == (SHAPE, 0, 1)
+    assert (first.work.student, first.work.version - first.work.begun, second.work.version - second.work.begun) == (SHAPE, 0, 1)
 
 
 @pytest.mark.parametrize(("annealing", "spans"), [("run", [(0, 0.5), (0.5, 1), (0, 0.5), (0.5, 1)]), ("round", [(0, 1)] * 4)])

