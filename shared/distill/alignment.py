@@ -17,7 +17,7 @@ class AlignmentStore:
         self._files = Versions(folder, "alignment", "remove it, and the projections are learnt anew")
 
     def load(self, version: int, begun: int = 0) -> AlignmentState:
-        """The state to start ``version`` from; empty where none is left since the student has ``begun``. Raises :class:`CheckpointError`."""
+        """The state to start ``version`` from; empty where none is left since ``begun``. Raises :class:`CheckpointError`."""
         state: AlignmentState = self._files.load(version, load, begun) or {}
         return state
 
