@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared.config import InstitutionConfig
 from shared.errors import PolicyRefusal
 from shared.secagg.messages import Plan
+from shared.settings import PRUNED, NetworkSettings
 from shared.work import (
     AnswerWork,
     CalibrateHistogramWork,
@@ -118,6 +119,10 @@ def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iter
         yield f"the work '{work.kind}' has {expected} counters in its task, not {plan.layout.counters}; compare the two configurations"
     if (plan.layout.update_words > 0) != trains(work):
         yield f"the work '{work.kind}' does not go with an update of {plan.layout.update_words} words"
+    if isinstance(work, TrainWork) and work.student is not None and _unpruned(work.student) != _unpruned(config.student):
+        yield "the plan's student is not a pruned one of its own; compare the two configurations ([student])"
+    if isinstance(work, AnswerWork) and work.student is not None:
+        yield "answers come from its own student, and the plan names another"
     if isinstance(work, AnswerWork) and plan.layout.update_words != (size := work.records * len(config.task.labels)):
         yield (
             f"answers to {work.records} proxy records among its {len(config.task.labels)} labels are {size} words, "
@@ -125,3 +130,8 @@ def _shape_complaints(config: InstitutionConfig, plan: Plan, work: Work) -> Iter
         )
     if isinstance(work, AnswerWork) and (plan.fragments or config.task.heads):
         yield "answers have neither fragments nor heads; leave them out of the federation, or leave out [proxy]"
+
+
+def _unpruned(settings: NetworkSettings) -> dict[str, object]:
+    """All that pruning and rewriting leave as it is: what a student reads, and how many activations it holds, is among it."""
+    return settings.model_dump(exclude=set(PRUNED))

@@ -3,8 +3,8 @@
     statistics-range → statistics-moments → entities → train × rounds → importance → train × healing rounds
     → calibrate-range → calibrate-histogram → gate → publish
 
-With ``compression.quantisation_aware`` the student goes back from the histograms to ``train``, for that many rounds with the arithmetic
-of its INT8 file, and is calibrated again.
+With ``compression.quantisation_aware`` a student that is worth INT8 on its device goes back from the histograms to ``train``, for that
+many rounds with the arithmetic of its INT8 file, and is calibrated again.
 The first is skipped where no input column is numeric, the third where institutions share no entities. With ``[proxy]`` the
 training rounds exchange answers (``server/answers.py``), and the last of them ends with the coordinator's own student, which the
 phases after it go on with. ``importance`` and healing are there where ``compression.prune`` is set (``server/pruning.py``).
@@ -29,10 +29,10 @@ from server.downlink import move_to
 from server.learning import learning
 from server.optimizer import Moments, step
 from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, pruned_file, student_file, vector_blob
-from server.toolbox import FLOAT, Student, Toolbox
-from shared.compress.devices import find_profile
+from server.toolbox import FLOAT, MADE_OTHERWISE, Ranges, Student, Toolbox
+from shared.compress.devices import WEIGHTS_ONLY, find_profile
 from shared.config import AggregationSettings, FederationConfig
-from shared.errors import ConfigError
+from shared.errors import ArtifactError, ConfigError
 from shared.heads import balanced, figures
 from shared.secagg.messages import Fragment
 from shared.settings import NetworkSettings
@@ -80,12 +80,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Sums:
-    """A round's decoded sum: counters by name, the sample weight over ``survivors``, and the mean update ``float64 (d,)``."""
+    """A round's decoded sum: counters by name, the sample weight over ``survivors``, and the mean update ``float64 (d,)``;
+    ``blob_digest`` is the SHA-256 of what was sent along with the question, empty where nobody kept it."""
 
     survivors: tuple[str, ...]
     weight: int
     counters: Counters
     mean: NDArray[np.float64]
+    blob_digest: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,7 @@ class CalibrateHistogram:
         """Clips each range where it costs least; a student that is still to learn with them goes back to training."""
         facts = state.facts
         ranges = kit.toolbox.clip_ranges(facts.tensors, facts.lows, facts.highs, sums.counters["histograms"])
-        if kit.config.compression.quantisation_aware and facts.float_version is None:
+        if kit.config.compression.quantisation_aware and facts.float_version is None and _has_integers(state, kit, ranges):
             return _after(state, "train", {}, ranges=ranges, float_version=facts.version)
         return _after(state, "gate", {}, ranges=ranges)
 
@@ -299,8 +301,11 @@ class Gate:
         return Asked(GateWork(candidates=names), blob, blob_name="candidates.safetensors")
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
-        """Keeps the counts for the choice and the card."""
+        """Keeps the counts for the choice and the card, and which files they are of."""
         gate = {name: tuple(int(count) for count in counts) for name, counts in sums.counters.items()}
+        # Counts belong to files by their place, and a question may be older than the release that hears the answer.
+        if sums.blob_digest and hashlib.sha256(self.ask(state, kit).blob).digest() != sums.blob_digest:
+            raise ArtifactError(MADE_OTHERWISE)
         files = kit.toolbox.candidates(_student(state, kit), state.facts.ranges)
         judged = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in files.items())
         return _after(state, "publish", {}, gate=gate, judged=judged)
@@ -336,10 +341,16 @@ def _learning(state: RunState, kit: Kit) -> Asked:
 
 
 def _quantised(state: RunState, config: FederationConfig) -> GridWork | None:
-    # The grid that is tried first at the gate.
+    # The device's own: a file with fewer operators in INT8 has their grid too.
     if state.facts.float_version is None:
         return None
     return GridWork(grid=find_profile(config.compression.device).grids[0], ranges=state.facts.ranges)
+
+
+def _has_integers(state: RunState, kit: Kit, ranges: Ranges) -> bool:
+    # Whether the file that would be tried first computes anything in INT8: what does not needs no learning for it.
+    names = [name for name in kit.toolbox.candidates(_student(state, kit), ranges) if name != FLOAT]
+    return bool(names) and names[0] != WEIGHTS_ONLY
 
 
 def _last_version(state: RunState, kit: Kit) -> int:

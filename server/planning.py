@@ -113,4 +113,4 @@ def decode(request: bytes, aggregate: Aggregate, task: Task) -> Sums:
     counters = decode_counters(parse_work(plan.body), task, aggregate.counters)
     if "unclipped" in counters:
         counters["unclipped"] = counters["unclipped"] - len(aggregate.survivors) * count_offset(plan)
-    return Sums(aggregate.survivors, aggregate.weight, counters, mean_update(aggregate, plan))
+    return Sums(aggregate.survivors, aggregate.weight, counters, mean_update(aggregate, plan), plan.blob_digest)

@@ -19,6 +19,10 @@ from shared.work import Normalisation
 FLOAT = "float"
 """Name of the float graph among the gate's files."""
 
+MADE_OTHERWISE = (
+    "the INT8 files are made otherwise now than when institutions judged them: install the fedstill and onnxruntime, and restore the "
+    "device's profile, with which the run was judged, and start it again"
+)
 Ranges = Mapping[str, tuple[float, float]]
 
 

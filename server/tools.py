@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
-from server.toolbox import FLOAT, Publication, Ranges, Student
+from server.toolbox import FLOAT, MADE_OTHERWISE, Publication, Ranges, Student
 from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.errors import ArtifactError, ConfigError
 from shared.files import read_bytes
@@ -257,10 +257,7 @@ class InstalledToolbox:
 def _same_as_judged(files: Mapping[str, bytes], judged: Sequence[tuple[str, str]]) -> None:
     # Counts belong to files by their place: those of another release or runtime may be others, or in another order.
     if judged and [(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()] != list(judged):
-        raise ArtifactError(
-            "the INT8 files are made otherwise now than when institutions judged them: install the fedstill and onnxruntime with which "
-            "the run was judged, and start it again"
-        )
+        raise ArtifactError(MADE_OTHERWISE)
 
 
 def _train_records(rounds: Sequence[RoundRecord]) -> int | None:

@@ -83,6 +83,10 @@ class NetworkSettings(Frozen):
         return self.convolution[block] if isinstance(self.convolution, tuple) else self.convolution
 
 
+PRUNED = frozenset({"depth", "heads", "inner", "head_width", "block_heads", "stage_blocks", "convolution", "activation"})
+"""The settings that compression changes; what a student reads and the width of its stream are not among them."""
+
+
 class TrainingSettings(Frozen):
     """Local optimisation of one round.
 

@@ -23,6 +23,10 @@ EXPONENTS = 64
 """Bins of a range pass: |x| in [2^(i-32), 2^(i-31)), bin 0 also takes zero and everything smaller."""
 HISTOGRAM_BINS = 512
 """Bins of a histogram pass, equal in width over the agreed range."""
+LARGEST_END = 1e30
+"""The farthest end of a range: float32 holds it, and the steps of its grid."""
+MOST_RANGES = 4096
+"""Tensors of one student that may have a range."""
 AT_THE_END = (1.0, 1.0)
 """The ``span`` of a round that learns at the last of a run's falling rates, all the way."""
 
@@ -121,11 +125,14 @@ class LearningWork(Frozen):
 
 
 class GridWork(Frozen):
-    """The arithmetic of an INT8 file, to learn with: the ``grid`` of ``shared/compress/devices.py``, and the agreed range (low, high) of
+    """The arithmetic of an INT8 file, to learn with: the ``grid`` of ``shared/compress/grids.py``, and the agreed range (low, high) of
     each tensor of the float graph."""
 
-    grid: str
-    ranges: dict[str, tuple[Annotated[float, Field(le=0.0, allow_inf_nan=False)], Annotated[float, Field(ge=0.0, allow_inf_nan=False)]]]
+    grid: Annotated[str, Field(max_length=64)]
+    ranges: Annotated[
+        dict[str, tuple[Annotated[float, Field(le=0.0, ge=-LARGEST_END)], Annotated[float, Field(ge=0.0, le=LARGEST_END)]]],
+        Field(max_length=MOST_RANGES),
+    ]
 
 
 class TrainWork(LearningWork):

@@ -2,7 +2,8 @@
 
 Each grid of the device gives a file with every operator in INT8. Where a cost model of the device is at hand, there is one more of
 each grid with only the operators that are worth it there, and one that keeps its weights alone in 8 bits, which is as fast as the
-float file and a quarter of its size. Files that the model finds slower than the float one are left out: they would not be signed.
+float file and a quarter of its size. Files that the model finds slower than the float one are left out, for they would not be signed;
+the fastest is left where all are.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def _add(found: dict[str, bytes], name: str, made: bytes) -> None:
 
 def _ranked(found: dict[str, bytes], cost: Cost, float_seconds: float) -> dict[str, bytes]:
     times = {name: cost(made) for name, made in found.items()}
-    kept = [name for name in found if not_slower(times[name], float_seconds)]
+    # Where the model finds none as fast, the gate is to say so with the figures of the fastest.
+    kept = [name for name in found if not_slower(times[name], float_seconds)] or [min(times, key=lambda name: times[name])]
     steps = {name: round(times[name] / (SAME_TIME * float_seconds)) for name in kept}
     return {name: found[name] for name in sorted(kept, key=lambda name: (steps[name], len(found[name])))}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from shared.compress.here import CPUINFO, cpu_flags
 from shared.errors import ArtifactError
 
 
@@ -56,6 +57,8 @@ _WHOLE = MappingProxyType(
 RECIPES = MappingProxyType(
     dict(_WHOLE) | {name + PAYING: how for name, how in _WHOLE.items() if not (how.attention_in_float or how.weights_only)}
 )
+WHOLE_GRIDS = tuple(name for name, how in _WHOLE.items() if not how.weights_only)
+"""The recipes that a device is asked for, and that a student can learn with: each puts all it can into INT8."""
 EXACT_IN_16_BITS = ("u8s8-7bit", "u8u8", "u8s8-7bit-float-attention", "u8u8-float-attention")
 """What may be signed where 8-bit products are added in 16 bits, best first."""
 EXACT_IN_32_BITS = ("u8s8", "u8s8-float-attention", "u8s8-7bit-float-attention")
@@ -74,11 +77,7 @@ def saturates_here(name: str) -> bool:
     return name in RECIPES and RECIPES[name].grid.saturates and has_vnni() is not True
 
 
-def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+def has_vnni(cpuinfo: Path = CPUINFO) -> bool | None:
     """Whether this machine's CPU has VNNI; None where the system does not say. For information: no file depends on it."""
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
-        return None
-    flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split(":", 1)[1].split()}
+    flags = cpu_flags(cpuinfo)
     return bool(flags & {"avx512_vnni", "avx_vnni"}) if flags else None

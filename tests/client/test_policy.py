@@ -82,6 +82,18 @@ def test_what_it_agrees_to_passes() -> None:
     check_plan(config(updates=["answers"], most_proxy_records=5, proxy_sha256="a" * 64), plan(ANSWER), ANSWER)
 
 
+def test_a_pruned_one_of_its_own_is_learnt_and_no_other_shape() -> None:
+    own = config().student
+    pruned = own.model_copy(update={"depth": 1, "inner": 2, "heads": 1})
+    check_plan(config(), plan(), TRAIN.model_copy(update={"student": pruned}))
+    for changes in ({"width": own.width * 2}, {"patch": 1}, {"architecture": "perceptron"}, {"embedding_width": 4}):
+        work = TRAIN.model_copy(update={"student": own.model_copy(update=changes)})
+        with pytest.raises(PolicyRefusal, match="not a pruned one of its own"):
+            check_plan(config(), plan(), work)
+    with pytest.raises(PolicyRefusal, match="answers come from its own student"):
+        check_plan(config(), plan(ANSWER), ANSWER.model_copy(update={"student": own}))
+
+
 @pytest.mark.parametrize(
     ("policy", "changed", "work", "sentence"),
     [

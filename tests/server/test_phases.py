@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,11 @@ from safetensors.numpy import load
 
 from server.phases import PHASES, SMALLEST_CLIP, Kit, Sums, decode_counters, end_training, first_state, next_clip_norm, weight_cap
 from server.state import RunState
+from server.toolbox import FLOAT, Ranges, Student
+from shared.compress.devices import WEIGHTS_ONLY
 from shared.config import AggregationSettings, FederationConfig
 from shared.deltas import patched
-from shared.errors import ConfigError
+from shared.errors import ArtifactError, ConfigError
 from shared.work import FIXED_POINT, GridWork, TrainWork, counter_fields, trains
 from tests.support.small import SIZE, SmallToolbox, federation_table
 
@@ -48,6 +51,26 @@ def test_phases_of_a_table_follow_each_other() -> None:
 
 
 AWARE = {"compression": {"quantisation_aware": 3}}
+
+
+def test_a_student_whose_file_computes_in_float_does_not_learn_for_integers() -> None:
+    class Floats(SmallToolbox):
+        def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
+            return {FLOAT: b"whole", WEIGHTS_ONLY: b"part", "u8u8": b"integers"}
+
+    phases = [phase for phase, _ in play(replace(kit(**AWARE), toolbox=Floats()))]
+    assert phases.count("train") == 2
+    assert phases.count("calibrate-histogram") == 1
+
+
+def test_counts_of_other_files_than_were_asked_about_are_not_kept() -> None:
+    used = kit()
+    state = next(state for phase, state in play(used) if phase == "calibrate-histogram")
+    asked = hashlib.sha256(PHASES["gate"].ask(state, used).blob).digest()
+    sums = sums_for(state, used)
+    assert PHASES["gate"].apply(state, replace(sums, blob_digest=asked), used).facts.judged
+    with pytest.raises(ArtifactError, match="made otherwise now"):
+        PHASES["gate"].apply(state, replace(sums, blob_digest=bytes(32)), used)
 
 
 def test_a_quantisation_aware_student_goes_back_to_training_once() -> None:

@@ -24,7 +24,7 @@ from shared.work import CalibrateRangeWork, ImportanceWork, TrainWork, counter_f
 from tests.support.small import SIZE, SmallToolbox, digest_of, federation_table, final_vector, make_federation
 
 PRUNE = {"prune": 0.5, "healing_rounds": 2}
-SHAPE = NetworkSettings(width=8, depth=1, inner=4)
+SHAPE = NetworkSettings(width=4, depth=1, inner=4)
 
 
 class Unpruned(SmallToolbox):

@@ -122,7 +122,7 @@ class SmallToolbox:
     def pruned(self, student: Student, sums: Mapping[str, NDArray[np.int64]]) -> tuple[NetworkSettings, NDArray[np.float32]]:
         # Half of the numbers, as many as the sums have records.
         half = student.vector[: student.vector.size // 2] + np.float32(sums["taylor_records"][0])
-        return NetworkSettings(width=8, depth=1, inner=4), half
+        return NetworkSettings(width=4, depth=1, inner=4), half
 
     def outputs(self, student: Student) -> tuple[tuple[tuple[int, int], ...], ...]:
         return (((0, 2),), ((2, 4),), ((4, 6),))

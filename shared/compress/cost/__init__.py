@@ -2,7 +2,7 @@
 
 ``fused`` asks onnxruntime what it would execute, ``operators`` counts each executed operator's work, ``layout`` adds the
 conversions of memory layout between them, ``tables`` and ``roofline`` turn work into seconds, ``predicting`` adds up.
-docs/devices.md says how well it predicts; ``shared/measure`` makes the tables on a device itself.
+docs/devices.md says how well it predicts; ``shared/compress/measure`` makes the tables on a device itself.
 """
 
 from shared.compress.cost.predicting import OperatorCost, Prediction, predict, share_of_time

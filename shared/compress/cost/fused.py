@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from shared.errors import ArtifactError
 DEFAULT_TOKENS = 128
 """Tokens of a record where neither the caller nor a table of positions in the graph says how many are the most."""
 _TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(int64)": np.int64}
-_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,6 @@ class Fused:
     outputs: frozenset[str]
 
 
-@lru_cache(maxsize=_KEPT)
 def fused(content: bytes, tokens: int | None = None) -> Fused:
     """The file as onnxruntime runs it for one record of ``tokens`` tokens (a text's; without it, as many as the graph has positions for).
 

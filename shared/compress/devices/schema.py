@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.compress.grids import RECIPES
+from shared.compress.grids import RECIPES, WHOLE_GRIDS
 from shared.frozen import Frozen
 
 Kind = Literal[
@@ -138,9 +138,9 @@ class DeviceProfile(Frozen):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        unknown = [name for name in self.grids if name not in RECIPES]
+        unknown = [name for name in self.grids if name not in WHOLE_GRIDS]
         if unknown:
-            raise ValueError(f"unknown grid '{unknown[0]}'; known are {', '.join(RECIPES)}")
+            raise ValueError(f"unknown grid '{unknown[0]}'; known are {', '.join(WHOLE_GRIDS)}")
         lost = [name for name in self.named_sources() if name not in self.sources]
         if lost:
             raise ValueError(f"a number names the source '{lost[0]}', which [sources] has not; add [sources.{lost[0]}]")

@@ -51,7 +51,7 @@ def importance_counts(student: Network, learnt: Records, held_out: Records) -> d
 
     ``eval_records``, ``eval_loss`` ``(1,)``, ``eval_skipped_loss`` ``(blocks,)``, ``taylor_records`` ``(1,)``, ``taylor_heads``
     ``(heads,)``, ``taylor_inner`` ``(inner,)``, heads and channels of all blocks one after another. Counts of parts sum to those of the
-    whole. A record without a label counts with the student's own answer.
+    whole, up to float32's rounding of batches of other sizes. A record without a label counts with the student's own answer.
     """
     return {**_skipped_losses(student, held_out), **_estimates(student, learnt)}
 

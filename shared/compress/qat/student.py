@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.compress import runtime
-from shared.compress.devices import recipe, saturates_here
 from shared.compress.export import example_inputs, export_float
+from shared.compress.grids import WHOLE_GRIDS, recipe, saturates_here
 from shared.compress.qat import fake
 from shared.compress.qat.calls import PRODUCTS, Call, Changed, in_place
 from shared.compress.qat.mapping import CallPlan, call_plan
@@ -46,6 +46,8 @@ class QuantisationAware(Network):
         """
         super().__init__(student.settings, student.task, student.normalisation)
         how = recipe(grid)
+        if grid not in WHOLE_GRIDS:
+            raise ArtifactError(f"a student cannot learn with '{grid}', which is not one arithmetic; choose among {', '.join(WHOLE_GRIDS)}")
         content = export_float(student, student.task)
         quantise(content, ranges, grid)  # complains of missing ranges
         self.student, self.grid = student, grid

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from shared.compress.cost import predict, share_of_time
-from shared.compress.cost.fused import fused
 from shared.compress.devices import DEVICES, OperatorTable, Source
 from shared.errors import ArtifactError
 from shared.settings import NetworkSettings
@@ -18,7 +17,6 @@ from tests.shared.compress.cost.conftest import FAMILIES, IMAGE, TEXT, exported,
 def test_the_same_bytes_cost_the_same(graphs, family, device):
     for content in graphs[family]:
         first = predict(content, DEVICES[device])
-        fused.cache_clear()
         assert predict(content, DEVICES[device]) == first
         assert first.seconds == pytest.approx(DEVICES[device].call.value + sum(entry.seconds for entry in first.operators))
         assert all(entry.seconds > 0 for entry in first.operators)
