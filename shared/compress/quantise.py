@@ -28,6 +28,8 @@ LARGE_TABLE = 1024
 """Rows from which on a table of embeddings is kept in 8 bits; a smaller one would save less than its nodes cost."""
 SMALL_WEIGHTS = 128
 """Weights from which on those of a float operator are kept in 8 bits; fewer would save less than their nodes cost."""
+MOST_BIAS_STEPS = 2**30
+"""Steps of a bias to either side of zero: half of what 32 bits hold, the rest is left to the sum of products."""
 ROW_LIMIT = STORED_LIMIT = 127
 """Steps to either side of zero of a table's rows, and of the weights of float operators."""
 
@@ -140,7 +142,7 @@ class _Quantiser:
         name, axis = node.input[1], channel_axis(node, self.constants[node.input[1]].ndim)
         dequantised = f"{name}.dequantised.{axis}"
         if name not in self.weight_scales:
-            steps, shaped = _on_grid(self.constants[name], axis, self.grid.limit)
+            steps, shaped = _on_grid(self.constants[name], axis, self.grid.limit, self._least(node))
             scales, kind = shaped.ravel(), np.uint8 if self.grid.zero else np.int8
             self._constant(f"{name}.quantised", (steps + self.grid.zero).astype(kind))
             self._constant(f"{name}.scale", scales)
@@ -152,6 +154,12 @@ class _Quantiser:
         node.input[1] = dequantised
         if len(node.input) == 3 and node.input[2] in self.constants:
             node.input[2] = self._bias(node, self.scales[activation] * self.weight_scales[name].astype(np.float64))
+
+    def _least(self, node: onnx.NodeProto) -> NDArray[np.float64]:
+        # A channel of next to no weights would have steps so small that its bias is beyond 32 bits of them.
+        bias = self.constants.get(node.input[2]) if len(node.input) == 3 else None
+        activation = self.scales[node.input[0].removesuffix(".dequantised")]
+        return np.zeros(1) if bias is None else np.abs(bias.astype(np.float64)).ravel() / (activation * MOST_BIAS_STEPS)
 
     def _bias(self, node: onnx.NodeProto, scales: NDArray[np.float64]) -> str:
         name = f"{node.name}.bias"
@@ -189,11 +197,13 @@ def activation_grid(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-low / scale), 0, 255))
 
 
-def _on_grid(values: NDArray[Any], axis: int, limit: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Whole steps in ``-limit .. limit``, and their scales in a shape that multiplies them channel by channel."""
+def _on_grid(
+    values: NDArray[Any], axis: int, limit: int, least: NDArray[np.float64] | float = 0.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Whole steps in ``-limit .. limit``, and their scales, at least ``least``, in a shape that multiplies them channel by channel."""
     shape = [1] * values.ndim
     shape[axis] = -1
-    scales = channel_scales(values, axis, limit).reshape(shape)
+    scales = np.maximum(channel_scales(values, axis, limit), np.asarray(least, np.float32)).reshape(shape)
     steps: NDArray[np.float32] = np.clip(np.rint(values / scales), -limit, limit)
     return steps, scales
 

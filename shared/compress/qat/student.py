@@ -17,7 +17,7 @@ from shared.compress.qat import fake
 from shared.compress.qat.calls import PRODUCTS, Call, Changed, in_place
 from shared.compress.qat.mapping import CallPlan, call_plan
 from shared.compress.qat.steps import Steps
-from shared.compress.quantise import STORED_LIMIT, Ranges, quantise
+from shared.compress.quantise import MOST_BIAS_STEPS, STORED_LIMIT, Ranges, quantise
 from shared.errors import ArtifactError
 from shared.models.features import Features, features
 from shared.models.network import Network, predict_logits, trimmed_for
@@ -131,10 +131,12 @@ class _Arithmetic(Changed):
         grid = self._grids[product.activation]
         values, weights = given[places.values].float(), given[places.weights].float()
         steps = self._steps.of(call, weights, places.axis)
+        if product.biased and places.bias is not None and len(given) > places.bias and given[places.bias] is not None:
+            bias = given[places.bias].float()
+            steps = torch.maximum(steps, bias.detach().abs() / (grid.scale * MOST_BIAS_STEPS))
+            given[places.bias] = fake.bias(bias, steps, grid.scale)
         given[places.values] = values if product.ready else fake.activations(values, grid)
         given[places.weights] = fake.weights(weights, steps, places.axis, self._limit)
-        if product.biased and places.bias is not None and len(given) > places.bias and given[places.bias] is not None:
-            given[places.bias] = fake.bias(given[places.bias].float(), steps, grid.scale)
         # Steps of 8 bits times their scale need more digits than bfloat16 has.
         with torch.autocast(values.device.type, enabled=False):
             return function(*given, **left)

@@ -98,6 +98,18 @@ def test_a_node_left_in_float_keeps_its_weights_in_8_bits(image_onnx, images):
     assert error(image_onnx, part, images) < 0.08
 
 
+@pytest.mark.parametrize("weight", [0.0, 1e-6, 1e-3])
+def test_the_bias_of_a_channel_of_next_to_no_weights_is_kept(make_graph, weight):
+    weights = np.array([[1.0, -1.0, 0.5, 0.25], [weight] * 4], np.float32)
+    constants = {"w": weights, "b": np.array([0.1, -7.0], np.float32)}
+    content = make_graph([helper.make_node("Gemm", ["inputs", "w", "b"], ["logits"], "gemm", transB=1)], constants, ["batch", 4], 2)
+    inputs = np.random.default_rng(2).uniform(-2, 2, (50, 4)).astype(np.float32)
+    expected = runtime.logits(runtime.session(content), inputs)
+    for name in ("u8s8-7bit", "u8u8"):
+        found = runtime.logits(runtime.session(quantise(content, {"inputs": (-2.0, 2.0)}, name)), inputs)
+        assert np.abs(found - expected).max() < 0.05
+
+
 def test_everything_left_in_float_is_weights_only(table_onnx, table_rows):
     names = [node.name for node in graph.parse(table_onnx).graph.node]
     assert quantise(table_onnx, ranges(table_onnx, table_rows), "u8s8-7bit", in_float=names) == quantise(table_onnx, {}, WEIGHTS_ONLY)
