@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.harness import RESULTS, Claim, claim, parser, report
 from shared.compress import runtime
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.calibrate import ranges_of
 from shared.compress.cost import predict
 from shared.compress.devices import DeviceProfile, find_profile
 from shared.compress.export import example_inputs, export_float
@@ -92,9 +92,7 @@ def graphs(profile: DeviceProfile) -> Iterator[Subject]:
 
 def ranges(content: bytes, task: Task) -> dict[str, tuple[float, float]]:
     """Those of a few invented records: where a ReLU has its zero decides what the runtime fuses."""
-    inputs, tensors = example_inputs(task, 4), calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
-    return dict(clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs)))
+    return ranges_of(content, example_inputs(task, 4))
 
 
 def architectures() -> Iterator[tuple[str, str, Task, NetworkSettings]]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Claim, claim, parser, report
 from shared.compress import runtime
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.calibrate import ranges_of
 from shared.compress.export import export_float
 from shared.compress.qat.heal import heal_quantised
 from shared.compress.quantise import Ranges, quantise
@@ -97,10 +97,7 @@ def measure(subject: Subject, *, seed: int, epochs: int) -> dict[str, Figures]:
 
 def calibrated(student: Network, inputs: NDArray[np.generic]) -> Ranges:
     """The ranges as a federation of one agrees on them."""
-    content = export_float(student, student.task)
-    tensors = calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
-    return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs))
+    return ranges_of(export_float(student, student.task), inputs)
 
 
 def _after(student: Network, split: Split, training: TrainingSettings, ranges: Ranges, seed: int) -> Figures:

@@ -41,7 +41,7 @@ from benchmarks.harness import Claim, claim, parser, report
 from client.edge.server import SWITCH_S
 from fedstill.plan import builtin_federation
 from shared.compress.artifact import write_artifact
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.calibrate import ranges_of
 from shared.compress.export import export_float
 from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
 from shared.compress.quantise import quantise
@@ -106,9 +106,7 @@ def heart(folder: Path, key: Ed25519PrivateKey) -> tuple[Path, list[bytes]]:
     assert isinstance(config.task, TabularTask)
     model = build(config.student, config.task, own_normalisation(config.task, records), seed=config.seed)
     graph, rows = export_float(model, config.task), records.inputs
-    tensors = calibrated_tensors(graph)
-    lows, highs = choose_ranges(tensors, range_counts(graph, tensors, rows))
-    made = quantise(graph, clip_ranges(tensors, lows, highs, histogram_counts(graph, tensors, lows, highs, rows)), GRID)
+    made = quantise(graph, ranges_of(graph, rows), GRID)
     gate = GateResult(
         records=1, float_right=1, max_drop=1.0, candidates=(CandidateResult(name=GRID, right=1, agree=1, size=len(made)),), winner=GRID
     )

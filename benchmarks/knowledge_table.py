@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.fraud_waves import AMOUNT, COLUMNS, IDS, WAVES, recall_at, task_of
 from benchmarks.harness import Claim, bench_data, claim, parser, report
 from benchmarks.knowledge_fraud import STUDENT, TRAINING
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.calibrate import ranges_of
 from shared.compress.export import export_float
 from shared.compress.quantise import quantise
 from shared.data.records import UNLABELLED, Records
@@ -125,10 +125,8 @@ def tables_of(graph: Graph, entities: Mapping[str, NDArray[np.int64]], terms: Em
 
 def file_size(student: Network, case: Case) -> int:
     """Bytes of the INT8 file."""
-    content, inputs = export_float(student, case.task), case.train.inputs[:512]
-    tensors = calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
-    return len(quantise(content, clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs)), GRID))
+    content = export_float(student, case.task)
+    return len(quantise(content, ranges_of(content, case.train.inputs[:512]), GRID))
 
 
 def transactions(wave: str) -> Case:

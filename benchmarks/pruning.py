@@ -22,7 +22,7 @@ from benchmarks.harness import Claim, claim, parser, report
 from benchmarks.trials import TASKS, Trial, trials
 from fedstill.baselines import pool
 from shared.compress import runtime
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress.calibrate import ranges_of
 from shared.compress.export import export_float
 from shared.compress.latency import onnx_latency
 from shared.compress.prune.anatomy import anatomy
@@ -116,10 +116,8 @@ def pruned(ward: Ward, fraction: float) -> Callable[[Network], Network]:
 
 def int8(student: Network, learnt: Records) -> bytes:
     """The INT8 file, its ranges from the records that are learnt from."""
-    content, inputs = export_float(student, student.task), learnt.inputs
-    tensors = calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs))
-    return quantise(content, clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs)), GRID)
+    content = export_float(student, student.task)
+    return quantise(content, ranges_of(content, learnt.inputs), GRID)
 
 
 def timed(files: Mapping[str, bytes], learnt: Records) -> dict[str, float]:

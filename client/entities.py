@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from shared.config import InstitutionConfig
-from shared.errors import ProtocolError
+from shared.errors import IdentityError, KnowledgeError, MissingFileError, ProtocolError
 from shared.knowledge.pretraining import Embeddings, PretrainingSettings, batch_of, first_embeddings, pretrain
 from shared.knowledge.salt import read_salt
 from shared.knowledge.slots import NONE, agreed_seed, own_slots, presence, rows_of, unit_of
@@ -91,7 +91,12 @@ class EntitySharing:
         if path is None:
             _LOG.warning("this institution has no salt (knowledge.salt_path): it shares none of its graph's entities")
             return None
-        return read_salt(path)
+        try:
+            return read_salt(path)
+        except (KnowledgeError, IdentityError, MissingFileError) as error:
+            # Where the salt lies and how long it is are not the coordinator's to know: a refusal travels.
+            _LOG.error("knowledge.salt_path cannot be used: %s", error)
+            raise KnowledgeError("this institution's salt cannot be used; its operator finds the cause in its own log") from error
 
     def _start(self, work: TrainWork, graph: Graph, salt: bytes) -> Embeddings:
         seed = derive(self._config.seed, self._config.name, work.seed, "entities")

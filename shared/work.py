@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from shared.entity_table import LARGEST as LARGEST_TABLES
 from shared.entity_table import EntityTable
 from shared.frozen import Frozen
 from shared.settings import DistillationSettings, KnowledgeTerms, NetworkSettings, ProxyTerms, TrainingSettings
@@ -46,6 +47,12 @@ class Normalisation(Frozen):
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
     tables: tuple[EntityTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _tables_are_small(self) -> Normalisation:
+        if (size := sum(table.size for table in self.tables)) > LARGEST_TABLES:
+            raise ValueError(f"the tables of a student take {size} bytes, at most {LARGEST_TABLES} may travel")
+        return self
 
     @property
     def of_inputs(self) -> Normalisation:

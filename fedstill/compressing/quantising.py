@@ -38,12 +38,9 @@ class Judged:
 
 def calibrated(content: bytes, records: Records, task: Task) -> Ranges:
     """The range of each tensor of a float graph on the first :data:`CALIBRATED` of ``records``, as a federation counts them."""
-    from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+    from shared.compress.calibrate import ranges_of
 
-    padding = task.padding if isinstance(task, TextTask) else None
-    inputs, tensors = records.inputs[:CALIBRATED], calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs, padding=padding))
-    return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs, padding=padding))
+    return ranges_of(content, records.inputs[:CALIBRATED], padding=task.padding if isinstance(task, TextTask) else None)
 
 
 def right_of(content: bytes, records: Records, task: Task) -> int:

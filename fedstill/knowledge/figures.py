@@ -36,6 +36,9 @@ def write_figures(config: InstitutionConfig, out: Path) -> FiguresSummary:
     data, task = config.data, config.task
     if not isinstance(data, CsvData) or data.transactions is None or not isinstance(task, TabularTask):
         raise ConfigError('the institution\'s records are no linked transactions; its [data] needs source = "csv" and [data.transactions]')
+    if out.absolute() == data.path.absolute() or (out.exists() and out.samefile(data.path)):
+        raise ConfigError(f"{out} is the institution's own file of records; name another to write the figures to")
+    blank = "" if "" in data.missing else next(iter(data.missing), "")
     table = read_table(data)
     sites = None if data.site_column is None else np.array([text for _, text in table.cells(data.site_column)], dtype=np.str_)
     found = linked_figures(table, data, task, sites)
@@ -44,7 +47,7 @@ def write_figures(config: InstitutionConfig, out: Path) -> FiguresSummary:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*table.header, *found])
     for row, own in zip(table.rows, values.tolist(), strict=True):
-        writer.writerow([*row, *("" if value != value else repr(value) for value in own)])
+        writer.writerow([*row, *(blank if value != value else repr(value) for value in own)])
     # Whom an institution's clients pay is nobody else's to read.
     write_atomic(out, text.getvalue().encode(), mode=PRIVATE_MODE)
     return FiguresSummary(out=out, rows=len(values), linked=int((~np.isnan(values)).any(axis=1).sum()), figures=tuple(found))

@@ -90,8 +90,8 @@ def print_stages(stages: Sequence[Stage], console: Console, title: str, device: 
             "" if stage.peak_mb is None else f"{stage.peak_mb:.0f}",
         )
     console.print(table)
-    there = f"there: {device}, by its cost model" if any(stage.device_ms is not None for stage in stages) else ""
-    console.print(f"here: measured, one record, one thread; {there}; MB: peak of a fresh process", highlight=False, soft_wrap=True)
+    there = f" there: {device}, by its cost model;" if any(stage.device_ms is not None for stage in stages) else ""
+    console.print(f"here: measured, one record, one thread;{there} MB: peak of a fresh process", highlight=False, soft_wrap=True)
 
 
 def print_cuts(cuts: Sequence[Cut], console: Console) -> None:

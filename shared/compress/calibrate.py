@@ -90,6 +90,13 @@ def clip_ranges(
     return {name: _clip(counts[index], lows[index], highs[index]) for index, name in enumerate(tensors)}
 
 
+def ranges_of(content: bytes, inputs: NDArray[Any], *, padding: int | None = None) -> dict[str, tuple[float, float]]:
+    """Both passes over the records of one place, as a federation of one agrees on them: the range of every tensor that needs one."""
+    tensors = calibrated_tensors(content)
+    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs, padding=padding))
+    return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs, padding=padding))
+
+
 def _clip(counts: NDArray[np.integer], low: float, high: float) -> tuple[float, float]:
     used = np.flatnonzero(counts)
     if not len(used):

@@ -83,7 +83,6 @@ class History:
         self._by = np.argsort(keys, kind="stable")
         ordered = keys[self._by]
         self._missing = ordered < 0
-        # Numbered from 0, a key times the longest time stays within 64 bits, whatever pairs it was made of.
         self._keys, self._times = np.cumsum(np.diff(ordered, prepend=ordered[:1]) != 0), times[self._by] - times[0]
         self._rows = np.arange(len(keys))
         self._starts = np.searchsorted(self._keys, self._keys)
@@ -92,9 +91,11 @@ class History:
         """How many ``(rows,)``, all or those at most ``window`` units of time before."""
         if window is None:
             return self._back(self._rows - self._starts)
-        # Rows lie by key and then by time, so both make one rising number in which the window's begin is looked up.
-        long = int(self._times.max()) + 1
-        begins = np.searchsorted(self._keys * long + self._times, self._keys * long + np.maximum(self._times - window, 0))
+        # Rows lie by key and then by time, so both make one rising number in which the window's begin is looked up. Times go by their
+        # rank in it: keys times ranks are at most rows times rows, however long the times are.
+        known = np.unique(self._times)
+        own, first = np.searchsorted(known, self._times), np.searchsorted(known, self._times - window)
+        begins = np.searchsorted(self._keys * len(known) + own, self._keys * len(known) + first)
         return self._back(self._rows - begins)
 
     def gap(self) -> NDArray[np.float64]:

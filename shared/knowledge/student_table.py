@@ -37,15 +37,20 @@ def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
     assert isinstance(mapping, TableMapping)
     assert isinstance(config.task, TabularTask)
     columns = [_entities(graph, mapping, config.task, name) for name in knowledge.table.columns]
+    embedded = _embedded(config, graph, knowledge.table)
     known = np.unique(np.concatenate(columns))
     known = known[known != ABSENT]
-    small = compact(_embedded(config, graph, knowledge.table)[known], knowledge.table.width)
+    # An entity that no triple reaches stays at zero: centred with the others it would have a direction, and pass for known.
+    known = known[embedded[known].any(axis=1)]
+    if len(known) < 2:
+        raise KnowledgeError("the graph says something of fewer than two entities of [knowledge.table]; name other columns")
+    small = compact(embedded[known], knowledge.table.width)
     if (size := sum(len(ids) for ids in columns) * (small.shape[1] + STEP_BYTES)) > LARGEST:
         raise KnowledgeError(
             f"the tables of [knowledge.table] take {size} bytes, more than {LARGEST}; lower its width or name fewer columns"
         )
     rows = np.concatenate([small, np.zeros_like(small[:1])])
-    places = [np.where(ids == ABSENT, len(small), np.searchsorted(known, ids)) for ids in columns]
+    places = [np.where(np.isin(ids, known), np.searchsorted(known, ids), len(small)) for ids in columns]
     return tuple(entity_table(name, rows[own]) for name, own in zip(knowledge.table.columns, places, strict=True))
 
 
@@ -81,4 +86,6 @@ def _embedded(config: FederationConfig, graph: Graph, table: TableSettings) -> N
     if table.embeddings_path is not None:
         stored = load_embeddings(table.embeddings_path)
         return carried_over(graph, stored, stored.entities.shape[1])
-    return pretrained(graph, terms, derive(config.seed, "entity table"))
+    found = pretrained(graph, terms, derive(config.seed, "entity table"))
+    # What an entity without a triple was drawn as says nothing of it.
+    return found * (graph.degrees() > 0)[:, None].astype(np.float32)

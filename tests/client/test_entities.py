@@ -18,7 +18,7 @@ from shared.attached import blob_of, sized_words
 from shared.config import InstitutionConfig, PrivateKnowledge
 from shared.data import Split, save_arrays
 from shared.data.heart import TASK
-from shared.errors import ProtocolError
+from shared.errors import KnowledgeError, ProtocolError
 from shared.files import write_atomic
 from shared.knowledge.heart import MAPPING
 from shared.knowledge.slots import NONE, SLOTS, own_slots, slot_words, unit_of
@@ -66,6 +66,18 @@ def test_it_counts_its_own_entities_and_without_a_salt_or_a_graph_none(tmp_path:
     assert counts.max() == 1
     assert not EntitySharing(config(), tmp_path).counted(work, OURS).any()
     assert not EntitySharing(salted(tmp_path), tmp_path).counted(work, None).any()
+
+
+def test_a_refusal_does_not_say_where_the_salt_lies_or_how_long_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = salted(tmp_path)
+    path = made.knowledge.salt_path
+    assert path is not None
+    path.write_bytes(b"short")
+    with pytest.raises(KnowledgeError) as caught:
+        EntitySharing(made, tmp_path).counted(EntitiesWork(slots=SLOT_COUNT), OURS)
+    assert str(path) not in str(caught.value)
+    assert "5" not in str(caught.value)
+    assert str(path) in caplog.text, "its own operator is told"
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

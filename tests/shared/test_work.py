@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from shared.entity_table import entity_table
 from shared.settings import DistillationSettings, ProxyTerms, TrainingSettings
 from shared.task import ImageTask, NumericColumn, TabularTask
 from shared.work import (
@@ -92,3 +94,10 @@ def test_a_student_of_another_shape_has_an_age_and_no_future() -> None:
     assert TrainWork(version=7, begun=7, **common).begun == 7
     with pytest.raises(ValidationError, match="yet to come"):
         TrainWork(version=4, begun=5, **common)
+
+
+def test_tables_that_are_large_together_do_not_come_in() -> None:
+    one = entity_table("joint", np.ones((1000, 40)))
+    Normalisation(tables=(one,))
+    with pytest.raises(ValidationError, match="may travel"):
+        Normalisation(tables=(one, one))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shared.compress.calibrate import calibrated_tensors, choose_ranges, clip_ranges, histogram_counts, range_counts
+from shared.compress import calibrate
 from shared.models import Network
 from shared.settings import NetworkSettings
 from shared.task import ImageTask, Task
@@ -39,10 +39,7 @@ def student_of(family: str) -> Network:
 
 def ranges_of(content: bytes, task: Task, inputs: NDArray[Any]) -> dict[str, tuple[float, float]]:
     """Both passes of calibration in one place."""
-    padding = task.padding if task.family == "text" else None
-    tensors = calibrated_tensors(content)
-    lows, highs = choose_ranges(tensors, range_counts(content, tensors, inputs, padding=padding))
-    return clip_ranges(tensors, lows, highs, histogram_counts(content, tensors, lows, highs, inputs, padding=padding))
+    return calibrate.ranges_of(content, inputs, padding=task.padding if task.family == "text" else None)
 
 
 def differing(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -51,6 +51,15 @@ def test_the_file_has_its_own_columns_and_the_figures_that_training_sees(tmp_pat
     np.testing.assert_array_equal(read_csv(again, task).inputs, read_csv(config.data, task).inputs)
 
 
+def test_the_records_themselves_are_never_written_over(tmp_path: Path) -> None:
+    config = institution(tmp_path)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "paid.csv")
+    for name in ("paid.csv", "link.csv"):
+        with pytest.raises(ConfigError, match="own file of records"):
+            write_figures(config, tmp_path / name)
+    assert (tmp_path / "paid.csv").read_text() == ROWS
+
+
 def test_each_site_of_a_file_is_linked_by_itself(tmp_path: Path) -> None:
     config = institution(tmp_path)
     (tmp_path / "paid.csv").write_text("bank,payer,payee,day,sum,state\na,ann,shop,1,1,ok\nb,ann,shop,2,1,ok\n")

@@ -104,3 +104,15 @@ def test_keys_of_large_pairs_over_a_long_time_do_not_overflow() -> None:
     assert history.earlier().tolist()[:3] == [0, 0, 1]
     np.testing.assert_array_equal(history.earlier(2**40), [0, 0, 0, np.nan, 1])
     np.testing.assert_array_equal(history.gap(), [np.nan, np.nan, 2**40 + 1, np.nan, 2**40])
+
+
+def test_windows_over_long_times_with_one_that_is_blank_are_counted_right() -> None:
+    # Microseconds since 1970, a row whose time is missing and stands at 0, and many keys.
+    keys = np.concatenate([[0], np.repeat(np.arange(6000), 2)])
+    times = np.concatenate([[0], np.tile([1_700_000_000_000_000, 1_700_000_000_000_005], 6000)])
+    order = np.argsort(times, kind="stable")
+    counts = History(keys[order], times[order]).earlier(10)
+    second = np.zeros(len(order), bool)
+    second[1:] = times[order][1:] == times.max()
+    assert (counts[second] == 1).all()
+    assert (counts[~second] == 0).all()

@@ -65,6 +65,23 @@ def test_stored_embeddings_may_lack_entities(tmp_path: Path) -> None:
     assert made.numbers()[0][0].any(), "the toe is like the ankle and the foot, its neighbours"
 
 
+def test_an_entity_that_no_triple_reaches_has_no_row(tmp_path: Path) -> None:
+    # Two bones of their own, which what was embedded does not know and no path leads to.
+    apart = graph_of([*GRAPH.rows(), ("the ear", "near", "the anvil", 1.0)])
+    settings = PretrainingSettings(width=6, epochs=2)
+    save_embeddings(tmp_path / "e.safetensors", GRAPH, pretrain(GRAPH, settings, 1), settings, 1)
+    named = config(tmp_path, apart, embeddings_path=tmp_path / "e.safetensors")
+    assert named.knowledge is not None
+    mapping = {"kind": "category", "column": "joint", "entities": {joint: f"the {joint}" for joint in JOINTS}}
+    changed = named.model_dump() | {
+        "knowledge": named.knowledge.model_dump() | {"mapping": {"classes": {"ill": "gout"}, "columns": [mapping]}}
+    }
+    (made,) = student_tables(FederationConfig.model_validate(changed))
+    rows, _ = made.numbers()
+    assert rows[:3].any(axis=1).all()
+    assert not rows[JOINTS.index("ear")].any()
+
+
 def test_compact_keeps_what_is_near_near_and_its_signs_are_settled() -> None:
     whole = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32) @ np.random.default_rng(2).normal(size=(3, 9)).astype(
         np.float32
