@@ -118,7 +118,7 @@ class Workbench:
             case AnswerWork():
                 update, counters = self._answer(work, _tensors(blob), round_number)
             case ImportanceWork():
-                counters = self._weigh(self._student(work.normalisation, _vector(_tensors(blob))))
+                counters = self._weigh(work, self._student(work.normalisation, _vector(_tensors(blob))))
             case CalibrateRangeWork() | CalibrateHistogramWork():
                 counters = self._calibrate(work, self._student(work.normalisation, _vector(_tensors(blob)), work.student))
             case GateWork():
@@ -284,9 +284,13 @@ class Workbench:
         loss = round(found.loss * found.records * FIXED_POINT)
         return {"eval_records": _one(found.records), "eval_loss": _one(loss), "eval_confusion": found.confusion.reshape(-1)}
 
-    def _weigh(self, student: Network) -> Counters:
+    def _weigh(self, work: ImportanceWork, student: Network) -> Counters:
+        from shared.compress.prune.anatomy import anatomy
         from shared.compress.prune.importance import importance_counts
 
+        found = anatomy(student)
+        if (len(found.blocks), found.heads, found.inner) != (work.blocks, work.heads, work.inner):
+            raise ProtocolError("the coordinator counts other blocks, heads or channels than its student has; install the same release")
         return {**self._evaluate(student), **importance_counts(student, self._split.train, self._split.test)}
 
     def _calibrate(self, work: CalibrateRangeWork | CalibrateHistogramWork, student: Network) -> Counters:

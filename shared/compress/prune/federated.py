@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.compress.devices import find_profile
 from shared.compress.prune.anatomy import Anatomy, anatomy
 from shared.compress.prune.apply import prune
 from shared.compress.prune.importance import Counts, importances
@@ -9,14 +10,11 @@ from shared.compress.prune.plan import PruneSettings, decide
 from shared.config import CompressionSettings
 from shared.models.network import Network
 
-BLOCK = 16
-"""Channels that kernels of INT8 convolutions and products work on at once, on every device that was measured."""
-
 
 def pruned_by(student: Network, sums: Counts, compression: CompressionSettings) -> Network:
     """The student of the parts that the sums say are worth most. Equal sums give the bit-identical student."""
     whole = anatomy(student)
-    multiple = multiple_for(whole, BLOCK)
+    multiple = multiple_for(whole, int(find_profile(compression.device).channel_block.value))
     settings = PruneSettings(fraction=compression.prune, keep_layers=compression.keep_layers, multiple=multiple)
     return prune(student, decide(whole, importances(whole, sums), settings))
 
