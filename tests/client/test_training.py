@@ -431,7 +431,7 @@ def test_what_parts_are_worth_is_counted_on_records_to_learn_from_and_on_held_ou
     assert (found["eval_records"].tolist(), found["taylor_records"].tolist()) == ([21], [40])
     assert found["taylor_inner"].max() > 0
     wrong = work.model_copy(update={"inner": whole.inner + 1})
-    with pytest.raises(ProtocolError, match="the counters 'taylor_inner' do not fit the plan"):
+    with pytest.raises(ProtocolError, match="counts other blocks, heads or channels"):
         bench.perform(wrong, student_blob(task), 5)
 
 
