@@ -134,13 +134,13 @@ def end_training(state: RunState, kit: Kit) -> RunState:
     return after if kit.config.proxy is None else answers.settled(after, kit.config, kit.toolbox)
 
 
-def weight_cap(weight: int, institutions: int) -> int:
-    """The largest sample weight in training: :data:`FAIR_SHARE` times the mean institution's records, at least 1.
+def weight_cap(weight: int, institutions: int, settings: AggregationSettings) -> int:
+    """The largest sample weight in training: :data:`FAIR_SHARE` times the mean institution's records, at least 1; 1 where all are equal.
 
     Known from the masked weight sum alone. A larger institution contributes as if it had this many records: the cap
     bounds its influence, and with it the noise of rounding, which grows with the cap.
     """
-    return max(1, math.ceil(FAIR_SHARE * weight / institutions))
+    return 1 if settings.weighting == "equal" else max(1, math.ceil(FAIR_SHARE * weight / institutions))
 
 
 def next_clip_norm(clip_norm: float, unclipped: float, settings: AggregationSettings) -> float:
@@ -186,7 +186,7 @@ class StatisticsMoments:
             "train" if kit.config.knowledge is None or kit.config.knowledge.shared is None else "entities",
             {"train_records": float(sums.weight)},
             normalisation=normalisation,
-            weight_cap=weight_cap(sums.weight, len(sums.survivors)),
+            weight_cap=weight_cap(sums.weight, len(sums.survivors), kit.config.aggregation),
         )
         # Made where it is not needed yet, too: what cannot be made should fail before anyone trains.
         first = kit.toolbox.initial(normalisation)

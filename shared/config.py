@@ -43,6 +43,8 @@ class AggregationSettings(Frozen):
 
     ``downlink`` is how the student goes down: as packed int8 deltas of less than 1 byte a parameter, or whole (4 bytes).
     ``lone_heads`` lets a head be learnt that fewer than ``smallest_cohort`` institutions have; each that has it must allow it too.
+    ``weighting``: an institution counts in the mean by its training ``records``, at most as twice the mean institution's, or all are
+    ``equal``, so that one with few records is heard as well.
     """
 
     width: Literal[8, 16, 32] = 8
@@ -57,6 +59,7 @@ class AggregationSettings(Frozen):
     most_void_rounds: int = Field(default=5, ge=0, le=1000)
     downlink: Downlink = "delta"
     lone_heads: bool = False
+    weighting: Literal["records", "equal"] = "records"
 
     @model_validator(mode="after")
     def _cohort_hides_everyone(self) -> AggregationSettings:
@@ -316,6 +319,8 @@ class FederationConfig(Frozen):
             )
         if self.fragments:
             raise ValueError("[knowledge.shared] lies behind the whole student; leave out either it or [fragments]")
+        if self.aggregation.weighting == "equal":
+            raise ValueError("[knowledge.shared] makes up for what institutions weigh by records; leave aggregation.weighting at records")
         if self.privacy is not None:
             # Each number gets the noise of an update's whole norm, and the counts of the slots are exact, as statistics are.
             raise ValueError("the noise of [privacy] would drown the rows of [knowledge.shared]; leave out one of the two")

@@ -136,7 +136,8 @@ def test_only_training_carries_an_update_and_the_fair_weight_cap() -> None:
 
 @pytest.mark.parametrize(("weight", "institutions", "cap"), [(90, 3, 60), (91, 3, 61), (1, 3, 1), (0, 4, 1), (10, 1, 20)])
 def test_the_weight_cap_is_twice_the_mean_institution(weight: int, institutions: int, cap: int) -> None:
-    assert weight_cap(weight, institutions) == cap
+    assert weight_cap(weight, institutions, AggregationSettings()) == cap
+    assert weight_cap(weight, institutions, AggregationSettings(weighting="equal")) == 1
 
 
 def test_training_moves_the_student_and_measures_it_before_the_move() -> None:

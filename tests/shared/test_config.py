@@ -169,6 +169,7 @@ SHARING = {"embeddings": {"width": 8}, "shared": {"slots": 128}}
         ({"proxy": {"source": "generated"}}, "with [proxy] none travel"),
         ({"fragments": {"ash": ["blocks.0.*"]}}, "leave out either it or [fragments]"),
         ({"privacy": {"epsilon": 8.0}, "aggregation": {"width": 32}}, "would drown the rows of [knowledge.shared]"),
+        ({"aggregation": {"weighting": "equal"}}, "makes up for what institutions weigh"),
     ],
 )
 def test_what_makes_no_sense_with_shared_entities_is_said(change: dict[str, object], sentence: str) -> None:
