@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import shared.audit.writer as writer
-from shared.audit.chain import HEAD_NAME, LOG_NAME
+from shared.audit.chain import HEAD_NAME, LOG_NAME, Entry, Head, digest_of, signed, signed_head
 from shared.audit.verify import verify
 from shared.audit.writer import AuditLog
 from shared.errors import AuditError, ResourceError
@@ -99,6 +100,39 @@ def test_a_damaged_head_or_last_line_is_refused(tmp_path: Path) -> None:
     audit(tmp_path).append("round")
 
 
+def test_nothing_is_signed_over_a_head_that_somebody_without_the_key_wrote(tmp_path: Path) -> None:
+    for _ in range(3):
+        audit(tmp_path).append("round")
+    lines = (tmp_path / LOG_NAME).read_bytes().splitlines(keepends=True)
+    genuine_head = json.loads((tmp_path / HEAD_NAME).read_bytes())
+    (tmp_path / LOG_NAME).write_bytes(b"".join(lines[:2]))
+    cut = Head("coordinator", 2, digest_of(lines[1]))
+    unsigned, copied = cut, Head(cut.side, cut.count, cut.digest, genuine_head["signature"])
+    for head in (unsigned, copied, signed_head(cut, Ed25519PrivateKey.generate())):
+        (tmp_path / HEAD_NAME).write_bytes(head.line())
+        with pytest.raises(AuditError, match=r"head of the audit .* this side's signature"):
+            audit(tmp_path).append("round")
+    assert (tmp_path / LOG_NAME).read_bytes() == b"".join(lines[:2])
+
+
+def test_nothing_is_signed_over_a_last_line_that_somebody_without_the_key_wrote(tmp_path: Path) -> None:
+    audit(tmp_path).append("round")
+    before = (tmp_path / LOG_NAME).read_bytes()
+    put_in = Entry(2, "2026-01-01T00:00:00.000Z", "coordinator", "round", {}, digest_of(before))
+    another = Entry(2, put_in.time, "institution/ash", "round", {}, put_in.previous)
+    for line in (put_in, signed(put_in, Ed25519PrivateKey.generate()), signed(another, KEY)):
+        (tmp_path / LOG_NAME).write_bytes(before + line.line())
+        with pytest.raises(AuditError, match=r"last line of the audit .* this side's signature"):
+            audit(tmp_path).append("round")
+
+
+def test_a_head_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    audit(tmp_path).append("round")
+    (tmp_path / HEAD_NAME).write_bytes(b"[" * 100_000)
+    with pytest.raises(AuditError, match="damaged"):
+        audit(tmp_path).append("round")
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audit(tmp_path).append("round")
     before = (tmp_path / LOG_NAME).read_bytes()
@@ -113,6 +147,41 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert (tmp_path / LOG_NAME).read_bytes() == before
     audit(tmp_path).append("round")
     assert len(verify(tmp_path, PUBLIC).entries) == 2
+
+
+def test_a_line_whose_head_cannot_be_written_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        raise ResourceError(f"cannot write {path}: No space left on device")
+
+    for written in (b"", b"one"):
+        before = (tmp_path / LOG_NAME).read_bytes() if written else b""
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "write_atomic", full)
+            with pytest.raises(ResourceError, match="No space left"):
+                audit(tmp_path).append("never")
+        assert (tmp_path / LOG_NAME).read_bytes() == before
+        audit(tmp_path).append("one")
+    assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "one"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_line_that_the_head_on_the_disk_may_count_is_not_taken_back(
+    damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit(tmp_path).append("one")
+
+    def renamed(path: Path, content: bytes, **_: Any) -> None:
+        path.write_bytes(b"{" if damaged else content)
+        raise ResourceError(f"cannot write {path}: the folder cannot be synced")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_atomic", renamed)
+        with pytest.raises(ResourceError, match="synced"):
+            audit(tmp_path).append("two")
+    assert (tmp_path / LOG_NAME).read_bytes().count(b"\n") == 2
+    if not damaged:
+        audit(tmp_path).append("three")
+        assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "two", "three"]
 
 
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
