@@ -1,7 +1,7 @@
 """Adding lines to an audit, so that a line that was acknowledged is on the disk and stays there.
 
-A line is written and synced before the head that counts it, and both before :meth:`AuditLog.append` returns. A kill in between leaves
-one of two things, which the next writer mends:
+A line is written and synced before the head that counts it, and both before :meth:`AuditLog.append` returns; a head that counts none
+comes before the first line, so that no line is ever without one. A kill in between leaves one of two things, which the next writer mends:
 
 - bytes without a newline at the end, which no head counts: a line that nobody was told of. They are cut off.
 - one whole line more than the head says: the head is moved up to it.
@@ -44,20 +44,30 @@ class AuditLog:
     def append(self, kind: str, **fields: Any) -> Entry:
         """Adds a line; when it returns, the line is on the disk.
 
-        Raises :class:`AuditError` if what is there does not fit, :class:`ResourceError` if the disk is full or read-only: nothing is
-        half-written then, and the line is not counted unless the head that counts it is on the disk already.
+        Raises :class:`AuditError` if what is there does not fit or ``fields`` are not JSON that reads back, :class:`ResourceError` if the
+        disk is full or read-only: nothing is half-written then, and the line is not counted unless the head that counts it is on the
+        disk already.
         """
         with _explained(self._folder), self._held() as file:
             head = self._mended(file)
-            entry = Entry(head.count + 1, stamp(self._clock()), self._side, kind, fields, head.digest)
-            line = signed(entry, self._key).line()
+            line, entry = self._signed(Entry(head.count + 1, stamp(self._clock()), self._side, kind, fields, head.digest))
             before = _add(file, line)
             try:
                 self._write_head(Head(self._side, entry.n, digest_of(line)))
             except ResourceError:
                 self._take_back(file, before, head)
                 raise
-        return read_entry(line)
+        return entry
+
+    def _signed(self, entry: Entry) -> tuple[bytes, Entry]:
+        """The signed line and the entry as it reads back, before anything of it is in the file."""
+        try:
+            line = signed(entry, self._key).line()
+            return line, read_entry(line)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise AuditError(
+                f"a line of kind {entry.kind} cannot be written into the audit {self._log}: its fields are nested too deep or no JSON"
+            ) from error
 
     @contextmanager
     def _held(self) -> Iterator[IO[bytes]]:
@@ -69,6 +79,8 @@ class AuditLog:
 
     def _mended(self, file: IO[bytes]) -> Head:
         """The head as the file has it, after what a kill left is mended."""
+        if not file.seek(0, os.SEEK_END) and not (self._folder / HEAD_NAME).exists():
+            self._write_head(Head(self._side))
         told, last = self._head(), _last_line(file)
         found = Head(self._side) if not last else Head(self._side, self._own(read_or_refuse(last, self._log)).n, digest_of(last))
         if found.count == told.count + 1 and read_entry(last).previous == told.digest:
@@ -85,8 +97,8 @@ class AuditLog:
         path = self._folder / HEAD_NAME
         try:
             return self._own(read_head(path.read_bytes()))
-        except FileNotFoundError:
-            return Head(self._side)
+        except FileNotFoundError as error:
+            raise AuditError(f"{path} is missing: somebody took it away, for the audit has lines; see 'fedstill audit verify'") from error
         except (ValueError, TypeError, RecursionError) as error:
             raise AuditError(f"the audit's head {path} is damaged; see 'fedstill audit verify'") from error
 

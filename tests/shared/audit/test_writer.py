@@ -68,10 +68,53 @@ def test_killed_between_line_and_head(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "two", "three"]
 
 
-def test_a_first_line_without_a_head_is_mended_too(tmp_path: Path) -> None:
-    audit(tmp_path).append("one")
-    (tmp_path / HEAD_NAME).unlink()
+def test_killed_between_the_first_line_and_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, heads = writer.write_atomic, [0]
+
+    def killed_at_the_second(*arguments: Any, **named: Any) -> None:
+        heads[0] += 1
+        if heads[0] == 2:
+            raise KeyboardInterrupt
+        write(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_atomic", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            audit(tmp_path).append("one")
+    assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one"]
     audit(tmp_path).append("two")
+    assert [entry.kind for entry in verify(tmp_path, PUBLIC).entries] == ["one", "two"]
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_nothing_is_added_to_lines_without_a_head(lines: int, tmp_path: Path) -> None:
+    for _ in range(3):
+        audit(tmp_path).append("round")
+    whole = (tmp_path / LOG_NAME).read_bytes().splitlines(keepends=True)
+    (tmp_path / LOG_NAME).write_bytes(b"".join(whole[:lines]))
+    (tmp_path / HEAD_NAME).unlink()
+    with pytest.raises(AuditError, match=r"head\.json is missing"):
+        audit(tmp_path).append("round")
+    assert (tmp_path / LOG_NAME).read_bytes() == b"".join(whole[:lines])
+
+
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    "odd", [nested(100_000), float("nan"), b"bytes", {2: 0, 10: 0}, 10**5000], ids=["deep", "nan", "bytes", "keys", "long"]
+)
+def test_what_does_not_read_back_is_not_written(odd: object, tmp_path: Path) -> None:
+    audit(tmp_path).append("round")
+    before = (tmp_path / LOG_NAME).read_bytes()
+    with pytest.raises(AuditError, match="a line of kind odd cannot be written"):
+        audit(tmp_path).append("odd", it=odd)
+    assert (tmp_path / LOG_NAME).read_bytes() == before
+    audit(tmp_path).append("round")
     assert len(verify(tmp_path, PUBLIC).entries) == 2
 
 
