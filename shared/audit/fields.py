@@ -1,4 +1,7 @@
-"""A line's fields as what they should be. A genuine line may still hold anything: who signs it may not mean well, or be of another release."""
+"""A line's fields as what they should be.
+
+A genuine line may still hold anything: who signs it may not mean well, or be of another release.
+"""
 
 from __future__ import annotations
 
