@@ -50,12 +50,16 @@ ITEM = {"form": "clear", "bytes": 3}
 FIT: dict[str, object] = {"stage": "open", "seconds": 0.5, "bytes_up": 3, "left": [ITEM], "delta": 1e-5, "epsilon_spent": 2.0}
 
 
+NO_STAGES: list[object] = [None, 7, ["open"], {}]
+NO_COUNTS: list[object] = ["3", [], 1.5]
+
+
 @pytest.mark.parametrize(
     "odd",
     [
-        *({"stage": odd} for odd in (None, 7, ["open"], {})),
+        *({"stage": odd} for odd in NO_STAGES),
         *({"seconds": odd} for odd in (None, "1", True)),
-        *({"bytes_up": odd} for odd in ("3", [], 1.5)),
+        *({"bytes_up": odd} for odd in NO_COUNTS),
         *({"left": odd} for odd in (7, [7], [ITEM, {}], [{"form": [], "bytes": 1}], [{"form": "clear", "bytes": "3"}])),
         *({"delta": odd} for odd in (None, "small")),
     ],

@@ -112,11 +112,11 @@ def test_what_a_side_signed_moves_no_cursor(tmp_path: Path, capsys: pytest.Captu
         assert (code, "\x1b" in out) == (0, False)
         out.encode()
     assert len(call(capsys, "show", home)[1].splitlines()) == 2
-    for arguments in (("left", home), ("compare", federation.coordinator, home)):
+    for command in (("left", home), ("compare", federation.coordinator, home)):
         AuditLog(federation.coordinator / "audit", "coordinator", load_identity(federation.coordinator / "keys" / "identity.key")).append(
             "x"
         )
-        code, _, err = call(capsys, *arguments)
+        code, _, err = call(capsys, *command)
         assert (code, "\x1b" in err) == (75, False)
         assert "line 2 of the audit of institution/ash" in err
 

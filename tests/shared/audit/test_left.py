@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from shared.audit.chain import BEFORE_THE_FIRST, Entry
@@ -62,7 +64,7 @@ def test_a_field_of_a_newer_release_is_said_to_be_unknown() -> None:
         {"work": {}},
     ],
 )
-def test_a_signed_line_without_what_it_should_have_is_said(odd: dict[str, object]) -> None:
+def test_a_signed_line_without_what_it_should_have_is_said(odd: dict[str, Any]) -> None:
     with pytest.raises(AuditError, match="line 1 of the audit of institution/ash"):
         what_left([entry(**odd)])
 

@@ -17,6 +17,7 @@ from shared.audit.chain import HEAD_NAME, LOG_NAME, Entry, Head, digest_of, sign
 from shared.audit.verify import verify
 from shared.audit.writer import AuditLog
 from shared.errors import AuditError, ResourceError
+from shared.files import write_atomic
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -69,13 +70,13 @@ def test_killed_between_line_and_head(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_killed_between_the_first_line_and_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, heads = writer.write_atomic, [0]
+    heads = [0]
 
     def killed_at_the_second(*arguments: Any, **named: Any) -> None:
         heads[0] += 1
         if heads[0] == 2:
             raise KeyboardInterrupt
-        write(*arguments, **named)
+        write_atomic(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write_atomic", killed_at_the_second)
