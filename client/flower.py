@@ -19,6 +19,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -218,7 +219,8 @@ def end_whole(main: Callable[[], None]) -> NoReturn:
         _log.exception("it has failed")
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(OSError, ValueError):  # a pipe whose reader is gone, a stream that is closed
+                stream.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 

@@ -2,8 +2,8 @@
 
 Each middleware is ``(call, next) -> reply``. The handler at the end is plain: it takes an epoch's secrets as they are
 on disk, changes them, and gives back both; the ledger stores answer and secrets in one transaction, and the audit says what
-leaves, before anything does: what cannot be written down does not leave. Nothing is kept in memory between two messages but
-configuration, keys and the warm workbench.
+leaves, before anything does: no answer leaves that cannot be written down (a refusal does, and the log says so). Nothing is kept
+in memory between two messages but configuration, keys and the warm workbench.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from client.residuals import ResidualStore
 from client.site import InstitutionSite
 from shared.errors import FedstillError, ProtocolError
 from shared.exchange import MessageKind, Refusal, Reply, Request
+from shared.logs import kind_and_place
 from shared.rpc.codec import from_wire, open_request, split_masked, to_wire
 from shared.secagg.errors import IllegalPlan, LostEpoch, ReplayedRound
 from shared.secagg.institution import InstitutionEpoch
@@ -104,8 +105,7 @@ class InstitutionHandlers:
             _LOG.info("refused a %s message: %s", request.kind, error)
             refusal = Refusal(type(error).__name__, str(error))
         except Exception as error:
-            _LOG.error("a %s message failed with %s; set the log level to debug for more", request.kind, type(error).__name__)
-            _LOG.debug("the failure in full", exc_info=True)
+            _LOG.error("a %s message failed: %s", request.kind, kind_and_place(error))
             refusal = Refusal("InternalError", "the institution could not do its part; its operator finds the cause in its own log")
         self._note_refusal(request, refusal)
         return refusal
@@ -222,10 +222,13 @@ class InstitutionHandlers:
         return self._workbench
 
     def _note_refusal(self, request: Request, refusal: Refusal) -> None:
+        # A refusal leaves although it cannot be written down: it is made of no record, and silence would look like an absence.
         try:
             self._audit.refused(request, self._place(request), refusal)
         except FedstillError as error:
-            _LOG.error("the refusal could not be written into the audit: %s", error)
+            _LOG.error("the refusal of a %s message could not be written into the audit: %s", request.kind, error)
+        except Exception as error:
+            _LOG.error("the refusal of a %s message could not be written into the audit: %s", request.kind, kind_and_place(error))
 
     def _place(self, request: Request) -> Slot | None:
         # What a refused message was about, where the coordinator signed it and it can be read; what went wrong is told already.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
 from shared.audit.chain import Entry
+from shared.audit.fields import as_text, as_whole, number, tables, text, whole
 from shared.audit.tail import Tail
+from shared.errors import AuditError
 from shared.metrics import counter, gauge
 
 Key = tuple[str, ...]
@@ -26,7 +28,7 @@ class InstitutionMetrics:
         self._forget()
 
     def read(self) -> Iterator[Metric]:
-        """All families."""
+        """All families; raises :class:`shared.errors.ResourceError` where the audit is there and cannot be read."""
         with self._lock:
             again, entries = self._tail.look()
             if again:
@@ -36,37 +38,48 @@ class InstitutionMetrics:
             yield from list(self._families())
 
     def _forget(self) -> None:
-        self._answers: Counter[Key] = Counter()
-        self._refusals: Counter[Key] = Counter()
-        self._sizes: Counter[Key] = Counter()
-        self._left: Counter[Key] = Counter()
-        self._seconds: dict[Key, float] = {}
-        self._rounds: Counter[Key] = Counter()
+        self._counts: defaultdict[str, defaultdict[Key, float]] = defaultdict(lambda: defaultdict(float))
         self._epsilon: dict[Key, float] = {}
 
     def _count(self, entry: Entry) -> None:
-        fields = entry.fields
-        match entry.kind:
-            case "agreed":
-                self._rounds[(fields["work"],)] += 1
-            case "answered" | "answered-again":
-                self._answers[fields["stage"], str(entry.kind == "answered-again").lower()] += 1
-                self._seconds[(fields["stage"],)] = self._seconds.get((fields["stage"],), 0.0) + fields["seconds"]
-                if "epsilon_spent" in fields:
-                    self._epsilon[(f"{fields['delta']:g}",)] = fields["epsilon_spent"]
-            case "refused":
-                self._refusals[fields["stage"], fields["code"]] += 1
-        for direction in ("up", "down"):
-            self._sizes[(direction,)] += fields.get(f"bytes_{direction}", 0)
-        for item in fields.get("left", ()):
-            self._left[(item["form"],)] += item["bytes"]
+        try:
+            found, spent = list(_counted(entry)), _spent(entry)
+        except AuditError:
+            return  # as a line that is none: for figures, not for proof
+        for name, key, count in found:
+            self._counts[name][key] += count
+        self._epsilon |= spent
 
     def _families(self) -> Iterator[Metric]:
-        yield counter("fedstill_rounds_agreed", "Plans that passed the policy, by work.", ("work",), self._rounds.items())
-        yield counter("fedstill_answers", "Answers given, by stage; again: the stored one.", ("stage", "again"), self._answers.items())
-        yield counter("fedstill_refusals", "Messages that were refused, by stage and code.", ("stage", "code"), self._refusals.items())
-        yield counter("fedstill_bytes", "Bytes to (up) and from (down) the coordinator.", ("direction",), self._sizes.items())
-        yield counter("fedstill_left_bytes", "Bytes that left, by form: masked, sealed, clear.", ("form",), self._left.items())
-        yield counter("fedstill_stage_seconds", "Seconds of work for answers, by stage.", ("stage",), self._seconds.items())
+        counts = self._counts
+        yield counter("fedstill_rounds_agreed", "Plans that passed the policy, by work.", ("work",), counts["rounds"].items())
+        yield counter("fedstill_answers", "Answers given, by stage; again: the stored one.", ("stage", "again"), counts["answers"].items())
+        yield counter("fedstill_refusals", "Messages that were refused, by stage and code.", ("stage", "code"), counts["refusals"].items())
+        yield counter("fedstill_bytes", "Bytes to (up) and from (down) the coordinator.", ("direction",), counts["sizes"].items())
+        yield counter("fedstill_left_bytes", "Bytes that left, by form: masked, sealed, clear.", ("form",), counts["left"].items())
+        yield counter("fedstill_stage_seconds", "Seconds of work for answers, by stage.", ("stage",), counts["seconds"].items())
         yield gauge("fedstill_epsilon", "What all updates of all runs have cost, at delta.", ("delta",), self._epsilon.items())
         yield gauge("fedstill_connected", "Whether the coordinator can be reached now.", (), [((), float(self._connected()))])
+
+
+def _counted(entry: Entry) -> Iterator[tuple[str, Key, float]]:
+    """What a line adds to which count; raises :class:`AuditError` if it is not as this release writes it."""
+    match entry.kind:
+        case "agreed":
+            yield "rounds", (text(entry, "work"),), 1
+        case "answered" | "answered-again":
+            stage = text(entry, "stage")
+            yield "answers", (stage, str(entry.kind == "answered-again").lower()), 1
+            yield "seconds", (stage,), number(entry, "seconds")
+        case "refused":
+            yield "refusals", (text(entry, "stage"), text(entry, "code")), 1
+    for direction in ("up", "down"):
+        yield "sizes", (direction,), whole(entry, f"bytes_{direction}") if f"bytes_{direction}" in entry.fields else 0
+    for item in tables(entry, "left") if "left" in entry.fields else ():
+        yield "left", (as_text(entry, "left", item.get("form")),), as_whole(entry, "left", item.get("bytes"))
+
+
+def _spent(entry: Entry) -> dict[Key, float]:
+    if entry.kind not in ("answered", "answered-again") or "epsilon_spent" not in entry.fields:
+        return {}
+    return {(f"{number(entry, 'delta'):g}",): number(entry, "epsilon_spent")}

@@ -15,10 +15,12 @@ from typing import Any
 from server.events import BudgetSpent, EpochOpened, Event, PrivacyStated, RunFinished, RunStarted, RunStopped
 from server.records import RoundRecord, StoredRound
 from server.site import CoordinatorSite
-from shared.audit.chain import COORDINATOR, HEAD_NAME, Entry
+from shared.audit.chain import COORDINATOR, Entry
 from shared.audit.facts import plan_facts
+from shared.audit.fields import table, text, whole
 from shared.audit.verify import verify
 from shared.audit.writer import AuditLog
+from shared.errors import MissingFileError
 from shared.identity import public_bytes
 from shared.rpc.codec import from_wire
 from shared.secagg.messages import TrainRequest
@@ -43,16 +45,19 @@ class CoordinatorAudit:
         return AuditLog(self.folder, COORDINATOR, self.site.identity)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Everything that is written down so far, verified; raises :class:`shared.errors.AuditError`."""
-        return verify(self.folder, public_bytes(self.site.identity)).entries if (self.folder / HEAD_NAME).exists() else ()
+        """Everything that is written down so far, verified; raises as :func:`~shared.audit.verify.verify`, but not if there is none yet."""
+        try:
+            return verify(self.folder, public_bytes(self.site.identity)).entries
+        except MissingFileError:
+            return ()
 
     def roster(self) -> None:
         """Who has come, gone or changed a key since the last time; nothing where nobody has."""
         roster = self.site.roster
         now = {name: hashlib.sha256(key).hexdigest() for name, key in sorted(roster.members.items())}
         known = [entry for entry in self.entries() if entry.kind == "roster"]
-        before: Mapping[str, str] = known[-1].fields["members"] if known else {}
-        if known and known[-1].fields["roster_sha256"] == roster.digest.hex():
+        before: Mapping[str, str] = table(known[-1], "members") if known else {}
+        if known and text(known[-1], "roster_sha256") == roster.digest.hex():
             return
         self._log.append(
             "roster",
@@ -85,7 +90,7 @@ class CoordinatorAudit:
 
     def catch_up(self, run: str, records: Sequence[RoundRecord]) -> None:
         """Writes down the settled rounds that are in the store and, after a kill, not here."""
-        here = {entry.fields["round"] for entry in self.entries() if entry.kind == "round" and entry.fields["run"] == run}
+        here = {whole(entry, "round") for entry in self.entries() if entry.kind == "round" and text(entry, "run") == run}
         for record in records:
             if record.status != "open" and record.number not in here:
                 self.settled(run, record, epsilon=None, late=True)

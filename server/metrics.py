@@ -9,8 +9,9 @@ from pathlib import Path
 from prometheus_client.metrics_core import Metric
 
 from server.planning import privacy_planner
-from server.records import RoundRecord, StoredRound
+from server.records import RoundRecord
 from server.site import CoordinatorSite
+from server.store import Store
 from shared.errors import DeploymentError
 from shared.metrics import counter, gauge
 from shared.rpc.codec import from_wire
@@ -23,14 +24,13 @@ Counts = Counter[tuple[str, ...]]
 
 def read_metrics(site: CoordinatorSite, status: Path) -> Iterator[Metric]:
     """All families; raises :class:`shared.errors.ResourceError` where the store cannot be read. ``status`` is the service's file."""
-    rounds = {run: site.store.rounds(run) for run in site.store.runs()}
-    records = {run: tuple(stored.record for stored in found) for run, found in rounds.items()}
+    records = {run: site.store.records(run) for run in site.store.runs()}
     yield from _counters(records)
     yield gauge("fedstill_run_finished", "Whether the run has its signed artifact.", ("run",), _finished(site, records))
     yield gauge("fedstill_figure", "The newest figure of each name, over a whole cohort.", ("run", "name"), _figures(records))
     yield gauge("fedstill_institutions_online", "Institutions that are connected now.", (), [((), float(_online(status)))])
     yield gauge("fedstill_epsilon", "What the updates have cost each institution's privacy so far.", ("run",), _epsilon(site, records))
-    yield from _gate(rounds)
+    yield from _gate(site.store, records)
 
 
 def _counters(records: Mapping[str, tuple[RoundRecord, ...]]) -> Iterator[Metric]:
@@ -75,20 +75,24 @@ def _epsilon(site: CoordinatorSite, records: Mapping[str, tuple[RoundRecord, ...
             yield (run,), privacy.spent(found)
 
 
-def _gate(rounds: Mapping[str, tuple[StoredRound, ...]]) -> Iterator[Metric]:
+def _gate(store: Store, records: Mapping[str, tuple[RoundRecord, ...]]) -> Iterator[Metric]:
     right: list[tuple[tuple[str, ...], float]] = []
     agree: list[tuple[tuple[str, ...], float]] = []
-    for run, found in rounds.items():
-        passed = [stored for stored in found if stored.record.phase == "gate" and stored.record.status == "closed"]
-        for stored in passed[-1:]:
-            counters, work = stored.record.counters, parse_work(from_wire(TrainRequest, stored.plan).plan.body)
+    for run, found in records.items():
+        passed = [record for record in found if record.phase == "gate" and record.status == "closed"]
+        for record in passed[-1:]:
+            counters, names = record.counters, _candidates(store.plan(run, record.number))
             tried = max(1, counters["gate_records"][0])
             right.append(((run, "float"), counters["gate_float_right"][0] / tried))
-            names = work.candidates if isinstance(work, GateWork) else ()
             right += [((run, name), count / tried) for name, count in zip(names, counters["gate_right"], strict=True)]
             agree += [((run, name), count / tried) for name, count in zip(names, counters["gate_agree"], strict=True)]
     yield gauge("fedstill_gate_accuracy", "Accuracy on held-out records by graph: float, and each INT8 candidate.", ("run", "graph"), right)
     yield gauge("fedstill_gate_agreement", "How often an INT8 candidate agrees with the float graph.", ("run", "graph"), agree)
+
+
+def _candidates(plan: bytes | None) -> tuple[str, ...]:
+    work = None if plan is None else parse_work(from_wire(TrainRequest, plan).plan.body)
+    return work.candidates if isinstance(work, GateWork) else ()
 
 
 def _online(status: Path) -> int:

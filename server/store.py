@@ -187,6 +187,17 @@ class Store:
             rows = connection.execute(chosen if status is None else chosen.where(ROUNDS.c.status == status)).all()
         return tuple(_stored_round(row) for row in rows)
 
+    def records(self, run: str) -> tuple[RoundRecord, ...]:
+        """The records of a run's rounds in order, without their plans, which are many times their size."""
+        chosen = select(ROUNDS.c.record).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number)
+        with self._begin() as connection:
+            return tuple(RoundRecord.model_validate(record) for record in connection.scalars(chosen))
+
+    def plan(self, run: str, number: int) -> bytes | None:
+        """The encoded Train request of one round; ``None`` if there is no such round. A round's plan never changes."""
+        with self._begin() as connection:
+            return connection.scalar(select(ROUNDS.c.plan).where(ROUNDS.c.run == run, ROUNDS.c.number == number))
+
     def newest_round(self, run: str) -> StoredRound | None:
         """The round with the highest number; ``None`` if the run has none yet."""
         chosen = select(ROUNDS).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number.desc()).limit(1)

@@ -155,7 +155,7 @@ class DowngradeError(ArtifactError):
 
 
 class AuditError(FedstillError):
-    """An audit in which a line was changed, moved or taken out, or which is none."""
+    """An audit in which a line was changed, moved or taken out or is not as it should be, or which is none."""
 
     exit_code = 75
     slug = "audit"

@@ -6,6 +6,7 @@ process loses no count. What cannot be read is said by ``fedstill_readable 0``, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -16,13 +17,16 @@ from prometheus_client.registry import Collector
 
 from shared.errors import DeploymentError, FedstillError
 from shared.hosting import LOOPBACK
+from shared.logs import kind_and_place
+
+_LOG = logging.getLogger("fedstill.metrics")
 
 Read = Callable[[], Iterable[Metric]]
 """Reads all families anew."""
 
 
 class Reading(Collector):
-    """A collector over a function; a :class:`FedstillError` of it becomes ``fedstill_readable 0``."""
+    """A collector over a function; an error of it becomes ``fedstill_readable 0``, and the log has its place if nobody foresaw it."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -32,6 +36,9 @@ class Reading(Collector):
         try:
             found, readable = list(self._read()), 1.0
         except FedstillError:
+            found, readable = [], 0.0
+        except Exception as error:
+            _LOG.error("the metrics cannot be read: %s", kind_and_place(error))
             found, readable = [], 0.0
         yield GaugeMetricFamily("fedstill_readable", "Whether what is counted here could be read.", readable)
         yield from found
@@ -64,7 +71,7 @@ def counter(name: str, text: str, labels: tuple[str, ...], counts: Iterable[tupl
     """A counter family from (label values, count) pairs."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in counts:
-        family.add_metric(values, count)
+        family.add_metric(_written(values), count)
     return family
 
 
@@ -72,5 +79,10 @@ def gauge(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[
     """A gauge family from (label values, value) pairs."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for label, value in values:
-        family.add_metric(label, value)
+        family.add_metric(_written(label), value)
     return family
+
+
+def _written(values: Iterable[str]) -> list[str]:
+    # Half of a surrogate pair cannot be written in UTF-8, and would fail only after the answer has begun.
+    return [value.encode(errors="replace").decode() for value in values]

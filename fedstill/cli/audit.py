@@ -13,6 +13,7 @@ import typer
 
 from shared.audit.chain import Entry
 from shared.audit.keys import open_audit
+from shared.printable import one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Verify, show, compare and export a side's audit.")
 
@@ -31,7 +32,9 @@ def verify(path: Where, roster: Pinned = None, as_json: AsJson = False) -> None:
     trail = open_audit(path, roster=roster)
     torn = f"; a torn line of {trail.unfinished} bytes follows, which a kill left" if trail.unfinished else ""
     facts = {"side": trail.side, "entries": len(trail.entries), "sha256": trail.digest, "unfinished_bytes": trail.unfinished}
-    _say(json.dumps(facts) if as_json else f"{trail.side}: {len(trail.entries)} lines, whole and in order{torn}\n  {trail.digest}")
+    _say(
+        json.dumps(facts) if as_json else f"{one_line(trail.side)}: {len(trail.entries)} lines, whole and in order{torn}\n  {trail.digest}"
+    )
 
 
 @app.command()
@@ -106,8 +109,8 @@ def _chosen(entries: Iterable[Entry], run: str | None) -> list[Entry]:
 
 
 def _line(entry: Entry) -> str:
-    words = " ".join(f"{name}={_short(value)}" for name, value in entry.fields.items() if name != "left")
-    return f"{entry.n:>6} {entry.time} {entry.kind} {words}".rstrip()
+    words = " ".join(f"{one_line(name)}={_short(value)}" for name, value in entry.fields.items() if name != "left")
+    return f"{entry.n:>6} {one_line(entry.time)} {one_line(entry.kind)} {words}".rstrip()
 
 
 def _short(value: object) -> str:

@@ -28,7 +28,7 @@ def watch(
 
     Example: fedstill run watch coordinator
 
-    It only reads: Ctrl-C ends the watching, not the run.
+    It changes nothing of the run: Ctrl-C ends the watching, not the run.
     """
     from rich.console import Console
 

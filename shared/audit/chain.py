@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -84,7 +84,8 @@ def read_entry(line: bytes) -> Entry:
     if not isinstance(table, dict) or set(table) != _KEYS:
         raise ValueError("not the keys of an audit line")
     entry = Entry(**table)
-    if entry.line() != line or not isinstance(entry.n, int) or not isinstance(entry.fields, dict):
+    texts = (entry.time, entry.side, entry.kind, entry.previous, entry.signature)
+    if entry.line() != line or type(entry.n) is not int or not isinstance(entry.fields, dict) or not _all_texts(texts):
         raise ValueError("not an audit line as it is written")
     return entry
 
@@ -95,7 +96,7 @@ def read_head(content: bytes) -> Head:
     if not isinstance(table, dict) or set(table) != {"side", "count", "digest", "signature"}:
         raise ValueError("not the keys of an audit's head")
     head = Head(**table)
-    if head.line() != content or not isinstance(head.count, int):
+    if head.line() != content or type(head.count) is not int or not _all_texts((head.side, head.digest, head.signature)):
         raise ValueError("not an audit's head as it is written")
     return head
 
@@ -121,6 +122,10 @@ def digest_of(line: bytes) -> str:
 def stamp(seconds: float) -> str:
     """Seconds since 1970 as an audit says them: UTC, to the millisecond. The order of lines is ``n``, not this."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _all_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _entry_bytes(entry: Entry) -> bytes:

@@ -8,6 +8,7 @@ from shared.audit.chain import COORDINATOR, LOG_NAME, institution_side
 from shared.audit.verify import Trail, side_of, verify
 from shared.errors import IdentityError
 from shared.identity import load_roster
+from shared.printable import one_line
 from shared.secagg.roster import Roster
 
 
@@ -37,4 +38,4 @@ def key_of(side: str, roster: Roster, where: Path) -> bytes:
     for name, key in roster.members.items():
         if institution_side(name) == side:
             return key
-    raise IdentityError(f"the roster {where} does not know {side}, whose audit this is said to be; name another with --roster")
+    raise IdentityError(f"the roster {where} does not know {one_line(side)}, whose audit this is said to be; name another with --roster")

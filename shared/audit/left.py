@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.audit.chain import Entry
+from shared.audit.fields import as_text, as_whole, tables, text, whole
 
 PLAIN: dict[str, str] = {
     # Of training and of answers to proxy records.
@@ -66,7 +67,10 @@ class Left:
 
 
 def what_left(entries: Iterable[Entry], run: str | None = None) -> tuple[Left, ...]:
-    """Every field that left with an answer or a refusal, in order; of one run if it is named (refusals of no known run are in all)."""
+    """Every field that left with an answer or a refusal, in order; of one run if it is named (refusals of no known run are in all).
+
+    Raises :class:`shared.errors.AuditError` for a line that is signed and not as this release writes it.
+    """
     return tuple(left for entry in entries if "left" in entry.fields and _of(entry, run) for left in _fields(entry))
 
 
@@ -82,19 +86,19 @@ def _of(entry: Entry, run: str | None) -> bool:
     return run is None or entry.fields.get("run", run) == run
 
 
-def _fields(entry: Entry) -> Iterable[Left]:
-    fields = entry.fields
+def _fields(entry: Entry) -> Iterator[Left]:
+    run = text(entry, "run") if "run" in entry.fields else ""
+    number = whole(entry, "round") if "round" in entry.fields else None
     message = _message(entry)
-    for item in fields["left"]:
-        name = item["name"]
-        what = PLAIN.get(name, UNKNOWN)
-        known = {key: item[key] for key in ("name", "form", "count", "bytes", "sha256")}
-        yield Left(time=entry.time, run=fields.get("run", ""), round=fields.get("round"), message=message, what=what, **known)
+    for item in tables(entry, "left"):
+        name, form, sha256 = (as_text(entry, "left", item.get(key)) for key in ("name", "form", "sha256"))
+        count, size = (as_whole(entry, "left", item.get(key)) for key in ("count", "bytes"))
+        yield Left(entry.time, run, number, message, name, PLAIN.get(name, UNKNOWN), form, count, size, sha256)
 
 
 def _message(entry: Entry) -> str:
-    stage = entry.fields["stage"]
-    work = entry.fields.get("work", "")
+    stage = text(entry, "stage")
+    work = text(entry, "work") if "work" in entry.fields else ""
     again = " again" if entry.kind == "answered-again" else ""
     name = f"{stage} {work}" if stage == "train" and work and work != "train" else stage
     return f"refused {stage}" if entry.kind == "refused" else f"{name}{again}"

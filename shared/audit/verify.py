@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.audit.chain import BEFORE_THE_FIRST, HEAD_NAME, LOG_NAME, Entry, Head, digest_of, genuine, read_entry, read_head
-from shared.errors import AuditError, MissingFileError
+from shared.errors import AuditError, MissingFileError, ResourceError
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,11 @@ class _Fault(AuditError):
 def verify(folder: Path, key: bytes) -> Trail:
     """The audit in ``folder``, signed by the raw Ed25519 public ``key``.
 
-    Raises :class:`AuditError` that names the first line that does not fit, :class:`MissingFileError` if there is no audit.
+    Raises :class:`AuditError` that names the first line that does not fit, :class:`MissingFileError` if there is no audit,
+    :class:`ResourceError` if it cannot be read.
     """
-    log = folder / LOG_NAME
-    try:
-        lines = log.read_bytes().splitlines(keepends=True)
-        head_content = (folder / HEAD_NAME).read_bytes() if lines or (folder / HEAD_NAME).exists() else b""
-    except FileNotFoundError as error:
-        if Path(error.filename) == log and not (folder / HEAD_NAME).exists():
-            raise MissingFileError(f"there is no audit in {folder}; name the folder of a coordinator or an institution") from error
-        raise AuditError(f"{error.filename} is missing: somebody took it away, for the other file of the audit is there") from error
+    content, head_content = _read(folder)
+    log, lines = folder / LOG_NAME, content.splitlines(keepends=True)
     unfinished = len(lines.pop()) if lines and not lines[-1].endswith(b"\n") else 0
     head = _head(folder / HEAD_NAME, head_content, key) if head_content else Head("")
     entries = tuple(_entries(log, lines, head.side, key))
@@ -50,22 +46,44 @@ def verify(folder: Path, key: bytes) -> Trail:
 
 def side_of(folder: Path) -> str:
     """Whose audit the one in ``folder`` says it is: not proven before :func:`verify`. Raises as :func:`verify`."""
+    _, content = _read(folder)
+    if not content:
+        raise _none(folder)
+    return _parsed(folder / HEAD_NAME, content).side
+
+
+def _read(folder: Path) -> tuple[bytes, bytes]:
+    """The log and the head as they are while nobody adds a line; both empty before the first."""
+    log, head = folder / LOG_NAME, folder / HEAD_NAME
     try:
-        return read_head((folder / HEAD_NAME).read_bytes()).side
-    except FileNotFoundError as error:
-        raise MissingFileError(f"there is no audit in {folder}; name the folder of a coordinator or an institution") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise AuditError(f"the audit's head {folder / HEAD_NAME} was changed") from error
+        with log.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            content = file.read()
+            return content, head.read_bytes() if content or head.exists() else b""
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not log.exists() and not head.exists():
+            raise _none(folder) from error
+        raise AuditError(f"{error.filename} is missing: somebody took it away, for the other file of the audit is there") from error
+    except OSError as error:
+        raise ResourceError(f"the audit in {folder} cannot be read: {error.strerror}; check its permissions and its disk") from error
+
+
+def _none(folder: Path) -> MissingFileError:
+    return MissingFileError(f"there is no audit in {folder}; name the folder of a coordinator or an institution")
 
 
 def _head(path: Path, content: bytes, key: bytes) -> Head:
-    try:
-        head = read_head(content)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise AuditError(f"the audit's head {path} was changed") from error
+    head = _parsed(path, content)
     if not genuine(head, key):
         raise AuditError(f"the audit's head {path} does not carry its side's signature: it was changed, or the key is another one's")
     return head
+
+
+def _parsed(path: Path, content: bytes) -> Head:
+    try:
+        return read_head(content)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise AuditError(f"the audit's head {path} was changed") from error
 
 
 def _entries(log: Path, lines: list[bytes], side: str, key: bytes) -> Iterator[Entry]:

@@ -200,3 +200,21 @@ end_whole(main)
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
     assert ended.returncode == code
     assert said in ended.stderr
+
+
+@pytest.mark.parametrize("broken", ["os.close(reader)", "sys.stdout.close()"])
+def test_a_supernode_ends_whole_although_nobody_reads_what_it_says(broken: str) -> None:
+    program = f"""
+import os, sys, threading, time
+from client.flower import end_whole
+reader, pipe = os.pipe()
+sys.stdout = os.fdopen(pipe, "w")
+threading.Thread(target=time.sleep, args=(600,)).start()
+def main():
+    sys.stdout.write("said")
+    {broken}
+    sys.exit(3)
+end_whole(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
+    assert ended.returncode == 3

@@ -13,10 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
+from client.audit import InstitutionAudit
 from client.handlers import InstitutionHandlers, Workbench
 from client.site import InstitutionSite, round_generator
 from server.site import CoordinatorSite
 from shared.deltas import moved, pack, quantise
+from shared.errors import AuditError
 from shared.exchange import MessageKind, Refusal, Reply, Request
 from shared.rpc.codec import from_wire, join_masked, seal_request, to_wire
 from shared.secagg.coordinator import CoordinatorRound
@@ -220,15 +222,30 @@ class Talkative:
         raise ValueError("patient 12 has diabetes")
 
 
-def test_an_unexpected_error_shows_nothing_of_itself(table: Table, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="fedstill.client"):
+def test_an_unexpected_error_shows_its_kind_and_place_in_the_log_and_nothing_of_its_text(
+    table: Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="fedstill.client"):
         answer = refusal(table.ask("ash", table.train(table.plan()), Talkative))
     assert answer.code == "InternalError"
+    assert "ValueError at " in caplog.text, "its own operator finds the cause"
+    assert "test_handlers.py" in caplog.text
+    assert "in perform" in caplog.text
     assert "diabetes" not in answer.reason + caplog.text
-    caplog.clear()
-    with caplog.at_level(logging.DEBUG, logger="fedstill.client"):
-        table.ask("ash", table.train(table.plan()), Talkative)
-    assert "diabetes" in caplog.text, "its own operator finds it when looking for it"
+
+
+@pytest.mark.parametrize("wrong", [RecursionError("patient 12"), KeyError("patient 12"), AuditError("it was cut off")])
+def test_a_refusal_that_cannot_be_written_down_leaves_and_is_in_the_log(
+    wrong: Exception, table: Table, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: Any, **__: Any) -> None:
+        raise wrong
+
+    monkeypatch.setattr(InstitutionAudit, "refused", cannot)
+    for request in (Request("train", b"garbage"), table.train(table.plan(epoch=2))):
+        assert refusal(table.ask("ash", request)).code in ("ForgedMessage", "ProtocolError", "LostEpoch")
+    assert caplog.text.count("the refusal of a train message could not be written into the audit") == 2
+    assert "patient" not in caplog.text
 
 
 def test_nothing_is_lost_by_an_error_in_the_middle(table: Table) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.metrics import InstitutionMetrics
-from shared.errors import RunError
+from shared.audit.writer import AuditLog
+from shared.errors import ResourceError, RunError
 from tests.support.audits import audit_of
 from tests.support.small import make_federation
 
@@ -42,3 +44,41 @@ def test_epsilon_is_what_was_spent(tmp_path: Path) -> None:
     found = values(InstitutionMetrics(federation.institutions["ash"] / "audit", lambda: False))
     assert found["fedstill_epsilon", "1e-05"] > 0
     assert found["fedstill_connected",] == 0.0
+
+
+ITEM = {"form": "clear", "bytes": 3}
+FIT: dict[str, object] = {"stage": "open", "seconds": 0.5, "bytes_up": 3, "left": [ITEM], "delta": 1e-5, "epsilon_spent": 2.0}
+
+
+NO_STAGES: list[object] = [None, 7, ["open"], {}]
+NO_COUNTS: list[object] = ["3", [], 1.5]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"stage": odd} for odd in NO_STAGES),
+        *({"seconds": odd} for odd in (None, "1", True)),
+        *({"bytes_up": odd} for odd in NO_COUNTS),
+        *({"left": odd} for odd in (7, [7], [ITEM, {}], [{"form": [], "bytes": 1}], [{"form": "clear", "bytes": "3"}])),
+        *({"delta": odd} for odd in (None, "small")),
+    ],
+)
+def test_a_line_that_is_not_as_it_should_be_is_passed_over_whole(odd: dict[str, object], tmp_path: Path) -> None:
+    audit, metrics = AuditLog(tmp_path, "institution/ash", Ed25519PrivateKey.generate()), InstitutionMetrics(tmp_path, lambda: True)
+    audit.append("answered", **FIT)
+    found = values(metrics)
+    assert (found["fedstill_answers_total", "open", "false"], found["fedstill_left_bytes_total", "clear"]) == (1, 3)
+    audit.append("answered", **{**FIT, **odd})
+    assert values(metrics) == found
+    audit.append("answered", **FIT)
+    assert values(metrics)["fedstill_answers_total", "open", "false"] == 2
+
+
+def test_an_audit_that_cannot_be_read_is_no_audit_without_lines(tmp_path: Path) -> None:
+    metrics = InstitutionMetrics(tmp_path, lambda: True)
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(ResourceError, match="cannot be read"):
+        values(metrics)
+    (tmp_path / "log.jsonl").rmdir()
+    assert values(metrics) == {("fedstill_connected",): 1.0}

@@ -89,7 +89,7 @@ def test_no_canary_is_in_any_log_or_audit(tmp_path: Path, said: io.StringIO) -> 
     logs = said.getvalue().encode()
     audits = {str(path): path.read_bytes() for path in tmp_path.rglob("audit/*")}
     assert len(audits) == 2 * 5, "a log and a head on each side"
-    assert b"failed with ValueError" in logs, "the failure was logged"
+    assert b"message failed: ValueError at " in logs, "the failure was logged"
     assert b"round-closed" in logs
     store = (federation.coordinator / "store.sqlite").read_bytes()
     for where, content in {"logs": logs, "store": store, **audits}.items():

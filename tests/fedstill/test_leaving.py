@@ -21,3 +21,14 @@ def test_the_table_and_its_sums() -> None:
     assert "1,234 bytes: only the sum" in said
     assert " 5 bytes: the coordinator can read it" in said
     assert "abababababababab" in said
+
+
+def test_nothing_that_a_side_wrote_moves_a_cursor_or_is_markup() -> None:
+    out, odd = io.StringIO(), "\x1b[2J[red]\ud800"
+    rows = [Left(odd, odd, 3, odd, odd, odd, odd, 2, 5, odd)]
+    print_left(odd, rows, odd, Console(file=out, width=400))
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().count("[red]") >= 6
+    out.getvalue().encode()
+    print_left(odd, [], odd, Console(file=out, width=400))
+    assert "\x1b" not in out.getvalue()

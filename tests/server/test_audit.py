@@ -127,6 +127,16 @@ def test_a_run_does_not_go_on_over_an_audit_that_does_not_fit(tmp_path: Path) ->
         federation.run("another")
 
 
+def test_an_audit_whose_head_was_taken_away_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    federation = make_federation(tmp_path, 3)
+    audit = CoordinatorAudit(CoordinatorSite(federation.coordinator))
+    assert audit.entries() == ()
+    audit.roster()
+    (audit.folder / "head.json").unlink()
+    with pytest.raises(AuditError, match=r"head\.json is missing"):
+        audit.entries()
+
+
 def test_a_disk_that_is_full_ends_the_run_and_the_same_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     federation = make_federation(tmp_path, 3, rounds=1)
 

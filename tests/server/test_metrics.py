@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from prometheus_client.metrics_core import Metric
 
 from fedstill.simulation import Vanish
 from server.metrics import read_metrics
 from server.site import CoordinatorSite
+from server.store import Store
 from shared.exchange import MessageKind
 from shared.service import write_status
 from tests.support.small import make_federation
@@ -50,3 +53,23 @@ def test_epsilon_and_a_store_without_runs(tmp_path: Path) -> None:
     federation.run()
     found = values(list(read_metrics(site, tmp_path / "none")))
     assert 0 < found["fedstill_epsilon", "trial"] <= 50.0
+
+
+def test_a_look_loads_one_plan_a_run_and_not_those_of_all_its_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = make_federation(tmp_path, 3, rounds=2)
+    federation.run()
+    site, loaded = CoordinatorSite(federation.coordinator), list[int]()
+    plan = Store.plan
+
+    def counted(store: Store, run: str, number: int) -> bytes | None:
+        loaded.append(number)
+        return plan(store, run, number)
+
+    def all_of_them(*_: Any, **__: Any) -> None:
+        raise AssertionError("this loads the plan of every round")
+
+    monkeypatch.setattr(Store, "plan", counted)
+    monkeypatch.setattr(Store, "rounds", all_of_them)
+    found = values(list(read_metrics(site, tmp_path / "none")))
+    assert found["fedstill_gate_agreement", "trial", "u8u8"] == 1.0
+    assert len(loaded) == 1

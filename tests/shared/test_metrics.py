@@ -43,6 +43,25 @@ def test_what_cannot_be_read_is_said() -> None:
     assert "fedstill_rounds" not in text
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Mr Canary"), KeyError("Mr Canary"), RecursionError("Mr Canary")])
+def test_an_error_that_nobody_foresaw_is_no_missing_service(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Iterator[Metric]:
+        yield from families()
+        raise error
+
+    with serve_metrics(0, broken) as port:
+        text = scrape(port)
+    assert "fedstill_readable 0.0" in text
+    assert f"{type(error).__name__} at " in caplog.text
+    assert "in broken" in caplog.text
+    assert "Canary" not in caplog.text + text
+
+
+def test_a_label_that_cannot_be_written_is_no_broken_answer() -> None:
+    with serve_metrics(0, lambda: [gauge("fedstill_odd", "Odd.", ("name",), [(("a\ud800",), 1.0)])]) as port:
+        assert 'fedstill_odd{name="a?"} 1.0' in scrape(port)
+
+
 def test_no_port_no_server_and_a_taken_one_is_said_so() -> None:
     with serve_metrics(None, families) as port:
         assert port is None

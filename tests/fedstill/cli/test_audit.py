@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fedstill.cli import main
+from shared.audit.writer import AuditLog
+from shared.identity import load_identity
 from tests.support.small import SmallFederation, make_federation
 
 
@@ -97,3 +99,30 @@ def test_a_folder_without_an_audit(tmp_path: Path, capsys: pytest.CaptureFixture
     code, _, err = call(capsys, "verify", tmp_path)
     assert code == 21
     assert "there is no audit" in err
+
+
+def test_what_a_side_signed_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    federation = make_federation(tmp_path, 3)
+    home, odd = federation.institutions["ash"], "\x1b[2J\ud800\n"
+    audit = AuditLog(home / "audit", "institution/ash", load_identity(home / "keys" / "identity.key"))
+    audit.append(odd, **{odd: odd, "run": odd, "stage": odd})
+    audit.append("answered", left=[{"name": odd}])
+    for arguments in (("verify",), ("show",), ("show", "--json"), ("export",), ("export", "--format", "csv")):
+        code, out, _ = call(capsys, arguments[0], home, *arguments[1:])
+        assert (code, "\x1b" in out) == (0, False)
+        out.encode()
+    assert len(call(capsys, "show", home)[1].splitlines()) == 2
+    for command in (("left", home), ("compare", federation.coordinator, home)):
+        AuditLog(federation.coordinator / "audit", "coordinator", load_identity(federation.coordinator / "keys" / "identity.key")).append(
+            "x"
+        )
+        code, _, err = call(capsys, *command)
+        assert (code, "\x1b" in err) == (75, False)
+        assert "line 2 of the audit of institution/ash" in err
+
+
+def test_an_unproven_side_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = make_federation(tmp_path, 3).institutions["ash"]
+    AuditLog(home / "audit", "\x1b[2Jash", load_identity(home / "keys" / "identity.key")).append("x")
+    code, _, err = call(capsys, "verify", home)
+    assert (code, "\x1b" in err) == (40, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -64,6 +65,21 @@ def test_the_same_entry_written_otherwise_is_no_line() -> None:
     line = signed(entry(round=3), KEY).line()
     with pytest.raises(ValueError, match="as it is written"):
         read_entry(line.replace(b":", b": "))
+
+
+@pytest.mark.parametrize("odd", [True, 1.0, ["ash"], {"a": 1}, None])
+@pytest.mark.parametrize("name", ["n", "time", "side", "kind", "previous"])
+def test_a_line_of_other_types_is_no_line_although_it_is_signed(name: str, odd: object) -> None:
+    changed: dict[str, Any] = {name: odd}
+    made = signed(replace(entry(), **changed), KEY)
+    with pytest.raises(ValueError, match="as it is written"):
+        read_entry(made.line())
+
+
+@pytest.mark.parametrize("odd", [Head(["a"], 1), Head("a", True), Head("a", 1, 7)])  # type: ignore[arg-type]
+def test_a_head_of_other_types_is_no_head_although_it_is_signed(odd: Head) -> None:
+    with pytest.raises(ValueError, match="as it is written"):
+        read_head(signed_head(odd, KEY).line())
 
 
 def test_a_head_is_no_entry_s_signature_and_is_its_owner_s() -> None:

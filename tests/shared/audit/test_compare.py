@@ -12,7 +12,7 @@ from shared.audit.chain import Entry
 from shared.audit.compare import compare
 from shared.audit.keys import open_audit
 from shared.audit.verify import Trail
-from shared.errors import ConfigError
+from shared.errors import AuditError, ConfigError
 from tests.support.small import SmallFederation, make_federation
 
 Pair = tuple[Trail, Trail]
@@ -74,6 +74,41 @@ def test_a_coordinator_that_counted_other_bytes_is_contradicted(pair: Pair) -> N
     complaints = compare(replace(coordinator, entries=tuple(map(forged, coordinator.entries))), institution)
     assert len(complaints) == 2
     assert "other bytes than those that the coordinator counted" in complaints[1]
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, "x", True, -1.5])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, name) for kind in ("answered", "plan", "round") for name in ("run", "round")),
+        ("answered", "answer_sha256"),
+        ("round", "answers"),
+    ],
+)
+def test_a_signed_line_without_what_it_should_have_is_said(kind: str, name: str, odd: object, pair: Pair) -> None:
+    def changed(entry: Entry) -> Entry:
+        if entry.kind != kind:
+            return entry
+        rest = {key: value for key, value in entry.fields.items() if key != name}
+        return replace(entry, fields=rest if odd is None else rest | {name: odd})
+
+    hostile = [replace(trail, entries=tuple(map(changed, trail.entries))) for trail in pair]
+    if name in ("run", "answer_sha256") and odd == "x":
+        assert compare(*(pair[0], hostile[1]) if kind == "answered" else (hostile[0], pair[1]))
+        return
+    if name == "answers" and odd == {}:
+        assert compare(*hostile)
+        return
+    with pytest.raises(AuditError, match=f"of kind {kind}: its field '{name}'"):
+        compare(*hostile)
+
+
+def test_what_a_side_wrote_moves_no_cursor(pair: Pair) -> None:
+    coordinator, institution = pair
+    odd = [replace(entry, fields={**entry.fields, "run": "\x1b[2J\nall fits"}) for entry in institution.entries]
+    complaints = compare(coordinator, replace(institution, entries=tuple(odd)))
+    assert complaints
+    assert all(complaint.isprintable() for complaint in complaints)
 
 
 def test_only_a_coordinator_and_an_institution_can_be_compared(pair: Pair, tmp_path: Path) -> None:

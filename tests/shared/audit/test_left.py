@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from shared.audit.chain import BEFORE_THE_FIRST, Entry
 from shared.audit.left import PLAIN, UNKNOWN, bytes_by_form, what_left
+from shared.errors import AuditError
 from shared.task import NumericColumn, TabularTask
 from shared.work import (
     CalibrateHistogramWork,
@@ -43,6 +48,33 @@ def test_bytes_by_form() -> None:
 
 def test_a_field_of_a_newer_release_is_said_to_be_unknown() -> None:
     assert what_left([entry(name="new")])[0].what == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"left": 7},
+        {"left": [7]},
+        {"left": [{}]},
+        {"left": None},
+        {"stage": None},
+        {"stage": ["x"]},
+        {"run": 7},
+        {"round": "3"},
+        {"work": {}},
+    ],
+)
+def test_a_signed_line_without_what_it_should_have_is_said(odd: dict[str, Any]) -> None:
+    with pytest.raises(AuditError, match="line 1 of the audit of institution/ash"):
+        what_left([entry(**odd)])
+
+
+@pytest.mark.parametrize(("name", "odd"), [("name", 7), ("form", []), ("count", "2"), ("bytes", True), ("bytes", 2**70), ("sha256", None)])
+def test_an_item_that_is_none_is_said(name: str, odd: object) -> None:
+    made = entry()
+    made.fields["left"][0][name] = odd
+    with pytest.raises(AuditError, match="'left'"):
+        what_left([made])
 
 
 def test_every_counter_there_is_has_plain_words() -> None:

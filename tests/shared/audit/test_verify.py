@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from shared.audit.chain import HEAD_NAME, LOG_NAME, Head, read_entry, signed_head
 from shared.audit.verify import side_of, verify
 from shared.audit.writer import AuditLog
-from shared.errors import AuditError, MissingFileError
+from shared.errors import AuditError, MissingFileError, ResourceError
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -118,6 +119,48 @@ def test_a_file_that_was_taken_away_is_missed(tmp_path: Path) -> None:
     (tmp_path / LOG_NAME).unlink()
     with pytest.raises(AuditError, match=r"log\.jsonl is missing"):
         verify(tmp_path, PUBLIC)
+
+
+def test_a_head_that_was_taken_away_is_no_audit_that_was_never_begun(tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / HEAD_NAME).unlink()
+    with pytest.raises(AuditError, match=r"head\.json is missing"):
+        side_of(tmp_path)
+
+
+@pytest.mark.parametrize("unreadable", [LOG_NAME, HEAD_NAME])
+@pytest.mark.parametrize("look", [side_of, lambda folder: verify(folder, PUBLIC)])
+def test_what_cannot_be_read_is_said(unreadable: str, look: Callable[[Path], object], tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / unreadable).unlink()
+    (tmp_path / unreadable).mkdir()
+    with pytest.raises(ResourceError, match="cannot be read: Is a directory"):
+        look(tmp_path)
+
+
+def test_a_file_is_no_folder_of_an_audit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for look in (side_of, lambda folder: verify(folder, PUBLIC)):
+        with pytest.raises(MissingFileError, match="no audit"):
+            look(tmp_path / "file")
+
+
+def test_a_line_that_is_added_meanwhile_is_no_false_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    added: list[Thread] = []
+    read = Path.read_bytes
+
+    def slowly(path: Path) -> bytes:
+        if path.name == HEAD_NAME and not added:
+            added.append(Thread(target=written, args=(tmp_path,), kwargs={"lines": 3}))
+            added[0].start()
+            added[0].join(0.5)  # without the lock the three lines are written in a fraction of this
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", slowly)
+    assert len(verify(tmp_path, PUBLIC).entries) == LINES
+    added[0].join(60)
+    assert len(verify(tmp_path, PUBLIC).entries) == LINES + 3
 
 
 def test_whose_audit_it_is(tmp_path: Path) -> None:
