@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from server.callers import Callers, told
-from server.membership import Membership
+from server.membership import NOT_INVITED, Membership
 from server.site import CoordinatorSite
 from shared.identity import roster_bytes, sign
 from shared.rpc import enrolment_pb2 as pb
@@ -17,7 +17,7 @@ from shared.secagg.roster import Roster
 from shared.signed import ROSTER_PURPOSE
 
 MOST_JOINS, JOINS_S = 120, 60.0
-"""Attempts to join that are looked at in so many seconds, from everyone together."""
+"""Attempts to join with open invitations that are looked at in so many seconds, from everyone together."""
 
 
 class EnrolmentService:
@@ -29,6 +29,9 @@ class EnrolmentService:
 
     async def Join(self, request: pb.JoinRequest, context: Any) -> pb.JoinReply:  # noqa: N802
         """See ``enrolment.proto``."""
+        # Who names no invitation costs a look at a file, and takes nobody's turn.
+        if not await told(context, self._membership.invites, request.invitation):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, NOT_INVITED)
         if len(self._joins) == MOST_JOINS and time.monotonic() - self._joins[0] < JOINS_S:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many attempts to join: try again in a minute")
         self._joins.append(time.monotonic())
