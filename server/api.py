@@ -31,7 +31,7 @@ from shared.rpc.services import ARTIFACTS, ENROLMENT, RUNS, handlers
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes of the largest message that a caller may send: keys and names."""
-MOST_CALLS, MOST_JOINS = 256, 16
+MOST_CALLS, MOST_JOINING = 256, 16
 """Calls at a time, of members and of strangers who want to join; more are refused with RESOURCE_EXHAUSTED."""
 JOIN_AGE_S, JOIN_GRACE_S = 30.0, 5.0
 """How long a stranger's connection may last, and how long after that a call on it may go on: joining takes a second."""
@@ -64,7 +64,7 @@ class Api:
             )
         )
         age = (("grpc.max_connection_age_ms", int(1000 * JOIN_AGE_S)), ("grpc.max_connection_age_grace_ms", int(1000 * JOIN_GRACE_S)))
-        self._strangers = grpc.aio.server(options=(*_LIMITS, *age), maximum_concurrent_rpcs=MOST_JOINS)
+        self._strangers = grpc.aio.server(options=(*_LIMITS, *age), maximum_concurrent_rpcs=MOST_JOINING)
         self._strangers.add_generic_rpc_handlers((handlers(ENROLMENT, enrolment, methods={JOIN}),))
 
     def listen(self, mutual_port: int = 0, join_port: int = 0) -> tuple[int, int]:

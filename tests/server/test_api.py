@@ -19,7 +19,7 @@ import pytest
 
 from client.link import Link, open_join_link, open_link
 from server import api
-from server.api import MOST_JOINS, Api
+from server.api import MOST_JOINING, Api
 from server.enrolment_service import JOIN
 from server.membership import Membership
 from shared.enrolment import Connection
@@ -136,7 +136,7 @@ def test_strangers_who_want_to_join_take_nothing_from_members(folder: Path, tmp_
                     asyncio.ensure_future(
                         _code(Stub(channels[number % 2], ENROLMENT).call(JOIN)(enrolment_pb2.JoinRequest(invitation=public)))
                     )
-                    for number in range(MOST_JOINS + 3)
+                    for number in range(MOST_JOINING + 3)
                 ]
                 done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
                 while len(done) < 3:
