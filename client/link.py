@@ -18,8 +18,8 @@ from shared.errors import DeploymentError, FedstillError, IdentityError, PolicyR
 from shared.files import read_bytes
 from shared.hosting import LOOPBACK
 from shared.identity import read_private
+from shared.printable import one_line
 from shared.rpc.services import Stub
-from shared.shown import one_line
 
 CALL_S = 20.0
 """Longest wait for the answer to one call."""

@@ -19,7 +19,7 @@ from server.events import (
     RunStarted,
 )
 from shared.logs import set_up, use_json
-from shared.shown import one_line
+from shared.printable import one_line
 
 Say = Callable[[str], None]
 Listen = Callable[[Event], None]

@@ -35,7 +35,7 @@ from server.events import (
 )
 from server.store import Store
 from shared.errors import MissingFileError, RunError
-from shared.shown import one_line
+from shared.printable import one_line
 
 LOOK_S = 0.5
 """Seconds between two looks into the store."""

@@ -162,7 +162,7 @@ def watch(
     from client.link import open_link
     from client.runs import list_runs
     from client.runs import watch as follow
-    from shared.shown import one_line
+    from shared.printable import one_line
 
     with open_link(folder) as link:
         if run is None:
