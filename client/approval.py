@@ -1,24 +1,23 @@
 """``policy.approve = "manual"``: this institution answers no run before its operator has read the run's plan and approved it.
 
-What was approved is kept in ``state/approved/RUN.json``, and every round is held against it: settings of learning, the clip norm,
-the number of updates, noise. A coordinator that asks for something else than it had signed is refused.
+What was approved is kept in ``state/approved/RUN.json``, and every round is held against it (``client/beyond.py``). A coordinator that
+asks for something else than it had signed is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from client.beyond import beyond
 from shared.config import InstitutionConfig
 from shared.errors import ApprovalPending, IdentityError, PolicyRefusal
 from shared.files import PRIVATE_MODE, write_atomic
 from shared.secagg.messages import Plan
 from shared.signed import RunPlan
-from shared.work import LearningWork, Work, trains
+from shared.work import Work
 
 
 def approve(folder: Path, plan: RunPlan) -> Path:
@@ -49,29 +48,11 @@ def check_approved(config: InstitutionConfig, folder: Path, run: str) -> RunPlan
 
 def check_within(config: InstitutionConfig, approved: RunPlan, plan: Plan, work: Work) -> None:
     """Raises :class:`PolicyRefusal` where a round asks for something else than the plan that was approved."""
-    for complaint in _complaints(approved.settings, plan, work):
+    for complaint in beyond(approved.settings, plan, work):
         raise PolicyRefusal(
             f"institution '{config.name}' refused round {plan.round}: {complaint} than in the plan that its operator approved "
             "(policy.approve)"
         )
-
-
-def _complaints(settings: dict[str, Any], plan: Plan, work: Work) -> Iterable[str]:
-    aggregation = settings.get("aggregation", {})
-    if plan.clip_norm > aggregation.get("clip_norm", 0.0):
-        yield f"the clip norm {plan.clip_norm:g} is longer"
-    if plan.collusion < aggregation.get("collusion", 0):
-        yield f"the collusion of {plan.collusion} that is withstood is less"
-    if plan.smallest_cohort < aggregation.get("smallest_cohort", 0):
-        yield f"the smallest cohort of {plan.smallest_cohort} is smaller"
-    if trains(work) and settings.get("privacy") is not None and plan.noise <= 0.0:
-        yield "the noise, which is none, is less"
-    if isinstance(work, LearningWork):
-        if work.version >= settings.get("rounds", 0):
-            yield f"update {work.version + 1} is one more"
-        for part in ("training", "distillation"):
-            if getattr(work, part).model_dump(mode="json", exclude_none=True) != settings.get(part):
-                yield f"[{part}] is another"
 
 
 def _place(folder: Path, run: str) -> Path:

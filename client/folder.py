@@ -38,6 +38,11 @@ class InstitutionFolder:
         return self.folder / "keys" / "node"
 
     @property
+    def next_node_key(self) -> Path:
+        """The one that is to take its place once the coordinator has let it in."""
+        return self.folder / "keys" / "node.new"
+
+    @property
     def flower(self) -> Path:
         """Everything of Flower's: its home, the worker's secret, signs of life, our lock."""
         return self.folder / "flower"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from shared.rpc.services import ENROLMENT
 from shared.secagg.roster import Roster
 from shared.signed import check_roster
 
-CA_S = 20.0
-"""Longest wait for the CA's certificate."""
+CA_S, STEP_S = 20.0, 10.0
+"""Longest wait for the CA's certificate as a whole, and for each sign of life."""
 LARGEST_CA = 64 * 1024
 """Bytes of the largest CA certificate that is looked at."""
 
@@ -44,13 +45,14 @@ def join(folder: Path, token: Token, config: InstitutionConfig, *, passphrase: b
     """Makes an institution's folder, joins the federation of ``token`` and pins its CA, address and roster.
 
     Whatever fails, the identity stays where it is, and the same call with a new token goes on with it: with the same identity
-    an institution may join again, and brings a new node key.
+    an institution may join again, and brings a new node key. The one that it has gives way only to one that was let in.
 
-    Raises :class:`IdentityError` if the coordinator is not the one of the token, or refuses.
+    Raises :class:`IdentityError` if the coordinator is not the one of the token or of what is pinned, or refuses.
     """
-    ca = fetch_ca(token)
-    enrolment = _own_enrolment(folder, config, passphrase)
     home = InstitutionFolder(folder)
+    ca = fetch_ca(token)
+    _refuse_another(ca, home)
+    enrolment = _own_enrolment(home, config, passphrase)
     key = client_key(home.client_key)
     handed_in, request = enrolment.canonical(), make_request(key, config.name)
     with open_join_link(token.connection, ca.public_bytes(Encoding.PEM)) as link:
@@ -63,8 +65,11 @@ def join(folder: Path, token: Token, config: InstitutionConfig, *, passphrase: b
         )
     certificate = check_issued(reply.certificate, key, config.name, ca)
     roster = check_roster(reply.roster.roster, reply.roster.signature, None)
-    _pin(folder, ca, token.connection, roster, passphrase)
+    # The operator's decision to use the token is the decision for the federation of its CA, with the roster that it has now.
+    pin(folder, roster, connection=token.connection, replace=True, passphrase=passphrase)
+    write_atomic(home.ca, ca.public_bytes(Encoding.PEM))
     write_atomic(home.certificate, certificate.public_bytes(Encoding.PEM))
+    _keep(home, enrolment)
     return Joined(config.name, roster, certificate)
 
 
@@ -73,31 +78,45 @@ def fetch_ca(token: Token) -> x509.Certificate:
 
     Nothing is believed of the connection itself: whoever stands in between can give another certificate, and is found out.
     """
+    where = token.connection.address
     try:
-        # What comes is public, and known by its digest; there is nothing yet to check the server by.
-        with httpx.Client(verify=False, timeout=CA_S, trust_env=False, proxy=proxy_for(token.connection)) as client:
-            answer = client.get(f"https://{token.connection.address}/ca.crt")
+        certificate = x509.load_pem_x509_certificate(asyncio.run(_shown(token.connection)))
     except httpx.HTTPError as error:
-        raise DeploymentError(
-            f"{token.connection.address} does not answer ({type(error).__name__}): check the network and its proxy"
-        ) from error
-    try:
-        if answer.status_code != 200 or len(answer.content) > LARGEST_CA:
-            raise ValueError
-        certificate = x509.load_pem_x509_certificate(answer.content)
-    except ValueError as error:
-        raise IdentityError(
-            f"{token.connection.address} is no coordinator of fedstill's: ask its operator for the right address"
-        ) from error
+        raise DeploymentError(f"{where} does not answer ({type(error).__name__}): check the network and its proxy") from error
+    except (ValueError, TimeoutError) as error:
+        raise IdentityError(f"{where} is no coordinator of fedstill's: ask its operator for the right address") from error
     if fingerprint_of(certificate) != token.ca_fingerprint:
         raise IdentityError(
-            f"{token.connection.address} shows another CA than the invitation names: somebody may stand between, or the token is old; "
+            f"{where} shows another CA than the invitation names: somebody may stand between, or the token is old; "
             "tell the coordinator's operator, and do not go on"
         )
     return certificate
 
 
-def _own_enrolment(folder: Path, config: InstitutionConfig, passphrase: bytes | None) -> Enrolment:
+async def _shown(connection: Connection) -> bytes:
+    """What the address shows as its CA; raises :class:`ValueError` for what is too large, :class:`TimeoutError` for what drips."""
+    # What comes is public, and known by its digest; there is nothing yet to check the server by.
+    as_it_is = {"Accept-Encoding": "identity"}
+    client = httpx.AsyncClient(verify=False, timeout=STEP_S, trust_env=False, proxy=proxy_for(connection), headers=as_it_is)
+    content = b""
+    async with asyncio.timeout(CA_S), client, client.stream("GET", f"https://{connection.address}/ca.crt") as answer:
+        if answer.status_code != 200:
+            raise ValueError
+        async for piece in answer.aiter_raw():
+            content += piece
+            if len(content) > LARGEST_CA:
+                raise ValueError
+    return content
+
+
+def _refuse_another(ca: x509.Certificate, home: InstitutionFolder) -> None:
+    if home.ca.exists() and load_certificate(home.ca) != ca:
+        raise IdentityError(f"another CA is pinned in {home.ca}: ask the coordinator's operator why it changed, then remove that file")
+
+
+def _own_enrolment(home: InstitutionFolder, config: InstitutionConfig, passphrase: bytes | None) -> Enrolment:
+    folder = home.folder
+    home.next_node_key.unlink(missing_ok=True)  # of a join that failed
     if not (folder / "keys" / "identity.key").exists():
         return init_institution(folder, config, passphrase=passphrase)
     written = load_config(InstitutionConfig, folder / "institution.toml")
@@ -105,15 +124,16 @@ def _own_enrolment(folder: Path, config: InstitutionConfig, passphrase: bytes | 
         raise IdentityError(f"{folder} is the folder of '{written.name}', not of '{config.name}': give each institution its own")
     identity = load_identity(folder / "keys" / "identity.key", passphrase=passphrase)
     # A node key that was revoked is never taken again, and whether it was, this side cannot know.
-    (folder / "keys" / "node").unlink(missing_ok=True)
-    node_key = make_node_key(folder / "keys" / "node")
-    return write_enrolment(folder, make_enrolment(config.name, identity, node_key))
+    return make_enrolment(config.name, identity, make_node_key(home.next_node_key))
 
 
-def _pin(folder: Path, ca: x509.Certificate, connection: Connection, roster: Roster, passphrase: bytes | None) -> None:
-    home = InstitutionFolder(folder)
-    if home.ca.exists() and load_certificate(home.ca) != ca:
-        raise IdentityError(f"another CA is pinned in {home.ca}: ask the coordinator's operator why it changed, then remove that file")
-    write_atomic(home.ca, ca.public_bytes(Encoding.PEM))
-    # The operator's decision to use the token is the decision for the federation of its CA, with the roster that it has now.
-    pin(folder, roster, connection=connection, replace=True, passphrase=passphrase)
+def _keep(home: InstitutionFolder, enrolment: Enrolment) -> None:
+    """Puts a node key that was made aside, and is let in now, in the place of the one before."""
+    if home.next_node_key.exists():
+        _public(home.next_node_key).replace(_public(home.node_key))
+        home.next_node_key.replace(home.node_key)
+    write_enrolment(home.folder, enrolment)
+
+
+def _public(key: Path) -> Path:
+    return key.with_name(f"{key.name}.pub")

@@ -18,13 +18,13 @@ from shared.errors import DeploymentError, FedstillError, IdentityError, PolicyR
 from shared.files import read_bytes
 from shared.hosting import LOOPBACK
 from shared.identity import read_private
+from shared.printable import one_line
 from shared.rpc.services import Stub
 
 CALL_S = 20.0
 """Longest wait for the answer to one call."""
 LARGEST_MESSAGE = 4 * 2**20
 """Bytes of the largest message that the coordinator may send."""
-_LONGEST_SENTENCE = 500
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,6 @@ def _explain(connection: Connection, error: Any) -> FedstillError:
             return DeploymentError(f"{connection.address} cannot do this: {said}")
         case _:
             return DeploymentError(f"{connection.address} cannot be reached or does not answer ({code.name}: {said}); try 'client check'")
-
-
-def one_line(said: str) -> str:
-    """What a peer said, fit for a terminal and a log: one line, bounded, nothing that moves a cursor."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in said[:_LONGEST_SENTENCE])
 
 
 def proxy_for(connection: Connection) -> str | None:

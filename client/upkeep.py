@@ -1,4 +1,4 @@
-"""What an institution's service does beside its rounds: renew its certificate before it ends, and hear of who was revoked.
+"""What an institution's service does beside its rounds: hear of who was revoked, and renew its certificate before it ends.
 
 A roster that only lost members is pinned by itself: the coordinator may leave anyone out of a round anyway, and each plan is
 still held against this institution's own smallest cohort. Anything else about the roster, a new member, another key, is
@@ -29,6 +29,8 @@ from shared.signed import check_roster
 
 EVERY_S = 15.0
 """Seconds between two calls: a run that lost an institution rests for 30 s before it goes on (``server/supervise.py``)."""
+END_S = 5.0
+"""Longest wait for a look to end when the service does: what it writes is whole or not there, and processes must end within seconds."""
 
 _LOG = logging.getLogger("fedstill.client")
 
@@ -42,14 +44,17 @@ class Upkeep:
     say: Callable[[str], None]
 
     def look(self) -> None:
-        """Once: renews the certificate if it is due, and pins the roster if it only lost members. Raises what went wrong."""
+        """Once: pins the roster if it only lost members, and renews the certificate if it is due. Raises what went wrong.
+
+        In this order: that somebody was revoked is for all, and must not wait for what is about this institution alone.
+        """
         home = InstitutionFolder(self.folder)
         if not home.certificate.exists():
             return  # enrolled by hand: its operator brings it a roster by hand, too
         with open_link(self.folder) as link:
+            self._follow(fetch_roster(link, self.folder))
             if needs_renewal(load_certificate(home.certificate)):
                 self._renew(link, home)
-            self._follow(fetch_roster(link, self.folder))
 
     def _renew(self, link: Link, home: InstitutionFolder) -> None:
         key = client_key(home.client_key)
@@ -81,7 +86,9 @@ class Keeper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Waits for a look that is under way, so that none writes to a folder whose service has ended; at most :data:`END_S`."""
         self._ended.set()
+        self._thread.join(END_S)
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -35,6 +35,7 @@ from server.events import (
 )
 from server.store import Store
 from shared.errors import MissingFileError, RunError
+from shared.printable import one_line
 
 LOOK_S = 0.5
 """Seconds between two looks into the store."""
@@ -121,9 +122,9 @@ class Picture:
                 member.doing = f"answered {event.stage} in {event.seconds:.1f} s"
                 member.bytes_up += event.bytes_up
             case InstitutionAbsent():
-                member.doing, member.missed = f"absent: {event.reason}", member.missed + 1
+                member.doing, member.missed = f"absent: {one_line(event.reason)}", member.missed + 1
             case InstitutionRefused():
-                member.doing, member.missed = f"refused: {event.reason}", member.missed + 1
+                member.doing, member.missed = f"refused: {one_line(event.reason)}", member.missed + 1
 
     def draw(self) -> Group:
         """The picture for a terminal."""

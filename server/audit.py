@@ -18,6 +18,7 @@ from server.site import CoordinatorSite
 from shared.audit.chain import COORDINATOR, Entry
 from shared.audit.facts import plan_facts
 from shared.audit.fields import table, text, whole
+from shared.audit.last import last_of
 from shared.audit.verify import verify
 from shared.audit.writer import AuditLog
 from shared.errors import MissingFileError
@@ -55,9 +56,9 @@ class CoordinatorAudit:
         """Who has come, gone or changed a key since the last time; nothing where nobody has."""
         roster = self.site.roster
         now = {name: hashlib.sha256(key).hexdigest() for name, key in sorted(roster.members.items())}
-        known = [entry for entry in self.entries() if entry.kind == "roster"]
-        before: Mapping[str, str] = table(known[-1], "members") if known else {}
-        if known and text(known[-1], "roster_sha256") == roster.digest.hex():
+        last = last_of(self.folder, "roster", public_bytes(self.site.identity))
+        before: Mapping[str, str] = table(last, "members") if last is not None else {}
+        if last is not None and text(last, "roster_sha256") == roster.digest.hex():
             return
         self._log.append(
             "roster",

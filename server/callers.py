@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from server.membership import Membership, NotInvitedError, UnfitError, peer_of
+from server.membership import Membership, NotInvitedError, peer_of
+from server.provision import UnfitError
 from shared.errors import ArtifactError, MissingFileError
 
 MOST_STREAMS = 4

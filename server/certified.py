@@ -23,6 +23,7 @@ MOST_AT_ONCE = 4
 class _Listed(Frozen):
     serial: str
     until: float
+    made: float = 0.0
 
 
 class _List(Frozen):
@@ -40,7 +41,8 @@ class Certified:
         """Puts a new certificate of ``name`` in force, beside older ones that have not ended: its answer may get lost."""
         moment = now if now is not None else time.time()
         kept = [one for one in self._read(name).certificates if one.until > moment]
-        kept.append(_Listed(serial=f"{certificate.serial_number:x}", until=certificate.not_valid_after_utc.timestamp()))
+        until = certificate.not_valid_after_utc.timestamp()
+        kept.append(_Listed(serial=f"{certificate.serial_number:x}", until=until, made=moment))
         after = _List(name=name, certificates=tuple(kept[-MOST_AT_ONCE:]))
         write_atomic(self._path(name), after.model_dump_json().encode(), mode=PRIVATE_MODE)
 
@@ -51,6 +53,10 @@ class Certified:
     def until(self, name: str) -> float | None:
         """When the newest certificate of ``name`` ends (seconds since 1970); ``None`` if it has none."""
         return max((one.until for one in self._read(name).certificates), default=None)
+
+    def made(self, name: str) -> float:
+        """When the newest certificate of ``name`` was put in force (seconds since 1970); 0 if it has none."""
+        return max((one.made for one in self._read(name).certificates), default=0.0)
 
     def revoke(self, name: str) -> int:
         """Takes back every certificate of ``name``; returns how many there were."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,25 +55,29 @@ class Control:
         """Closes the connection."""
         self._client.close()
 
-    def register(self, nodes: Mapping[str, bytes]) -> tuple[str, ...]:
+    def register(self, nodes: Mapping[str, bytes], tell: Callable[[str], None]) -> tuple[str, ...]:
         """Makes sure that the nodes of these institutions (name to OpenSSH public key) are registered under their names, and no others.
 
         A node with another key is unregistered: SuperLink refuses its calls from then on, and never takes that key again.
-        Returns the names of those.
+        Returns the names of those. ``tell`` hears of each node that SuperLink refuses; it goes on with the others all the same, and
+        raises only if SuperLink does not answer.
         """
-        found, wanted = self._nodes(), {_node_key(name, line) for name, line in nodes.items()}
-        gone = tuple(node for node in found if node.public_key not in wanted)
+        found, wanted = self._nodes(), _readable(nodes, tell)
+        gone = tuple(node for node in found if node.public_key not in wanted.values())
         for node in gone:
-            with _asking("unregister a node"):
+            with (
+                _refused(f"the node of '{node.name}' cannot be unregistered: SuperLink does not know it", tell),
+                _asking("unregister a node"),
+            ):
                 self._client.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
         known = {node.public_key: node.name for node in found}
-        for name, line in nodes.items():
-            key = _node_key(name, line)
+        for name, key in wanted.items():
             if key not in known:
-                with _asking("register a node"):
+                again = f"SuperLink refuses the node key of '{name}', which it may have had before: let it join again"
+                with _refused(again, tell), _asking("register a node"):
                     self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
             elif known[key] != name:
-                raise DeploymentError(f"the node key of '{name}' is registered for '{known[key]}': each institution needs a key of its own")
+                tell(f"the node key of '{name}' is registered for '{known[key]}': each institution needs a key of its own")
         return tuple(node.name for node in gone)
 
     def online(self) -> frozenset[str]:
@@ -141,8 +145,23 @@ class _asking:  # noqa: N801 - reads as a verb in a with statement
             raise DeploymentError(f"could not {self._what} at SuperLink ({type(error).__name__}); see logs/superlink.log") from error
 
 
-def _node_key(name: str, line: bytes) -> bytes:
+@contextlib.contextmanager
+def _refused(sentence: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Says ``sentence`` where SuperLink has answered and refuses this one; that it does not answer at all is raised."""
     try:
-        return public_key_to_bytes(load_ssh_public_key(line))  # type: ignore[arg-type]
-    except (ValueError, AttributeError, UnsupportedAlgorithm) as error:
-        raise DeploymentError(f"the node key of '{name}' cannot be read: enrol the institution again") from error
+        yield
+    except DeploymentError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, httpx.HTTPStatusError) and cause.response.is_client_error):
+            raise
+        tell(sentence)
+
+
+def _readable(nodes: Mapping[str, bytes], tell: Callable[[str], None]) -> dict[str, bytes]:
+    keys = {}
+    for name, line in nodes.items():
+        try:
+            keys[name] = public_key_to_bytes(load_ssh_public_key(line))  # type: ignore[arg-type]
+        except (ValueError, AttributeError, UnsupportedAlgorithm):
+            tell(f"the node key of '{name}' cannot be read: enrol the institution again")
+    return keys

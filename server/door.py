@@ -17,10 +17,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import signal
 import ssl
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.certificates import JOIN_HOST
 from shared.hosting import LOOPBACK
@@ -29,8 +33,8 @@ HELLO_S = 10.0
 """Longest wait for a whole greeting."""
 LARGEST_HELLO = 32 * 1024
 """Bytes of the largest greeting."""
-MOST_CONNECTIONS = 1024
-"""Connections at a time; more are closed at once."""
+MOST_CONNECTIONS, MOST_OF_ONE = 1024, 64
+"""Connections at a time, of all and of one IP address (of IPv6: of one /64, which is one site's); more are closed at once."""
 INNER_S = 20.0
 """How long a connection is held while nobody behind the door listens: a process that ended is started again meanwhile. Clients take a
 connection that ends within its greeting for one that cannot be trusted, and give up."""
@@ -93,27 +97,48 @@ def inner_port(hello: Hello, inner: Inner) -> int:
     return inner.join if hello.host == JOIN_HOST else inner.api
 
 
+def site_of(peer: Sequence[Any] | None) -> str:
+    """Whose a connection counts as: the IPv4 address, or the /64 of the IPv6 address, of a socket's peer name; "" of one that has gone."""
+    if not peer:
+        return ""
+    address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
 class Door:
     """Hands connections on; give :meth:`admit` to :func:`asyncio.start_server`."""
 
     def __init__(
-        self, context: ssl.SSLContext, inner: Inner, *, hello_s: float = HELLO_S, inner_s: float = INNER_S, most: int = MOST_CONNECTIONS
+        self,
+        context: ssl.SSLContext,
+        inner: Inner,
+        *,
+        hello_s: float = HELLO_S,
+        inner_s: float = INNER_S,
+        most: int = MOST_CONNECTIONS,
+        most_of_one: int = MOST_OF_ONE,
     ) -> None:
-        self._context, self._inner, self._hello_s, self._inner_s, self._most = context, inner, hello_s, inner_s, most
-        self._open = 0
+        self._context, self._inner, self._hello_s, self._inner_s = context, inner, hello_s, inner_s
+        self._most, self._most_of_one = most, most_of_one
+        self._open: Counter[str] = Counter()
 
     async def admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its greeting to its end."""
-        if self._open >= self._most:
+        site = site_of(writer.get_extra_info("peername"))
+        if self._open.total() >= self._most or self._open[site] >= self._most_of_one:
             writer.transport.abort()
             return
-        self._open += 1
+        self._open[site] += 1
         try:
             await self._pass(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._open -= 1
+            self._open[site] -= 1
+            if not self._open[site]:
+                del self._open[site]
             writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -46,24 +46,22 @@ class Invitations:
 
     def add(self, name: str, public: bytes, expires: float) -> Invitation:
         """Writes down a new invitation; those for the same name that were open before are void."""
-        for path, invitation in self._all():
-            if invitation.name == name:
-                path.unlink(missing_ok=True)
+        self.remove_for(name)
         made = Invitation(name=name, public=base64.b64encode(public).decode(), expires=expires)
         self._write(made)
         return made
 
     def find(self, public: bytes, *, now: float | None = None) -> Invitation | None:
         """The invitation with this public key; ``None`` if there is none, or none any more."""
-        path = self._path(public)
-        try:
-            invitation = Invitation.parse(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
-        if invitation.expires <= (now if now is not None else time.time()):
-            path.unlink(missing_ok=True)
+        invitation = self._read(public)
+        if invitation is not None and invitation.expires <= (now if now is not None else time.time()):
+            self.remove(invitation)
             return None
         return invitation
+
+    def known(self, public: bytes) -> bool:
+        """Whether there is an invitation with this public key, perhaps one that has expired. Needs no lock: it changes nothing."""
+        return self._read(public) is not None
 
     def tried_in_vain(self, invitation: Invitation) -> None:
         """Counts a proof that does not hold; the last one that is borne ends the invitation."""
@@ -77,16 +75,23 @@ class Invitations:
         """Ends an invitation."""
         self._path(invitation.public_bytes).unlink(missing_ok=True)
 
-    def remove_for(self, name: str) -> None:
-        """Ends whatever invitation is open for ``name``."""
-        for path, invitation in self._all():
-            if invitation.name == name:
-                path.unlink(missing_ok=True)
+    def remove_for(self, name: str) -> int:
+        """Ends whatever invitation is open for ``name``; returns how many there were."""
+        found = [path for path, invitation in self._all() if invitation.name == name]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
 
     def open(self, *, now: float | None = None) -> tuple[Invitation, ...]:
         """All invitations that can still be used, by name."""
         moment = now if now is not None else time.time()
         return tuple(sorted((found for _, found in self._all() if found.expires > moment), key=lambda found: found.name))
+
+    def _read(self, public: bytes) -> Invitation | None:
+        try:
+            return Invitation.parse(self._path(public).read_bytes())
+        except (OSError, ValidationError):
+            return None
 
     def _all(self) -> Iterator[tuple[Path, Invitation]]:
         for path in sorted(self._folder.glob("*.json")):

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from server.audit import CoordinatorAudit
 from server.certified import Certified
 from server.invitations import Invitation, Invitations
-from server.provision import enrol, expel
+from server.provision import UnfitError, enrol, expel, was_enrolled
 from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from shared.certificates import fingerprint_of, load_authority, load_certificate
 from shared.client_certificates import issue
+from shared.config import Named, check_config
 from shared.enrolment import Connection, Enrolment, parse_enrolment
 from shared.errors import IdentityError
 from shared.identity import load_roster
@@ -34,16 +35,14 @@ from shared.secagg.roster import Roster
 
 NOT_INVITED = "this invitation cannot be used: it is unknown, used, expired or not proven; ask the coordinator's operator for a new one"
 """The one sentence for all of these: who tries invitations learns nothing from the answer."""
+RENEW_S = 60.0
+"""Seconds for which a new certificate is the last one: each is written down, and a member must not be able to fill the audit's disk."""
 
 _LOG = logging.getLogger("fedstill.membership")
 
 
 class NotInvitedError(IdentityError):
     """Somebody wants to join without an invitation that holds."""
-
-
-class UnfitError(IdentityError):
-    """What somebody hands in does not fit; the sentence is for whoever did."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,20 @@ class Membership:
         a certificate request that does not fit it; the invitation can then be used again, for what it is for.
         """
         with self._locked():
-            authority = load_authority(self._home.keys)
             invitation = self._proven(public, enrolment, request, proof, now)
+            authority = load_authority(self._home.keys)
             with _fit():
                 found = self._fitting(invitation, enrolment)
                 certificate = issue(authority, request, invitation.name)
-                roster = enrol(self._home.folder, [found], renewed_node=True)
-            self._certified.add(invitation.name, certificate)
+            roster = enrol(self._home.folder, [found], renewed_node=True)
+            self._certified.add(invitation.name, certificate, now=now)
+            self._note("joined", invitation.name, serial=f"{certificate.serial_number:x}")
             self._invitations.remove(invitation)
-        self._note("joined", invitation.name, serial=f"{certificate.serial_number:x}")
         return certificate.public_bytes(Encoding.PEM), roster
+
+    def invites(self, public: bytes) -> bool:
+        """Whether this is the public key of an invitation: asked of every stranger, so without the lock and without a line."""
+        return self._invitations.known(public)
 
     def enrol(self, enrolments: Sequence[Enrolment]) -> Roster:
         """Adds institutions whose enrolments came by hand; as :func:`server.provision.enrol`."""
@@ -98,25 +101,37 @@ class Membership:
             self._note("enrolled", enrolment.name)
         return roster
 
-    def renew(self, name: str, request: bytes) -> bytes:
-        """A new certificate (PEM) for a member whose old one still holds; raises :class:`UnfitError` for another's request."""
+    def renew(self, name: str, request: bytes, *, now: float | None = None) -> bytes:
+        """A new certificate (PEM) for a member whose old one still holds.
+
+        Raises :class:`UnfitError` for another's request, and within :data:`RENEW_S` seconds of the last certificate.
+        """
+        moment = now if now is not None else time.time()
         with self._locked():
             if name not in load_roster(self._home.roster).members:
                 raise NotInvitedError(NOT_INVITED)
             authority = load_authority(self._home.keys)
             with _fit():
                 certificate = issue(authority, request, name)
-            self._certified.add(name, certificate)
+            if 0 <= moment - self._certified.made(name) < RENEW_S:
+                raise UnfitError(f"the last certificate of '{name}' was made less than {RENEW_S:g} s ago: renew it later")
+            self._certified.add(name, certificate, now=moment)
         self._note("renewed", name, serial=f"{certificate.serial_number:x}")
         return certificate.public_bytes(Encoding.PEM)
 
     def revoke(self, name: str) -> Roster:
-        """Takes an institution off the roster with its node key, its certificates and its invitation; raises if it is not on it."""
+        """Takes back an institution's invitation and certificates, and takes it off the roster with its node key, in this order.
+
+        What of it is done when the rest fails holds, and the same call again does the rest. Raises :class:`IdentityError` where there
+        is no invitation, and never was an institution, of this name; :class:`ConfigError` for what is no name.
+        """
+        name = check_config(Named, {"name": name}, where="the institution to revoke").name
         with self._locked():
-            roster = expel(self._home.folder, name)
+            withdrawn = self._invitations.remove_for(name)
             self._certified.revoke(name)
-            self._invitations.remove_for(name)
-        self._note("revoked", name)
+            invited_only = withdrawn and not was_enrolled(self._home, name)
+            roster = load_roster(self._home.roster) if invited_only else expel(self._home.folder, name)
+            self._note("revoked", name)
         return roster
 
     def admits(self, name: str, serial: int) -> bool:
@@ -146,6 +161,7 @@ class Membership:
     def _fitting(self, invitation: Invitation, enrolment: bytes) -> Enrolment:
         found = parse_enrolment(enrolment, where="what was handed in")
         if found.name != invitation.name:
+            self._invitations.tried_in_vain(invitation)
             self._note("refused", invitation.name, reason="another name")
             raise IdentityError(f"the invitation is for '{invitation.name}', not for '{found.name}': set name in institution.toml")
         return found
@@ -171,6 +187,7 @@ class Membership:
 
 @contextlib.contextmanager
 def _fit() -> Iterator[None]:
+    """Around checks of what somebody hands in, and of nothing else: what is wrong with the coordinator's own files is not for them."""
     try:
         yield
     except IdentityError as error:

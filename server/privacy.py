@@ -14,14 +14,12 @@ from server.records import RoundRecord
 from shared.config import PrivacySettings
 from shared.errors import ConfigError
 from shared.privacy.accounting import epsilon, rho_for, sampling_delta, sigma_for
-from shared.privacy.rounds import least_honest, round_cost
+from shared.privacy.rounds import MECHANISM, least_honest, round_allowance, round_cost
 from shared.secagg.encoding import level_of, rounded_norm
 from shared.secagg.messages import Plan
 
 COUNT_SHARE = 0.05
 """The part of a round's rho that its clip count may spend."""
-_MECHANISM = 0.999
-"""The part of delta for the mechanism on paper; the rest is for the sampler's distance from it."""
 _SLACK = 1 + 1e-12
 
 
@@ -35,12 +33,12 @@ class PrivacyPlanner:
     @cached_property
     def rho(self) -> float:
         """All of the budget as concentrated privacy."""
-        return rho_for(self.settings.epsilon, self.settings.delta * _MECHANISM)
+        return rho_for(self.settings.epsilon, self.settings.delta * MECHANISM)
 
     @property
     def allowance(self) -> float:
         """What one training round may cost."""
-        return self.rho / self.rounds
+        return round_allowance(self.settings.epsilon, self.settings.delta, self.rounds)
 
     def exhausted(self, records: Sequence[RoundRecord]) -> bool:
         """Whether another training round would go beyond the budget."""
@@ -48,7 +46,7 @@ class PrivacyPlanner:
 
     def spent(self, records: Sequence[RoundRecord]) -> float:
         """The epsilon that the rounds so far have spent at the settings' delta; 0 before the first."""
-        return epsilon(sum(record.rho for record in records), self.settings.delta * _MECHANISM)
+        return epsilon(sum(record.rho for record in records), self.settings.delta * MECHANISM)
 
     def noised(self, plan: Plan) -> Plan:
         """The plan with the least noise whose cost is within the allowance.
@@ -87,8 +85,8 @@ class PrivacyPlanner:
         extra = sampling_delta(
             epsilon=self.settings.epsilon, sigma=plan.noise, dimension=plan.layout.update_words, honest=honest, rounds=self.rounds
         )
-        if extra > self.settings.delta * (1 - _MECHANISM):
+        if extra > self.settings.delta * (1 - MECHANISM):
             raise ConfigError(
                 f"privacy.delta {self.settings.delta:g} is finer than noise can be drawn for {plan.layout.update_words} parameters in "
-                f"{self.rounds} rounds; choose at least {extra / (1 - _MECHANISM):.1g}"
+                f"{self.rounds} rounds; choose at least {extra / (1 - MECHANISM):.1g}"
             )

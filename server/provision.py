@@ -20,6 +20,10 @@ from shared.identity import load_roster, make_identity, public_bytes, save_roste
 from shared.secagg.roster import Roster
 
 
+class UnfitError(IdentityError):
+    """What somebody hands in does not fit; the sentence is for whoever did."""
+
+
 def init_coordinator(folder: Path, config: FederationConfig, hosts: Sequence[str]) -> Roster:
     """Makes a coordinator's folder: federation.toml, identity, CA, server certificate for ``hosts``, a roster of itself.
 
@@ -43,41 +47,51 @@ def enrol(folder: Path, enrolments: Sequence[Enrolment], *, renewed_node: bool =
     """Adds institutions to the roster and keeps their node keys; the same enrolment again changes nothing.
 
     With ``renewed_node`` a member may bring another node key, which its identity has signed, in place of the one it had. Raises
-    :class:`IdentityError` if a name is taken by another key, a key by another name, or a node key was revoked: nothing is
-    changed then.
+    :class:`UnfitError` if a name is taken by another key, a key by another name, or a node key was revoked: nothing is
+    changed then. A node key that gave way counts as revoked.
     """
     roster = load_roster(folder / "roster.json")
     members = dict(roster.members)
     home = CoordinatorFolder(folder)
-    nodes = {path.stem: path.read_text().split()[:2] for path in home.nodes.glob("*.pub")}
+    before = {path.stem: path.read_text().split()[:2] for path in home.nodes.glob("*.pub")}
+    nodes, revoked = dict(before), _revoked(home)
     for enrolment in enrolments:
         name, key, node = enrolment.name, enrolment.identity_bytes, enrolment.node_key.split()[:2]
         if members.get(name, key) != key or (nodes.get(name, node) != node and not renewed_node):
-            raise IdentityError(f"'{name}' is enrolled with other keys: enrol it under a new name, or restore its old keys")
+            raise UnfitError(f"'{name}' is enrolled with other keys: enrol it under a new name, or restore its old keys")
         if any(members[other] == key or nodes.get(other) == node for other in members if other != name):
-            raise IdentityError(f"the keys of '{name}' belong to another institution already: each needs its own, made on its own site")
-        if enrolment.node_key in _revoked(home):
-            raise IdentityError(f"the node key of '{name}' was revoked, and Flower takes it never again: join again, which makes a new one")
+            raise UnfitError(f"the keys of '{name}' belong to another institution already: each needs its own, made on its own site")
+        if node in revoked:
+            raise UnfitError(f"the node key of '{name}' was revoked, and Flower takes it never again: join again, which makes a new one")
         members[name], nodes[name] = key, node
+    _revoke_nodes(home, [key for name, key in before.items() if nodes[name] != key])
     for enrolment in enrolments:
         write_atomic(home.nodes / f"{enrolment.name}.pub", enrolment.node_key.encode() + b"\n")
     return keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
 
 
 def expel(folder: Path, name: str) -> Roster:
-    """Takes an institution off the roster and forgets its node key; raises :class:`IdentityError` if it is not on it."""
+    """Takes an institution off the roster and forgets its node key. Broken off anywhere, the same call again goes to the end.
+
+    Raises :class:`IdentityError` if it is not on the roster and never was.
+    """
     home = CoordinatorFolder(folder)
     roster = load_roster(home.roster)
-    if name not in roster.members:
+    if not was_enrolled(home, name):
         raise IdentityError(f"there is no institution '{name}' on the roster; there are: {', '.join(sorted(roster.members)) or 'none'}")
-    members = {other: key for other, key in roster.members.items() if other != name}
-    smaller = keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
     node = home.nodes / f"{name}.pub"
     if node.exists():
-        revoked = [*_revoked(home), node.read_text().strip()]
-        write_atomic(home.enrolment / "revoked.json", json.dumps(revoked).encode(), mode=PRIVATE_MODE)
-        node.unlink()
+        _revoke_nodes(home, [node.read_text().split()[:2]])
+    members = {other: key for other, key in roster.members.items() if other != name}
+    smaller = keep_roster(folder, Roster(members=members, coordinator=roster.coordinator))
+    node.unlink(missing_ok=True)
     return smaller
+
+
+def was_enrolled(home: CoordinatorFolder, name: str) -> bool:
+    """Whether an institution is on the roster, or was on one that is kept, or has a node key here."""
+    rosters = (home.roster, *home.rosters.glob("*.json"))
+    return (home.nodes / f"{name}.pub").exists() or any(name in load_roster(path).members for path in rosters)
 
 
 def keep_roster(folder: Path, roster: Roster) -> Roster:
@@ -91,6 +105,13 @@ def keep_roster(folder: Path, roster: Roster) -> Roster:
     return roster
 
 
-def _revoked(home: CoordinatorFolder) -> list[str]:
+def _revoke_nodes(home: CoordinatorFolder, keys: Sequence[list[str]]) -> None:
+    if new := [key for key in keys if key not in (revoked := _revoked(home))]:
+        lines = [" ".join(key) for key in (*revoked, *new)]
+        write_atomic(home.enrolment / "revoked.json", json.dumps(lines).encode(), mode=PRIVATE_MODE)
+
+
+def _revoked(home: CoordinatorFolder) -> list[list[str]]:
+    """The node keys, kind and content each, that Flower does not take again. What a line says behind them is a comment."""
     path = home.enrolment / "revoked.json"
-    return list(json.loads(path.read_bytes())) if path.exists() else []
+    return [line.split()[:2] for line in json.loads(path.read_bytes())] if path.exists() else []

@@ -16,6 +16,8 @@ from shared.signed import SignedPlan
 
 LOOK_S = 1.0
 """Seconds between two looks for new events; each also asks whether the caller is still a member."""
+LARGEST_SEQUENCE = 2**63 - 1
+"""The largest number that the store can be asked about; a caller may send larger ones."""
 
 
 class RunsService:
@@ -39,7 +41,7 @@ class RunsService:
         """See ``runs.proto``."""
         name = await self._callers.member(context)
         async with self._callers.streaming(name, context):
-            newest = request.after
+            newest = min(request.after, LARGEST_SEQUENCE)
             while True:
                 over = await told(context, self._over, request.run)
                 for sequence, time, event in await told(context, self._site.store.events, request.run, newest):

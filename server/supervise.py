@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from server.store import Store
 from server.superlink import CoordinatorFolder, executor, superlink
 from shared.bundle import COORDINATOR_DIR, RUN
 from shared.certificates import load_certificate
-from shared.errors import DeploymentError, RunError
+from shared.errors import DeploymentError, FedstillError, RunError
 from shared.files import write_atomic
 from shared.hosting import LOOPBACK, make_secret
 from shared.identity import read_private
@@ -98,6 +98,7 @@ class CoordinatorService:
         self._frontage = Frontage(self._home, self._supervisor, options.host, options.port)
         self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
+        self._stumbled = ""
         self._running_with = self._site.roster
         self._kept_up = self._renewed = time.monotonic()
 
@@ -135,7 +136,7 @@ class CoordinatorService:
         self._await(lambda: self._answers(f"https://{LOOPBACK}:{port}/health", 200), "superlink", stop)
         control = Control(f"{LOOPBACK}:{port}", self._home.ca)
         control.stop_unfinished()
-        control.register(self._nodes)
+        control.register(self._nodes, self._say)
         self._supervisor.start(executor(self._home, port))
         self._frontage.start(port)
         self._ports.update(self._frontage.ports)
@@ -180,7 +181,9 @@ class CoordinatorService:
 
     def _left(self) -> frozenset[str]:
         """Who has been revoked since the Flower run began, whose ServerApp still has the roster with them."""
-        now = self._site.current_roster().members
+        now = self._running_with.members
+        with self._stumbling():
+            now = self._site.current_roster().members
         return frozenset(name for name, key in self._running_with.members.items() if now.get(name) != key)
 
     def _go_on_without_them(self, control: Control, run: str, stop: StopSignals) -> None:
@@ -210,8 +213,9 @@ class CoordinatorService:
             try:
                 self._keep_up(control)
                 if self._left():
-                    control.stop(number)
-                    return "an institution was revoked"
+                    with self._stumbling():
+                        control.stop(number)
+                        return "an institution was revoked"
                 self._look("running", stop, run=run)
             except KeyboardInterrupt:
                 with contextlib.suppress(DeploymentError):
@@ -225,17 +229,30 @@ class CoordinatorService:
         if now - self._kept_up < KEEP_UP_S:
             return
         self._kept_up = now
-        nodes = read_nodes(self._home.nodes, self._site.current_roster(), 0)
-        if nodes != self._nodes:
-            with contextlib.suppress(DeploymentError):  # while SuperLink is being started again; the next look tries anew
+        # While SuperLink is being started again, or somebody is just being revoked; the next look tries anew.
+        with self._stumbling():
+            nodes = read_nodes(self._home.nodes, self._site.current_roster(), 0)
+            if nodes != self._nodes:
                 self._let_in(control, nodes)
         if now - self._renewed > RENEWAL_S:
             self._renewed = now
-            if self._frontage.renew():
-                self._say("the server's certificate was about to end and is renewed")
+            with self._stumbling():
+                if self._frontage.renew():
+                    self._say("the server's certificate was about to end and is renewed")
+
+    @contextlib.contextmanager
+    def _stumbling(self) -> Iterator[None]:
+        """Around what is tried again at the next look: what is wrong with it is said, and not the same twice in a row."""
+        try:
+            yield
+        except (FedstillError, OSError) as error:
+            said = f"will try again: {error}"
+            if said != self._stumbled:
+                self._say(said)
+            self._stumbled = said
 
     def _let_in(self, control: Control, nodes: dict[str, bytes]) -> None:
-        for name in control.register(nodes):
+        for name in control.register(nodes, self._say):
             self._say(f"{name} is not let in any more" if name not in nodes else f"{name} has another node key")
         for name in sorted(set(nodes) - set(self._nodes)):
             self._say(f"{name} has joined")

@@ -153,7 +153,7 @@ def approve(
 def watch(
     folder: Folder,
     run: Annotated[str | None, typer.Argument(help="The run's name; default: list all runs.")] = None,
-    after: Annotated[int, typer.Option(min=0, help="Only events after this sequence number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Only events after this sequence number.")] = 0,
 ) -> None:
     """Print the events of RUN as they happen, one JSON object a line, until it is over; without RUN, the runs that there are.
 
@@ -162,10 +162,11 @@ def watch(
     from client.link import open_link
     from client.runs import list_runs
     from client.runs import watch as follow
+    from shared.printable import one_line
 
     with open_link(folder) as link:
         if run is None:
-            sys.stdout.writelines(f"{name} {status}\n" for name, status in list_runs(link))
+            sys.stdout.writelines(f"{one_line(name)} {one_line(status)}\n" for name, status in list_runs(link))
             return
         for sequence, moment, event in follow(link, run, after):
             sys.stdout.write(json.dumps({"sequence": sequence, "time": moment, "event": json.loads(event)}) + "\n")

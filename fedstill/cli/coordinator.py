@@ -74,6 +74,8 @@ def revoke(
 ) -> None:
     """Take NAME off the roster: its certificate, node key and invitation hold no more, at once, also while a run is on.
 
+    If it fails, the same command again goes on where it stopped. Of a name that is invited only, the invitation is withdrawn.
+
     Example: fedstill coordinator revoke coordinator st-mary
     """
     from server.membership import Membership

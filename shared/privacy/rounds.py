@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from shared.privacy.accounting import count_rho, round_rho
+from shared.privacy.accounting import count_rho, rho_for, round_rho
 from shared.secagg.encoding import rounded_norm
 from shared.secagg.messages import Plan
+
+MECHANISM = 0.999
+"""The part of delta for the mechanism on paper; the rest is for the sampler's distance from it."""
+
+
+def round_allowance(epsilon: float, delta: float, rounds: int) -> float:
+    """The ``rho`` that each of a run's ``rounds`` with noise may cost, so that all of them keep ``(epsilon, delta)``."""
+    return rho_for(epsilon, delta * MECHANISM) / rounds
 
 
 def least_honest(plan: Plan, collusion: int, smallest_cohort: int) -> int:

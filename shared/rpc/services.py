@@ -5,7 +5,7 @@ Generated stubs would pin the gRPC package to the generator's own version, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import grpc
@@ -31,13 +31,16 @@ HEALTH_NAME = "grpc.health.v1.Health"
 """The name under which the health service is served: that of the standard, not that of its descriptor."""
 
 
-def handlers(service: ServiceDescriptor, servicer: object, name: str | None = None) -> Any:
+def handlers(service: ServiceDescriptor, servicer: object, name: str | None = None, *, methods: Collection[str] | None = None) -> Any:
     """What a gRPC server adds: each method of ``service`` answered by the servicer's method of that name.
 
-    ``name``: under which the service is served, where it is not the descriptor's.
+    ``name``: under which the service is served, where it is not the descriptor's. ``methods``: those that are served, if not all; the
+    others are UNIMPLEMENTED.
     """
     found = {}
     for method in service.methods:
+        if methods is not None and method.name not in methods:
+            continue
         make = getattr(grpc, f"{_kind(method)}_rpc_method_handler")
         found[method.name] = make(
             getattr(servicer, method.name), request_deserializer=_parser(method.input_type), response_serializer=_written

@@ -10,8 +10,9 @@ import pytest
 
 from client.approval import approve, check_approved, check_within
 from server.events import EpochOpened, Event
+from server.privacy import PrivacyPlanner
 from server.site import CoordinatorSite
-from shared.config import FederationConfig, InstitutionConfig
+from shared.config import FederationConfig, InstitutionConfig, PrivacySettings
 from shared.errors import ApprovalPending, FedstillError, IdentityError, PolicyRefusal, RunError
 from shared.secagg.messages import Layout, Plan
 from shared.secagg.roster import Roster
@@ -113,14 +114,18 @@ def test_anything_beyond_it_is_refused(plan: Plan, work: TrainWork, words: str) 
 
 def test_noise_that_was_promised_must_be_there() -> None:
     private = RunPlan(**{**dict(APPROVED), "settings": {**APPROVED.settings, "privacy": {"epsilon": 8.0, "delta": 1e-5}}})
-    with pytest.raises(PolicyRefusal, match="noise"):
-        check_within(MANUAL, private, PLAN, WORK)
-    check_within(MANUAL, private, replace(PLAN, noise=3.0), WORK)
+    wide = replace(PLAN, layout=Layout(500, 8, 32), rotation=True)
+    noised = PrivacyPlanner(PrivacySettings(epsilon=8.0), CONFIG.update_rounds).noised(wide)
+    for less in (wide, replace(noised, noise=noised.noise / 2)):
+        with pytest.raises(PolicyRefusal, match=r"refused round 3: the noise.* is less than in the plan that its operator approved"):
+            check_within(MANUAL, private, less, WORK)
+    check_within(MANUAL, private, noised, WORK)
 
 
 def test_a_run_says_who_has_not_approved_it_and_goes_on_once_they_have(tmp_path: Path) -> None:
     """The whole run in one process: nothing is trained before, and the same run goes to its end after."""
-    federation = make_federation(tmp_path, 3, policy={"approve": "manual"}, aggregation={"deadline_s": 1.0})
+    private: dict[str, Any] = {"privacy": {"epsilon": 30.0}, "aggregation": {"deadline_s": 1.0, "rotation": True}}
+    federation = make_federation(tmp_path, 3, policy={"approve": "manual"}, **private)
     with pytest.raises(RunError, match="'ash' has not approved run 'trial' yet"):
         federation.run()
     assert not any((home / "state" / "model.safetensors").exists() for home in federation.institutions.values())

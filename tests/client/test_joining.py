@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +13,20 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from client import joining
 from client.folder import InstitutionFolder
-from client.joining import fetch_ca, join
+from client.joining import LARGEST_CA, fetch_ca, join
 from client.link import open_link
 from shared.certificates import load_certificate
 from shared.enrolment import Connection, read_connection
 from shared.errors import DeploymentError, IdentityError
 from shared.identity import load_identity, load_roster, public_bytes
+from shared.invitation import make_token
 from shared.issuing import name_of
 from shared.processes import free_port
 from shared.rpc import enrolment_pb2 as pb
 from shared.rpc.services import ENROLMENT
+from tests.support.certificates import make_pair
 from tests.support.opened import Opened, institution, make_coordinator, opened
 
 
@@ -80,11 +87,36 @@ def test_the_folder_of_another_institution_is_left_alone(coordinator: Opened, tm
         join(folder, coordinator.invite("yours"), institution("yours", folder))
 
 
+def kept(folder: Path) -> dict[str, bytes]:
+    """What a member is known by and what it pins."""
+    names = ("keys/node", "keys/node.pub", "keys/client.pem", "enrolment.json", "roster.json", "ca.crt", "coordinator.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_a_join_that_fails_leaves_a_member_as_it_works(coordinator: Opened, tmp_path: Path) -> None:
+    """Its node key is the one that the coordinator has, until another one is let in."""
+    folder = tmp_path / "working"
+    coordinator.let_in("working", folder)
+    before = kept(folder)
+    unknown = make_token(coordinator.connection, coordinator.invite("somebody").ca_fingerprint)
+    with pytest.raises(IdentityError, match="cannot be used"):
+        join(folder, unknown, institution("working", folder))
+    assert kept(folder) == before
+    coordinator.let_in("working", folder)
+    assert kept(folder)["keys/node"] != before["keys/node"]
+    assert (coordinator.folder / "nodes" / "working.pub").read_bytes().split()[:2] == kept(folder)["keys/node.pub"].split()[:2]
+    assert not list((folder / "keys").glob("node.new*"))
+
+
 def test_another_federation_s_ca_is_not_pinned_over_the_first(coordinator: Opened, tmp_path: Path) -> None:
     folder = tmp_path / "settled"
     coordinator.let_in("settled", folder)
-    with opened(make_coordinator(tmp_path / "other")) as other, pytest.raises(IdentityError, match="another CA is pinned"):
-        other.let_in("settled", folder)
+    before = kept(folder)
+    with opened(make_coordinator(tmp_path / "other")) as other:
+        with pytest.raises(IdentityError, match="another CA is pinned"):
+            other.let_in("settled", folder)
+        assert [found.name for found in other.membership.invited()] == ["settled"], "the invitation is not spent"
+    assert kept(folder) == before
 
 
 def test_nobody_there_and_no_coordinator_are_told_apart(coordinator: Opened) -> None:
@@ -92,3 +124,48 @@ def test_nobody_there_and_no_coordinator_are_told_apart(coordinator: Opened) -> 
     nobody = replace(token, connection=Connection(address=f"127.0.0.1:{free_port()}"))
     with pytest.raises(DeploymentError, match="does not answer"):
         fetch_ca(nobody)
+
+
+@contextlib.contextmanager
+def showing(tmp_path: Path, piece: bytes, wait_s: float, most: int, sent: list[int]) -> Iterator[Connection]:
+    """Somebody who answers a request for the CA with ``most`` pieces of nothing; ``sent`` is how many were taken."""
+    context, ended = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), threading.Event()
+    context.load_cert_chain(*make_pair(tmp_path, "localhost"))
+
+    def serve(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            plain, _ = listening.accept()
+            with context.wrap_socket(plain, server_side=True) as talking:
+                talking.recv(4096)
+                talking.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while sent[0] < most and not ended.wait(wait_s):
+                    talking.sendall(piece)
+                    sent[0] += 1
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield Connection(address=f"127.0.0.1:{listening.getsockname()[1]}")
+        ended.set()
+        thread.join(10)
+
+
+def test_a_ca_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    sent, most = [0], 2000
+    with (
+        showing(tmp_path, bytes(LARGEST_CA // 2), 0.0, most, sent) as connection,
+        pytest.raises(IdentityError, match="no coordinator of fedstill's"),
+    ):
+        fetch_ca(make_token(connection, bytes(32)))
+    assert sent[0] < most
+
+
+def test_a_ca_that_drips_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "CA_S", 0.5)
+    sent, most = [0], 200
+    with (
+        showing(tmp_path, b"x", 0.05, most, sent) as connection,
+        pytest.raises(IdentityError, match="no coordinator of fedstill's"),
+    ):
+        fetch_ca(make_token(connection, bytes(32)))
+    assert sent[0] < most

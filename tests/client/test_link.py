@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.link import one_line, open_join_link, open_link, proxy_for
+from client.link import open_join_link, open_link, proxy_for
 from shared.certificates import make_authority
 from shared.enrolment import Connection
 from shared.errors import DeploymentError, IdentityError
@@ -70,8 +70,3 @@ def test_the_call_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch, tmp_pa
             link.call(ENROLMENT, "Join", pb.JoinRequest(), timeout=5.0)
         thread.join(20)
     assert heard[0].startswith(b"CONNECT fl.example.org:8443 HTTP/1.1\r\n")
-
-
-def test_what_a_peer_says_cannot_move_a_cursor() -> None:
-    assert one_line("no\x1b[2J\nyes") == "no\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}yes"
-    assert len(one_line("x" * 10_000)) == 500

@@ -59,6 +59,11 @@ def home(coordinator: Opened) -> Path:
     return coordinator.folder.parent / "va"
 
 
+@pytest.mark.parametrize("after", [2**63 - 1, 2**63, 2**64 - 1])
+def test_events_after_any_number_are_none(va: Link, after: int) -> None:
+    assert list(watch(va, "trial-1", after)) == []
+
+
 def test_runs_are_listed_and_their_plan_is_the_coordinator_s(coordinator: Opened, va: Link) -> None:
     assert list_runs(va) == (("trial-1", "finished"), ("trial-2", "running"))
     plan = fetch_plan(va, home(coordinator), "trial-1")

@@ -10,7 +10,17 @@ from rich.console import Console
 
 from fedstill.simulation import Vanish
 from fedstill.watching import Picture, newest_run, open_store, watch
-from server.events import BudgetSpent, InstitutionRefused, PrivacyStated, RoundStarted, RunStarted, RunStopped
+from server.events import (
+    BudgetSpent,
+    EpochOpened,
+    InstitutionAbsent,
+    InstitutionRefused,
+    PrivacyStated,
+    RoundStarted,
+    RoundVoid,
+    RunStarted,
+    RunStopped,
+)
 from shared.errors import MissingFileError, RunError
 from shared.exchange import MessageKind
 from tests.support.small import SmallFederation, make_federation
@@ -104,3 +114,20 @@ def test_what_is_in_the_picture() -> None:
     picture.see(RunStopped(run="trial", closed_rounds=1))
     assert "trial is stopped" in drawn(picture)
     assert "the budget is spent" in drawn(picture)
+
+
+def test_what_an_institution_said_moves_no_cursor() -> None:
+    """Neither in the table nor in the lines below it."""
+    said = "no\x1b[2J\x9b2J\r\nash is here"
+    picture = Picture()
+    for event in (
+        InstitutionRefused(number=1, institution="ash", stage="train", code="PolicyRefusal", reason=said),
+        InstitutionAbsent(number=1, institution="birch", stage="train", reason=said),
+        EpochOpened(epoch=1, members=("cedar",), refused={"ash": said}),
+        RoundVoid(number=1, phase="train", reason=said),
+    ):
+        picture.see(event)
+    shown = drawn(picture)
+    assert not {"\x1b", "\x9b", "\r"} & set(shown)
+    assert not any(line.startswith("ash is here") for line in shown.splitlines())
+    assert len(picture.lines) == 5

@@ -118,6 +118,20 @@ def test_who_came_and_who_left(tmp_path: Path) -> None:
     assert (second.fields["enrolled"], second.fields["removed"], second.fields["other_keys"]) == (["yew"], ["cedar"], ["birch"])
 
 
+def test_who_came_is_asked_of_the_end_of_the_audit_and_not_of_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked at every change of the roster, under its lock, and an audit grows without end."""
+    federation = make_federation(tmp_path, 3)
+    CoordinatorAudit(CoordinatorSite(federation.coordinator)).roster()
+
+    def whole(*_: Any) -> None:
+        raise AssertionError("the whole audit was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.audit.verify", whole)
+        CoordinatorAudit(CoordinatorSite(federation.coordinator)).roster()
+    assert [entry.kind for entry in audit_of(federation.coordinator)] == ["roster"]
+
+
 def test_a_run_does_not_go_on_over_an_audit_that_does_not_fit(tmp_path: Path) -> None:
     federation = make_federation(tmp_path, 3, rounds=1)
     federation.run()

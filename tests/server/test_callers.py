@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from server.callers import MOST_STREAMS, Callers, NotThereError, told
-from server.membership import Membership, NotInvitedError, UnfitError
+from server.membership import Membership, NotInvitedError
+from server.provision import UnfitError
 from shared.errors import ArtifactError, MissingFileError
 
 

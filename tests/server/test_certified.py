@@ -53,3 +53,21 @@ def test_a_damaged_list_admits_nobody(tmp_path: Path) -> None:
     certified.add("va", made)
     (tmp_path / "listed" / "va.json").write_bytes(b"{}")
     assert not certified.holds("va", made.serial_number)
+
+
+def test_when_the_newest_was_made(tmp_path: Path) -> None:
+    certified, authority = Certified(tmp_path / "listed"), make_authority(tmp_path, name="trial")
+    assert certified.made("va") == 0.0
+    moment = issued(authority).not_valid_before_utc.timestamp()
+    for later in (0.0, 60.0):
+        certified.add("va", issued(authority), now=moment + later)
+    assert certified.made("va") == moment + 60.0
+
+
+def test_a_list_of_an_earlier_release_holds(tmp_path: Path) -> None:
+    certified, made = Certified(tmp_path / "listed"), issued(make_authority(tmp_path, name="trial"))
+    certified.add("va", made, now=7.0)
+    path = tmp_path / "listed" / "va.json"
+    path.write_text(path.read_text().replace(',"made":7.0', ""))
+    assert certified.holds("va", made.serial_number)
+    assert certified.made("va") == 0.0

@@ -93,32 +93,78 @@ def run_in(status: str, sub: str = "", details: str = "") -> Run:
 
 def test_each_node_is_registered_once(control: Control, superlink: SuperLink) -> None:
     nodes = {"ash": node_key(), "elm": node_key()}
-    control.register(nodes)
-    control.register({**nodes, "fir": node_key()})
+    control.register(nodes, print)
+    control.register({**nodes, "fir": node_key()}, print)
     assert superlink.registered == ["ash", "elm", "fir"]
 
 
-def test_two_institutions_cannot_have_one_key_and_a_broken_one_is_named(control: Control) -> None:
-    key = node_key()
-    control.register({"ash": key})
-    with pytest.raises(DeploymentError, match="node key of 'elm' is registered for 'ash'"):
-        control.register({"elm": key})
-    with pytest.raises(DeploymentError, match="node key of 'fir' cannot be read: enrol"):
-        control.register({"fir": b"ssh-nonsense AAAA"})
+def test_two_institutions_cannot_have_one_key_and_a_broken_one_is_named(control: Control, superlink: SuperLink) -> None:
+    """And neither keeps the others out."""
+    key, said = node_key(), list[str]()
+    control.register({"ash": key}, said.append)
+    assert not said
+    control.register({"elm": key, "fir": b"ssh-nonsense AAAA", "yew": node_key()}, said.append)
+    assert [line.split(":")[0] for line in said] == [
+        "the node key of 'fir' cannot be read",
+        "the node key of 'elm' is registered for 'ash'",
+    ]
+    assert superlink.registered == ["ash", "yew"]
+
+
+def refusal(status: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("POST", "https://127.0.0.1/v1/control/register-node")
+    return httpx.HTTPStatusError("refused", request=request, response=httpx.Response(status, request=request))
+
+
+def test_a_key_that_superlink_refuses_keeps_nobody_else_out(control: Control, superlink: SuperLink) -> None:
+    register, said = superlink.RegisterNode, list[str]()
+
+    def answer(request: RegisterNodeRequest) -> RegisterNodeResponse:
+        if request.name == "ash":
+            raise refusal(409)
+        return register(request)
+
+    with patch.object(superlink, "RegisterNode", answer):
+        control.register({"ash": node_key(), "elm": node_key()}, said.append)
+    assert superlink.registered == ["elm"]
+    assert ["refuses the node key of 'ash'" in line for line in said] == [True]
+
+
+def test_a_node_that_cannot_be_unregistered_keeps_nobody_else_in(control: Control, superlink: SuperLink) -> None:
+    unregister, said = superlink.UnregisterNode, list[str]()
+    control.register({"ash": node_key(), "elm": node_key()}, said.append)
+
+    def answer(request: Any) -> Any:
+        if request.node_id == superlink.nodes[0].node_id:
+            raise refusal(404)
+        return unregister(request)
+
+    with patch.object(superlink, "UnregisterNode", answer):
+        control.register({"fir": node_key()}, said.append)
+    assert {node.name: node.status for node in superlink.nodes} == {"ash": "registered", "elm": "unregistered", "fir": "registered"}
+    assert ["'ash' cannot be unregistered" in line for line in said] == [True]
+
+
+@pytest.mark.parametrize("error", [refusal(503), httpx.ConnectError("secret address")])
+def test_that_superlink_does_not_answer_is_no_refusal(control: Control, superlink: SuperLink, error: httpx.HTTPError) -> None:
+    said = list[str]()
+    with patch.object(superlink, "RegisterNode", side_effect=error), pytest.raises(DeploymentError, match="could not register a node"):
+        control.register({"ash": node_key()}, said.append)
+    assert not said
 
 
 def test_a_node_that_is_wanted_no_more_is_unregistered_once_and_stays_so(control: Control, superlink: SuperLink) -> None:
     nodes = {"ash": node_key(), "elm": node_key()}
-    assert control.register(nodes) == ()
-    assert control.register({"ash": nodes["ash"]}) == ("elm",)
+    assert control.register(nodes, print) == ()
+    assert control.register({"ash": nodes["ash"]}, print) == ("elm",)
     assert {node.name: node.status for node in superlink.nodes} == {"ash": "registered", "elm": "unregistered"}
-    assert control.register({"ash": nodes["ash"]}) == ()
+    assert control.register({"ash": nodes["ash"]}, print) == ()
     assert control.online() == frozenset()
 
 
 def test_a_member_that_joined_again_brings_another_key_under_its_name(control: Control, superlink: SuperLink) -> None:
-    control.register({"ash": node_key()})
-    assert control.register({"ash": node_key()}) == ("ash",)
+    control.register({"ash": node_key()}, print)
+    assert control.register({"ash": node_key()}, print) == ("ash",)
     assert [(node.name, node.status) for node in superlink.nodes] == [("ash", "unregistered"), ("ash", "registered")]
 
 
@@ -170,7 +216,7 @@ def test_only_unfinished_runs_are_stopped(control: Control, superlink: SuperLink
         ("ListRuns", lambda control: control.status(1), "follow a run"),
         ("ListRuns", lambda control: control.stop_unfinished(), "list the runs"),
         ("StopRun", lambda control: control.stop(1), "stop a run"),
-        ("RegisterNode", lambda control: control.register({"ash": node_key()}), "register a node"),
+        ("RegisterNode", lambda control: control.register({"ash": node_key()}, print), "register a node"),
     ],
 )
 def test_a_superlink_that_does_not_answer_is_one_sentence(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.door import LARGEST_HELLO, Door, Greeting, Hello, Inner, inner_port, sieve
+from server.door import LARGEST_HELLO, Door, Greeting, Hello, Inner, inner_port, sieve, site_of
 from shared.certificates import JOIN_HOST
 from shared.processes import free_port
 from tests.support.certificates import make_pair
@@ -195,6 +195,47 @@ def test_more_than_most_connections_are_shown_out_and_others_are_served(context:
         await leave(second)
 
     through(Door(context, INNER, most=1, hello_s=10.0), talk)
+
+
+def test_one_address_takes_no_more_than_its_part(context: ssl.SSLContext) -> None:
+    async def talk(port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        reader, third = await asyncio.open_connection("127.0.0.1", port)
+        assert await shown_out(reader)
+        elsewhere, other = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await shown_out(elsewhere)
+        await leave(held.pop()[1])
+        for _ in range(100):  # until the door has seen that one left
+            again, fourth = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                async with asyncio.timeout(0.2):
+                    assert await shown_out(again)
+            except TimeoutError:
+                break
+            await leave(fourth)
+        else:
+            pytest.fail("the place of the one that left stays taken")
+        for writer in (third, other, fourth, *(writer for _, writer in held)):
+            await leave(writer)
+
+    through(Door(context, INNER, most_of_one=2), talk)
+
+
+@pytest.mark.parametrize(
+    ("peer", "site"),
+    [
+        (("192.0.2.7", 5), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 5, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 5, 0, 2), "fe80::/64"),
+        (("::ffff:192.0.2.7", 5, 0, 0), "192.0.2.7"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_a_site_s(peer: tuple[object, ...] | None, site: str) -> None:
+    assert site_of(peer) == site
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT"])

@@ -45,8 +45,18 @@ def test_a_new_invitation_ends_the_one_before(tmp_path: Path) -> None:
         invitations.add(name, public, NOW + 60)
     assert invitations.find(first, now=NOW) is None
     assert [found.name for found in invitations.open(now=NOW)] == ["cl", "va"]
-    invitations.remove_for("va")
+    assert (invitations.remove_for("va"), invitations.remove_for("va")) == (1, 0)
     assert [found.name for found in invitations.open(now=NOW)] == ["cl"]
+
+
+def test_asking_whether_one_is_known_changes_nothing(tmp_path: Path) -> None:
+    """Whoever asks holds no lock; that it has expired is found out by who does."""
+    invitations, public = Invitations(tmp_path), token_key()
+    invitations.add("va", public, 1.0)
+    assert invitations.known(public)
+    assert not invitations.known(token_key())
+    assert not invitations.known(b"")
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_proofs_in_vain_are_counted_and_end_it(tmp_path: Path) -> None:

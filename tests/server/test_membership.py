@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.audit import CoordinatorAudit
-from server.membership import Membership, NotInvitedError, peer_of
+from server.invitations import MOST_ATTEMPTS
+from server.membership import RENEW_S, Membership, NotInvitedError, peer_of
+from server.provision import UnfitError
 from server.site import CoordinatorSite
 from shared.client_certificates import make_request
 from shared.enrolment import Connection, make_enrolment
-from shared.errors import IdentityError
+from shared.errors import ConfigError, IdentityError, MissingFileError, ResourceError
 from shared.identity import load_roster, make_identity, make_node_key
 from shared.invitation import Token, prove
 from tests.support.certificates import make_pair
@@ -36,6 +39,18 @@ def join(folder: Path, token: Token, name: str, keys: Path, *, now: float | None
     return x509.load_pem_x509_certificate(pem)
 
 
+def new_request(name: str = "va") -> bytes:
+    return make_request(ec.generate_private_key(ec.SECP256R1()), name)
+
+
+def events(folder: Path) -> list[str]:
+    return [entry.fields["event"] for entry in CoordinatorAudit(CoordinatorSite(folder)).entries() if entry.kind == "membership"]
+
+
+def broken(*_: object, **__: object) -> None:
+    raise ResourceError("the disk is full")
+
+
 def test_from_invited_to_revoked(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "fedstill.membership")
     membership = Membership(folder)
@@ -47,7 +62,7 @@ def test_from_invited_to_revoked(folder: Path, tmp_path: Path, caplog: pytest.Lo
     peer = peer_of(certificate.public_bytes(Encoding.PEM))
     assert peer == ("va", certificate.serial_number)
     assert membership.admits(*peer)
-    renewed = x509.load_pem_x509_certificate(membership.renew("va", make_request(ec.generate_private_key(ec.SECP256R1()), "va")))
+    renewed = x509.load_pem_x509_certificate(membership.renew("va", new_request(), now=time.time() + RENEW_S))
     assert membership.admits("va", renewed.serial_number)
     assert membership.admits(*peer), "until the answer has arrived the old one holds, too"
     assert membership.revoke("va").members == {}
@@ -77,7 +92,7 @@ def test_an_invitation_ends_with_its_time(folder: Path, tmp_path: Path) -> None:
 
 def test_who_is_not_a_member_is_neither_renewed_nor_revoked(folder: Path) -> None:
     with pytest.raises(NotInvitedError):
-        Membership(folder).renew("va", make_request(ec.generate_private_key(ec.SECP256R1()), "va"))
+        Membership(folder).renew("va", new_request())
     with pytest.raises(IdentityError, match="no institution 'va' on the roster; there are: none"):
         Membership(folder).revoke("va")
 
@@ -101,3 +116,95 @@ def test_the_audit_says_who_came_and_went_and_strangers_cannot_fill_it(folder: P
         (["va"], []),
         ([], ["va"]),
     ]
+
+
+def test_an_invitation_of_nobody_enrolled_can_be_withdrawn(folder: Path, tmp_path: Path) -> None:
+    membership = Membership(folder)
+    token = membership.invite("va", WHERE, 60.0)
+    before = load_roster(folder / "roster.json").digest
+    assert membership.revoke("va").digest == before
+    with pytest.raises(NotInvitedError):
+        join(folder, token, "va", tmp_path)
+    assert events(folder)[:2] == ["invited", "revoked"]
+    with pytest.raises(IdentityError, match="no institution 'va'"):
+        membership.revoke("va")
+
+
+@pytest.mark.parametrize("name", ["../../roster", "", "VA", "a/b"])
+def test_what_is_no_name_is_not_looked_for_among_files(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="the institution to revoke"):
+        Membership(folder).revoke(name)
+    assert (folder / "roster.json").exists()
+
+
+@pytest.mark.parametrize("step", ["server.membership.expel", "server.provision.write_atomic", "server.provision.save_roster"])
+def test_revoking_that_was_broken_off_has_taken_the_certificate_and_goes_to_its_end(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    membership = Membership(folder)
+    certificate = join(folder, membership.invite("va", WHERE, 60.0), "va", tmp_path)
+    membership.invite("va", WHERE, 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, broken)
+        with pytest.raises(ResourceError):
+            membership.revoke("va")
+    assert not membership.admits("va", certificate.serial_number)
+    assert membership.invited() == ()
+    for _ in range(2):
+        assert membership.revoke("va").members == {}
+    assert not (folder / "nodes" / "va.pub").exists()
+    assert events(folder)[-1] == "revoked"
+
+
+def test_a_certificate_is_renewed_once_a_minute_at_most(folder: Path, tmp_path: Path) -> None:
+    """Each is a line of the audit, which a member must not be able to fill."""
+    membership = Membership(folder)
+    join(folder, membership.invite("va", WHERE, 60.0, now=NOW), "va", tmp_path, now=NOW)
+    for moment in (NOW, NOW + RENEW_S - 1):
+        with pytest.raises(UnfitError, match="less than 60 s ago"):
+            membership.renew("va", new_request(), now=moment)
+    membership.renew("va", new_request(), now=NOW + RENEW_S)
+    with pytest.raises(UnfitError, match="less than 60 s ago"):
+        membership.renew("va", new_request(), now=NOW + RENEW_S + 1)
+    membership.renew("va", new_request(), now=NOW - 3600)  # a clock that was set back keeps nobody out
+    assert events(folder).count("renewed") == 2
+
+
+def test_another_name_is_borne_a_few_times_only(folder: Path, tmp_path: Path) -> None:
+    """Each is a line of the audit, too."""
+    token = Membership(folder).invite("va", WHERE, 60.0)
+    for number in range(MOST_ATTEMPTS):
+        with pytest.raises(UnfitError, match="for 'va', not for 'cl'"):
+            join(folder, token, "cl", tmp_path / str(number))
+    with pytest.raises(NotInvitedError):
+        join(folder, token, "va", tmp_path / "va")
+    assert events(folder) == ["invited", *["refused"] * MOST_ATTEMPTS]
+
+
+def test_the_ca_s_key_is_not_read_for_who_proves_nothing(folder: Path, tmp_path: Path) -> None:
+    membership = Membership(folder)
+    token = membership.invite("va", WHERE, 60.0)
+    (folder / "keys" / "ca.key").unlink()
+    with pytest.raises(NotInvitedError):
+        membership.join(token.public, b"{}", b"", b"")
+    with pytest.raises(MissingFileError):
+        join(folder, token, "va", tmp_path)
+
+
+def test_a_join_that_could_not_be_written_down_leaves_its_invitation(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    membership = Membership(folder)
+    token = membership.invite("va", WHERE, 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(CoordinatorAudit, "membership", broken)
+        with pytest.raises(ResourceError):
+            join(folder, token, "va", tmp_path / "first")
+    assert [found.name for found in membership.invited()] == ["va"]
+    assert events(folder) == ["invited"]
+
+
+def test_what_is_wrong_with_the_coordinator_s_own_roster_is_not_for_who_joins(folder: Path, tmp_path: Path) -> None:
+    token = Membership(folder).invite("va", WHERE, 60.0)
+    (folder / "roster.json").write_text("{}")
+    with pytest.raises(IdentityError) as caught:
+        join(folder, token, "va", tmp_path)
+    assert not isinstance(caught.value, UnfitError | NotInvitedError)

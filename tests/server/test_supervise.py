@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from server.control import Control, RunStatus
 from server.store import Store
-from server.supervise import CoordinatorService, ServiceOptions, choose_run, finished_artifact, read_nodes
-from shared.errors import DeploymentError, FedstillError, IdentityError, MissingFileError, RunError
+from server.supervise import (
+    KEEP_UP_S,
+    RENEWAL_S,
+    CoordinatorService,
+    ServiceOptions,
+    choose_run,
+    finished_artifact,
+    read_nodes,
+)
+from shared.errors import DeploymentError, FedstillError, IdentityError, MissingFileError, ResourceError, RunError
+from shared.processes import StopSignals
 from shared.secagg.roster import Roster
 from tests.support.small import make_federation
 
@@ -102,17 +113,24 @@ def test_a_server_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         CoordinatorService(folder, ServiceOptions(), say=lambda _: None)
 
 
-def test_who_was_revoked_or_has_another_key_has_left_the_run(tmp_path: Path) -> None:
-    """What decides that a Flower run is stopped: a member less, or one that joined anew; not one more."""
-    from server.provision import expel, keep_roster, make_certificates
-    from shared.identity import load_roster
+def make_service(tmp_path: Path, said: list[str]) -> CoordinatorService:
+    """The service of a small federation, with nothing started."""
+    from server.provision import make_certificates
 
     folder = make_federation(tmp_path, 3).coordinator
     make_certificates(folder, "small", [])
     (folder / "nodes").mkdir()
     for name in ("ash", "birch", "cedar"):
         (folder / "nodes" / f"{name}.pub").write_text("a key")
-    service = CoordinatorService(folder, ServiceOptions(), say=lambda _: None)
+    return CoordinatorService(folder, ServiceOptions(), say=said.append)
+
+
+def test_who_was_revoked_or_has_another_key_has_left_the_run(tmp_path: Path) -> None:
+    """What decides that a Flower run is stopped: a member less, or one that joined anew; not one more."""
+    from server.provision import expel, keep_roster
+    from shared.identity import load_roster
+
+    service, folder = make_service(tmp_path, []), tmp_path / "coordinator"
     before = load_roster(folder / "roster.json")
     keep_roster(folder, Roster(members={**before.members, "elm": bytes(32)}, coordinator=before.coordinator))
     assert service._left() == frozenset()
@@ -120,3 +138,84 @@ def test_who_was_revoked_or_has_another_key_has_left_the_run(tmp_path: Path) -> 
     assert service._left() == {"birch"}
     expel(folder, "ash")
     assert service._left() == {"ash", "birch"}
+
+
+class Link:
+    """A connection to a SuperLink that answers what the test says, and fails where it says."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failures: list[Exception] = []
+        self.finished = False
+
+    def _answer(self, what: str) -> None:
+        self.asked.append(what)
+        if self.failures:
+            raise self.failures.pop()
+
+    def register(self, nodes: dict[str, bytes], tell: Callable[[str], None]) -> tuple[str, ...]:
+        self._answer(f"register {len(nodes)}")
+        return ()
+
+    def status(self, number: int) -> RunStatus:
+        return RunStatus(self.finished, False, "stopped")
+
+    def stop(self, number: int) -> None:
+        self._answer("stop")
+
+
+def keep_up(service: CoordinatorService, link: Link) -> None:
+    service._kept_up = -KEEP_UP_S
+    service._keep_up(cast("Control", link))
+
+
+def test_a_roster_that_cannot_be_read_or_registered_is_looked_at_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    service, folder, link = make_service(tmp_path, said), tmp_path / "coordinator", Link()
+    (folder / "nodes" / "ash.pub").rename(folder / "nodes" / "ash.kept")
+    for _ in range(3):
+        keep_up(service, link)
+    assert len(said) == 1, "the same trouble is said once"
+    assert "no node key of ash" in said[0]
+    (folder / "nodes" / "ash.kept").write_text("another key")
+    (folder / "nodes" / "ash.kept").rename(folder / "nodes" / "ash.pub")
+    link.failures = [DeploymentError("SuperLink is away"), OSError("no more files")]
+    for _ in range(4):
+        keep_up(service, link)
+    assert link.asked == ["register 3"] * 3
+    assert [line.removeprefix("will try again: ") for line in said[1:]] == ["no more files", "SuperLink is away"]
+
+
+def test_a_certificate_that_cannot_be_renewed_yet_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    service = make_service(tmp_path, said)
+
+    def full() -> bool:
+        raise ResourceError("the disk is full")
+
+    monkeypatch.setattr(service._frontage, "renew", full)
+    service._renewed = -RENEWAL_S
+    keep_up(service, Link())
+    assert said == ["will try again: the disk is full"]
+
+
+def test_a_run_that_cannot_be_stopped_yet_is_stopped_at_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from server.provision import expel
+
+    said: list[str] = []
+    service, link = make_service(tmp_path, said), Link()
+    monkeypatch.setattr("server.supervise.LOOK_S", 0.0)
+    expel(tmp_path / "coordinator", "ash")
+    link.failures = [DeploymentError("SuperLink is away")]
+    with StopSignals() as stop:
+        assert service._follow(cast("Control", link), "trial", 1, stop) == "an institution was revoked"
+    assert link.asked == ["stop", "stop"]
+    assert said == ["will try again: SuperLink is away"]
+
+
+def test_a_roster_that_cannot_be_read_says_nothing_of_who_has_left(tmp_path: Path) -> None:
+    said: list[str] = []
+    service = make_service(tmp_path, said)
+    (tmp_path / "coordinator" / "roster.json").write_text("{")
+    assert service._left() == frozenset()
+    assert len(said) == 1

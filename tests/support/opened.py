@@ -13,16 +13,20 @@ from typing import Any
 
 import uvicorn
 
+from client.folder import InstitutionFolder
 from client.joining import Joined, join
-from server.api import listen, make_server
+from client.provision import init_institution
+from server.api import Api
 from server.door import Door, Inner, sieve
 from server.gateway import make_app
 from server.membership import Membership
 from server.provision import init_coordinator
 from server.superlink import CoordinatorFolder
+from shared.client_certificates import client_key, make_request
 from shared.config import FederationConfig, InstitutionConfig
 from shared.enrolment import Connection
-from shared.invitation import Token
+from shared.files import write_atomic
+from shared.invitation import Token, prove
 from shared.processes import free_port
 from tests.support.small import federation_table
 
@@ -65,6 +69,18 @@ def make_coordinator(folder: Path) -> Path:
     return folder
 
 
+def make_member(folder: Path, home: Path) -> Path:
+    """Lets the institution of the new folder ``home`` in, without a door: it has its keys, its certificate and the CA's."""
+    name, place, membership = home.name, InstitutionFolder(home), Membership(folder)
+    enrolment = init_institution(home, institution(name, home)).canonical()
+    request = make_request(client_key(place.client_key), name)
+    token = membership.invite(name, Connection(address="127.0.0.1:8443"), HOUR_S)
+    certificate, _ = membership.join(token.public, enrolment, request, prove(token, enrolment, request))
+    write_atomic(place.certificate, certificate)
+    write_atomic(place.ca, CoordinatorFolder(folder).ca.read_bytes())
+    return home
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Opened]:
     """Opens the door of the coordinator in ``folder``, and shuts it when the block ends."""
@@ -83,8 +99,8 @@ def opened(folder: Path) -> Iterator[Opened]:
 
 async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[Any]) -> None:
     home, stop = CoordinatorFolder(folder), asyncio.Event()
-    api = make_server(folder, look_s=0.05)
-    mutual, join_port = listen(api, folder)
+    api = Api(folder, look_s=0.05)
+    mutual, join_port = api.listen()
     await api.start()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -119,8 +119,24 @@ def test_revoke_says_who_is_left_and_the_revoked_is_refused(coordinator: Opened,
     assert (code, "oak is revoked" in out) == (0, True)
     code, _, err = say("client", "watch", home)
     assert (code, "not in force" in err) == (40, True)
-    code, _, err = say("coordinator", "revoke", coordinator.folder, "oak")
-    assert (code, "no institution 'oak'" in err) == (40, True)
+    assert say("coordinator", "revoke", coordinator.folder, "oak")[0] == 0, "the same again goes on where it may have stopped"
+    code, _, err = say("coordinator", "revoke", coordinator.folder, "nobody")
+    assert (code, "no institution 'nobody'" in err) == (40, True)
+    code, _, err = say("coordinator", "revoke", coordinator.folder, "../../roster")
+    assert (code, "name" in err) == (10, True)
+
+
+def test_an_open_invitation_is_withdrawn(coordinator: Opened, say: Say, tmp_path: Path) -> None:
+    say("coordinator", "invite", coordinator.folder, "fig")
+    assert say("coordinator", "revoke", coordinator.folder, "fig")[0] == 0
+    assert "fig" not in say("coordinator", "roster", coordinator.folder)[1]
+
+
+@pytest.mark.parametrize("after", ["-1", str(2**63)])
+def test_no_event_has_such_a_number(coordinator: Opened, say: Say, tmp_path: Path, after: str) -> None:
+    code, _, err = say("client", "watch", tmp_path, "trial-1", "--after", after)
+    assert code != 0
+    assert "after" in err
 
 
 def test_a_run_is_read_and_approved_or_not(coordinator: Opened, say: Say, tmp_path: Path) -> None:

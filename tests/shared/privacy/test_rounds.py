@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.privacy.accounting import rounded_norm_bound
+from shared.privacy.accounting import epsilon, rounded_norm_bound
 from shared.privacy.noise import discrete_gaussian
-from shared.privacy.rounds import least_honest, round_cost
+from shared.privacy.rounds import MECHANISM, least_honest, round_allowance, round_cost
 from shared.secagg.encoding import centred, rounded_norm, steps_per_unit
 from shared.secagg.messages import Layout, Plan
 from tests.support.secagg import Federation, Stream, Vector
@@ -22,6 +22,12 @@ def test_the_smallest_opened_sum_and_its_honest_part_count() -> None:
     assert least_honest(plan(), 1, 3) == 3  # of five, four must survive and one may collude
     assert least_honest(plan(), 1, 5) == 4
     assert least_honest(plan(), 9, 3) == 1
+
+
+@pytest.mark.parametrize("rounds", [1, 7])
+def test_rounds_of_the_allowance_keep_the_promise_and_use_it_up(rounds: int) -> None:
+    spent = epsilon(rounds * round_allowance(2.0, 1e-5, rounds), 1e-5 * MECHANISM)
+    assert 2.0 * (1 - 1e-3) < spent <= 2.0
 
 
 def test_more_noise_and_more_honest_institutions_cost_less() -> None:

@@ -40,3 +40,9 @@ def test_a_servicer_must_have_every_method() -> None:
         handlers(EDGE, object())
     with pytest.raises(KeyError):
         Stub(None, EDGE).call("Nothing")
+
+
+def test_what_is_not_served_has_no_handler() -> None:
+    found = handlers(EDGE, Everything(), methods={"Predict"})
+    assert found.service(Details("/fedstill.v1.Edge/Predict")) is not None
+    assert found.service(Details("/fedstill.v1.Edge/ModelInfo")) is None
