@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.config import FederationConfig
 from shared.data import Records
-from shared.distill.alone import train_alone
+from shared.distill.alone import distil_alone
 from shared.entity_table import LARGEST
 from shared.errors import KnowledgeError
 from shared.knowledge import student_table
@@ -75,7 +75,7 @@ def test_a_graph_is_pretrained_once_however_many_fits_there_are(tmp_path: Path, 
     first, records = config(tmp_path), Records(np.array([[0, 5], [1, 7]], np.float32), np.array([0, 1]))
     made = student_tables(first)
     for seed in (1, 2):
-        train_alone(records, first, None, seed=seed)
+        distil_alone(records, first, None, epochs=1, seed=seed)
     assert len(asked) == 1
     assert student_tables(first) == made
     student_tables(first.model_copy(update={"seed": first.seed + 1}))
