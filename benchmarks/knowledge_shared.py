@@ -154,7 +154,7 @@ def disturbed(shared: Outcome, unshared: Outcome) -> float:
 def federated(graphs: Sequence[Graph], seed: int, rounds: int, which: str, folder: Path) -> Outcome:
     """A run of the product's parts; without a salt (``unshared``) hospitals count no entity, and so share none."""
     config = federation(seed, rounds, written(graph_of(public()), folder / "public.tsv"), 32 if "32 bits" in which else 8)
-    workspace = prepare(config, folder, {f"hospital-{place}": records(seed, place) for place in range(HOSPITALS)})
+    workspace = prepare(config, folder, {f"hospital-{place}": records(seed, place) for place in range(len(graphs))})
     benches = {}
     for (name, home), graph in zip(workspace.institutions.items(), graphs, strict=True):
         site = load_config(InstitutionConfig, home / "institution.toml")

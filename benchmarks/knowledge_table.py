@@ -1,6 +1,6 @@
 """What a table of a graph's embeddings inside the student buys, and what it costs in bytes.
 
-    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_table [--seeds 3] [--set "made up" "ffsd 87.5"]
+    FEDSTILL_BENCH_DATA=… python -m benchmarks.knowledge_table [--seeds 3] [--set "made up" "ffsd 87.5"] [--sizes]
 
 Two sets of records that carry ids, each learnt by the product's transformer over columns, without a federation:
 
@@ -12,7 +12,8 @@ Two sets of records that carry ids, each learnt by the product's transformer ove
 
 ``none``: the student without a table; ``table``: with one of width 8; ``shuffled``: with one of the graph whose tails are dealt out anew,
 so that what it gains is not knowledge. All three are trained by themselves, from equal first weights. ``bytes``: the table's;
-``file``: by how many bytes it lengthens the INT8 file. Gains are seed by seed.
+``none.file`` and ``table.file``: the whole INT8 file without and with it; ``file``: by how many bytes it is longer. Gains are seed by seed.
+With ``--sizes`` nothing is learnt (a file is as long whatever its weights are) and bytes alone are reported.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def main() -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=3)
     options.add_argument("--set", nargs="+", default=["made up", "ffsd 87.5"], help="made up, or a cut of S-FFSD: ffsd SHARE")
+    options.add_argument("--sizes", action="store_true", help="bytes alone: nothing is learnt")
     arguments = options.parse_args()
     torch.set_num_threads(1)
     claims: list[Claim] = []
@@ -80,7 +82,7 @@ def main() -> None:
         runs = []
         for seed in range(arguments.seeds):
             case = made_up(seed) if name == "made up" else transactions(name.removeprefix("ffsd "))
-            runs.append({method: scored(case, method, seed) for method in METHODS})
+            runs.append({method: scored(case, method, seed, learn=not arguments.sizes) for method in METHODS})
             print(f"{name}, seed {seed}: {runs[-1]}", flush=True)
         claims += claims_of(name, runs)
     report("knowledge_table", claims, arguments)
@@ -96,18 +98,22 @@ def claims_of(name: str, runs: Sequence[Mapping[str, Mapping[str, float]]]) -> l
         gains = [100 * (run[method][figure] - run["none"][figure]) for run in runs]
         found.append(claim(f"{name}.{method}.{figure}.gain", gains, "points"))
     found.append(claim(f"{name}.table.bytes", [run["table"]["bytes"] for run in runs], "B"))
-    return [*found, claim(f"{name}.table.file", [run["table"]["file"] - run["none"]["file"] for run in runs], "B")]
+    found += [claim(f"{name}.{method}.file", [run[method]["file"] for run in runs], "B") for method in ("none", "table")]
+    return [*found, claim(f"{name}.file", [run["table"]["file"] - run["none"]["file"] for run in runs], "B")]
 
 
-def scored(case: Case, method: str, seed: int) -> dict[str, float]:
-    """A student's figures on the tested records."""
+def scored(case: Case, method: str, seed: int, *, learn: bool = True) -> dict[str, float]:
+    """A student's figures on the tested records, or its bytes alone."""
     graph = shuffled(case.graph, seed) if method == "shuffled" else case.graph
     tables = () if method == "none" else tables_of(graph, case.entities, case.terms, seed)
     scales = own_normalisation(case.task, case.train).model_copy(update={"tables": tables})
     student = build(case.student, case.task, scales, seed=seed)
-    distil(student, None, case.train, case.training, DistillationSettings(teacher="none"), seed=seed)
-    logits, truth = predict_logits(student, case.test.inputs).astype(np.float64), case.test.labels
+    if learn:
+        distil(student, None, case.train, case.training, DistillationSettings(teacher="none"), seed=seed)
     sizes = {"bytes": float(sum(table.size for table in tables)), "file": float(file_size(student, case))}
+    if not learn:
+        return sizes
+    logits, truth = predict_logits(student, case.test.inputs).astype(np.float64), case.test.labels
     if len(case.task.labels) > 2:
         return {"accuracy": float((logits.argmax(axis=1) == truth).mean()), **sizes}
     margin = logits[:, 1] - logits[:, 0]

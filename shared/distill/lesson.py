@@ -67,8 +67,10 @@ class Lesson:
         averaged = settings.teacher in ("average", "pseudo")
         self._average = AverageTeacher(student, self._inputs, settings.average_decay) if averaged else None
         self._teacher = self._asked(targets)
-        self.objective = self._objective(seed, None if averaged else wanted).to(device)
-        self.knowledge = self._aligned(known, seed)
+        with torch.no_grad():
+            shape = features(student, self._placed(self._inputs[:1]))
+        self.objective = self._objective(shape, seed, None if averaged else wanted).to(device)
+        self.knowledge = KnowledgeAlignment(known, shape.hidden_states[-1].shape[-1], seed).to(device) if known is not None else None
         self._previous = PreviousStudent(student, self._inputs, settings.temperature) if settings.previous_weight else None
         self._anchor = Anchor(parameters_in_order(student), settings.proximal) if settings.proximal else None
 
@@ -127,13 +129,6 @@ class Lesson:
             value = value + self._settings.previous_weight * forgotten.mean()
         return value if self._anchor is None else value + self._anchor.pull()
 
-    def _aligned(self, known: Known | None, seed: int) -> KnowledgeAlignment | None:
-        if known is None:
-            return None
-        with torch.no_grad():
-            shape = features(self._student, self._placed(self._inputs[:1]))
-        return KnowledgeAlignment(known, shape.hidden_states[-1].shape[-1], seed).to(self.device)
-
     def _label_shift(self, shares: Sequence[float]) -> tuple[Tensor | None, float]:
         # What is learnt beside may take all labels for equally frequent: then so must what the student says of its own records.
         strength = 1.0 if self._beside.shares else self._settings.label_correction
@@ -162,10 +157,8 @@ class Lesson:
             return Shifted(targets, self._offset)
         return _levelled(targets, self._labels, self._strength)
 
-    def _objective(self, seed: int, wanted: Wanted | None) -> Objective:
+    def _objective(self, shape: Features, seed: int, wanted: Wanted | None) -> Objective:
         first = torch.zeros(1, dtype=torch.int64)
-        with torch.no_grad():
-            shape = features(self._student, self._placed(self._inputs[:1]))
         # Kept targets are as long as the longest record: only cut as in a batch do they show which places can be compared.
         shown = cut(self._teacher.take(first), shape) if self._teacher is not None else None
         if self.mutual is not None:

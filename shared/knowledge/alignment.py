@@ -80,6 +80,7 @@ class KnowledgeAlignment(nn.Module):
         there = (known.prototypes != 0).any(axis=1)
         self._hold("records", known.units / np.float32(sharp))
         self._hold("kinds", known.kinds)
+        self._some_alike = UNNAMED in known.kinds or len(np.unique(known.kinds)) < len(known.kinds)
         self._hold("record_weights", (self._trust * known.terms.record_weight * (known.kinds != UNNAMED)).astype(np.float32))
         self._hold("prototypes", np.append(_units(known.prototypes) / np.float32(TEMPERATURE), np.zeros_like(known.prototypes[:1]), axis=0))
         self._hold("absent", np.logical_not(there))
@@ -124,7 +125,7 @@ class KnowledgeAlignment(nn.Module):
         own, weights = self.records.index_select(0, rows), self.record_weights.index_select(0, rows)
         if self._terms.record_loss == "cosine":
             return cosine(units, own, weights)
-        return contrastive(units, own, self.kinds.index_select(0, rows), weights)
+        return contrastive(units, own, weights, self.kinds.index_select(0, rows) if self._some_alike else None)
 
     def _softened(self, logits: Tensor, labels: Tensor) -> Tensor:
         targets = self.similarity[labels.clamp(min=0)]

@@ -108,9 +108,13 @@ def read_network(path: Path) -> Network:
             tokens.skip_to("}")
         elif word == "variable":
             name, values = _variable(tokens)
+            if name in states:
+                raise tokens.error(f"declares '{name}' a second time")
             states[name] = values
         elif word == "probability":
             found = _probability(tokens)
+            if found.name in rows:
+                raise tokens.error(f"gives '{found.name}' probabilities a second time")
             rows[found.name] = found
         else:
             raise tokens.error(f"has '{word[:40]}' where network, variable or probability must begin")

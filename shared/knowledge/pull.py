@@ -8,12 +8,15 @@ these, not the arithmetic, are what a step costs. Shapes: ``B`` records, ``C`` c
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from shared.data.records import UNLABELLED
 
 UNNAMED = -1
 """The kind of a record that names no entity."""
@@ -22,13 +25,13 @@ _SHORTEST = 1e-12
 
 @dataclass(frozen=True)
 class Pull:
-    """``losses`` ``(B,)`` and their gradient by the unit representation, ``(B, K)``."""
+    """``loss``, a scalar, the sum over the records, and its ``gradient`` by the unit representations, ``(B, K)``."""
 
-    losses: Tensor
+    loss: Tensor
     gradient: Tensor
 
     def __add__(self, other: Pull) -> Pull:
-        return Pull(self.losses + other.losses, self.gradient + other.gradient)
+        return Pull(self.loss + other.loss, self.gradient + other.gradient)
 
 
 def held_to(states: Tensor, weight: Tensor, bias: Tensor, pull: Callable[[Tensor], Pull]) -> Tensor:
@@ -40,23 +43,27 @@ def held_to(states: Tensor, weight: Tensor, bias: Tensor, pull: Callable[[Tensor
     return cast(Tensor, _HeldTo.apply(states, weight, bias, pull))  # type: ignore[no-untyped-call]
 
 
-def contrastive(units: Tensor, own: Tensor, kinds: Tensor, weights: Tensor) -> Pull:
+def contrastive(units: Tensor, own: Tensor, weights: Tensor, kinds: Tensor | None = None) -> Pull:
     """InfoNCE: a record's representation must find its own embedding among those of the batch. ``units (B, K)``; ``own (B, K)``: unit
-    embeddings over the temperature t, zeros for a record that names no entity.
+    embeddings over the temperature t, zeros for a record that names no entity; ``weights (B,)``, 0 of the unnamed.
 
     ``-log( exp(u_i·k_i/t) / sum_j exp(u_i·k_j/t) )`` (van den Oord et al. 2018, eq. 4), j over the record itself and those of the batch
     that name other entities, which ``kinds`` int64 ``(B,)`` tells: records of one kind are no negatives of each other, and an
-    :data:`UNNAMED` one is nobody's. It is at most ``log B + 2/t``, and weighed by ``weights (B,)``, 0 of the unnamed.
+    :data:`UNNAMED` one is nobody's. ``None``: all are named, no two alike. A loss is at most ``log B + 2/t``.
     """
-    left_out = torch.eq(kinds.unsqueeze(0), kinds.unsqueeze(1)).logical_or_(kinds == UNNAMED).fill_diagonal_(False)
-    logs = torch.log_softmax((units @ own.T).masked_fill_(left_out, -torch.inf), dim=1)
-    return Pull(logs.diagonal() * -weights, (logs.exp() @ own).sub_(own).mul_(weights.unsqueeze(1)))
+    scores = units @ own.T
+    if kinds is not None:
+        left_out = torch.eq(kinds.unsqueeze(0), kinds.unsqueeze(1)).logical_or_(kinds == UNNAMED).fill_diagonal_(False)
+        scores.masked_fill_(left_out, -torch.inf)
+    logs = torch.log_softmax(scores, dim=1)
+    loss = torch.dot(logs.diagonal(), weights).neg_()
+    return Pull(loss, (logs.exp_() @ own).sub_(own).mul_(weights.unsqueeze(1)))
 
 
 def cosine(units: Tensor, own: Tensor, weights: Tensor) -> Pull:
     """``1 - u·k``, weighed by ``weights (B,)``; ``units`` and ``own (B, K)`` are unit vectors."""
     drawn = own * -weights.unsqueeze(1)
-    return Pull(weights + (units * drawn).sum(dim=1), drawn)
+    return Pull((weights + torch.linalg.vecdot(units, drawn)).sum(), drawn)
 
 
 def prototypes(units: Tensor, classes: Tensor, labels: Tensor, weights: Tensor, absent: Tensor | None = None) -> Pull:
@@ -67,13 +74,18 @@ def prototypes(units: Tensor, classes: Tensor, labels: Tensor, weights: Tensor, 
     none; ``weights (C + 1,)``: of each class's records, 0 for one without an entity, and, last, 0 for those without a label; ``absent``
     bool ``(C,)``: the classes without an entity, which are no alternatives, if there are any.
     """
-    scores, places = units @ classes[:-1].T, labels.remainder(len(classes))
+    there, places = classes[:-1], labels.remainder(len(classes))
+    scores, own = units @ there.T, weights.index_select(0, places)
     if absent is not None:
         scores.masked_fill_(absent, torch.finfo(units.dtype).min)
-    logs, own = torch.log_softmax(scores, dim=1), weights.index_select(0, places)
-    surprise = functional.nll_loss(logs, labels, ignore_index=-1, reduction="none")
-    gradient = (logs.exp() @ classes[:-1]).sub_(classes.index_select(0, places))
-    return Pull(surprise * own, gradient.mul_(own.unsqueeze(1)))
+    logs = torch.log_softmax(scores, dim=1)
+    loss = functional.nll_loss(logs, labels, weights[:-1], ignore_index=UNLABELLED, reduction="sum")
+    return Pull(loss, (logs.exp_() @ there).sub_(classes.index_select(0, places)).mul_(own.unsqueeze(1)))
+
+
+def _in_full(device: str) -> AbstractContextManager[object]:
+    # To enter it takes as long as several of the products that it is for.
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _HeldTo(torch.autograd.Function):
@@ -81,14 +93,14 @@ class _HeldTo(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, pull: Callable[[Tensor], Pull]) -> Tensor:
-        with torch.autocast(states.device.type, enabled=False):
+        with _in_full(states.device.type):
             units = torch.addmm(bias, states.float(), weight.T)
-            shortening = torch.linalg.vector_norm(units, dim=1, keepdim=True).clamp_(min=_SHORTEST).reciprocal_()
-            found = pull(units.mul_(shortening))
+            lengths = torch.linalg.vector_norm(units, dim=1, keepdim=True).clamp_(min=_SHORTEST)
+            found = pull(units.div_(lengths))
             along = torch.linalg.vecdot(found.gradient, units).unsqueeze(1)
-            gradient = torch.addcmul(found.gradient, along, units, value=-1.0).mul_(shortening.div_(len(units)))
+            gradient = torch.addcmul(found.gradient, along, units, value=-1.0).div_(lengths.mul_(len(units)))
         ctx.save_for_backward(states, weight, gradient)
-        return found.losses.mean()
+        return found.loss / len(units)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -121,15 +123,16 @@ def bounded_text(path: Path, *, what: str, limit: int = MAX_BYTES) -> str:
 
 
 def _unpacked(path: Path, content: bytes, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
+    # GzipFile reads all members of a file: joined files have several, and so have those of block compressors.
     try:
-        whole = unpacker.decompress(content, limit + 1)
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            whole = file.read(limit + 1)
+    except EOFError:
+        raise KnowledgeError(f"{path} ends in the middle of its gzip stream; fetch it again") from None
+    except (OSError, zlib.error) as error:
         raise KnowledgeError(f"{path} is not gzip: {error}; unpack it or fetch it again") from None
     if len(whole) > limit:
         raise KnowledgeError(f"{path} unpacks to more than {limit >> 20} MiB; split it or leave relations out")
-    if not unpacker.eof:
-        raise KnowledgeError(f"{path} ends in the middle of its gzip stream; fetch it again")
     return whole
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +22,9 @@ from shared.knowledge.triples import Graph
 from shared.models.seeds import derive
 from shared.settings import EmbeddingTerms
 from shared.task import CategoricalColumn, TabularTask
+
+KEPT = 4
+"""Pretrained graphs, at most, that a process holds on to: every fit of its baselines, and its federation, has the same one."""
 
 
 def student_tables(config: FederationConfig) -> tuple[EntityTable, ...]:
@@ -86,6 +93,38 @@ def _embedded(config: FederationConfig, graph: Graph, table: TableSettings) -> N
     if table.embeddings_path is not None:
         stored = load_embeddings(table.embeddings_path)
         return carried_over(graph, stored, stored.entities.shape[1])
-    found = pretrained(graph, terms, derive(config.seed, "entity table"))
+    found = _PRETRAINED.of(graph, terms, derive(config.seed, "entity table"))
     # What an entity without a triple was drawn as says nothing of it.
     return found * (graph.degrees() > 0)[:, None].astype(np.float32)
+
+
+class _Pretrained:
+    """What link prediction gave, by all that it depends on, so that a process learns it once. The last :data:`KEPT` are held."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[object, ...], NDArray[np.float32]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, graph: Graph, terms: EmbeddingTerms, seed: int) -> NDArray[np.float32]:
+        """As :func:`shared.knowledge.embedding.pretrained`; not to be written to."""
+        key = _in_order(graph), terms.model, terms.width, terms.epochs, seed
+        # Held while it learns: whoever asks for the same meanwhile waits for it and does not learn it again.
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = pretrained(graph, terms, seed)
+                self._found[key].setflags(write=False)
+            self._found.move_to_end(key)
+            while len(self._found) > KEPT:
+                self._found.popitem(last=False)
+            return self._found[key]
+
+
+def _in_order(graph: Graph) -> bytes:
+    # A graph's own digest is the same in whatever order its triples are; rows of embeddings are in the order of its entities.
+    digest = hashlib.sha256(repr((graph.entities, graph.relations)).encode())
+    for part in (graph.triples, graph.weights, graph.times):
+        digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+    return digest.digest()
+
+
+_PRETRAINED = _Pretrained()

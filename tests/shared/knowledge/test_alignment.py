@@ -50,6 +50,16 @@ def test_each_term_is_the_formula_and_trust_weighs_their_sum() -> None:
         torch.testing.assert_close(module(found, ROWS, LABELS), torch.stack(expected).mean())
 
 
+def test_records_of_one_embedding_and_unnamed_ones_are_found_among_those_of_the_fit() -> None:
+    found = shown()
+    for place, other in ((3, RECORDS[2]), (3, np.zeros(6, np.float32))):
+        some = RECORDS.copy()
+        some[place] = other
+        module = KnowledgeAlignment(dataclasses.replace(known(record_weight=2.0), records=some), 8, 1)
+        losses = contrastive_distance(module.project(found.hidden_states[-1].mean(dim=1)), torch.from_numpy(some)[ROWS])
+        torch.testing.assert_close(module(found, ROWS, LABELS), 2.0 * losses.mean())
+
+
 def test_a_class_without_an_entity_is_no_prototype() -> None:
     bare = dataclasses.replace(known(prototype_weight=1.0), prototypes=np.stack([PROTOTYPES[0], np.zeros(6, np.float32)]))
     found = KnowledgeAlignment(bare, 8, 1)(shown(), ROWS, LABELS)

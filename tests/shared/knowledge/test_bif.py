@@ -77,6 +77,12 @@ def test_a_packed_file_reads_the_same(tmp_path: Path) -> None:
         ("variable hose", "varable hose", "line 6 has 'varable'"),
         ("{ yes, no }; }\nvariable rain", "{ }; }\nvariable rain", "'wet' without states"),
         ("type discrete [ 2 ] { yes, no }; property", "type continuous; property", "'continuous' where 'discrete'"),
+        ("variable rain", "variable wet", "line 5 declares 'wet' a second time"),
+        (
+            "( hose | rain ) { (yes) 0.9, 0.05, 0.05; (no) 0.5, 0.25, 0.25; }",
+            "( rain ) { table 0.5, 0.5; }",
+            "'rain' probabilities a second",
+        ),
         ("probability ( rain ) { table 0.2, 0.8; }", "", "'rain' but gives it no probabilities"),
     ],
 )

@@ -48,7 +48,7 @@ def test_value_and_gradients_are_those_that_torch_finds_by_the_formulas(seed: in
 
     def pull(vectors: Tensor) -> Pull:
         rows = functional.pad(units(entities) / SHARP, (0, 0, 0, 1))
-        near = contrastive(vectors, units(knowledge) / SHARP, kinds, by_record)
+        near = contrastive(vectors, units(knowledge) / SHARP, by_record, kinds)
         return near + cosine(vectors, units(knowledge), by_record) + prototypes(vectors, rows, labels, by_class, absent)
 
     def plain(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -62,28 +62,41 @@ def test_value_and_gradients_are_those_that_torch_finds_by_the_formulas(seed: in
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
 
 
+def each(pull: Callable[[Tensor], Pull], weights: Tensor) -> Tensor:
+    """What every record loses: the pull of one at a time, of which ``pull`` is told by its weights."""
+    return torch.stack([pull(weights * (torch.arange(len(weights)) == place)).loss for place in range(len(weights))])
+
+
 def test_contrastive_is_the_formula() -> None:
     own, others = units(drawn(1, 6, 4)), units(drawn(2, 6, 4))
-    found = contrastive(own, others / 0.5, torch.arange(6), torch.ones(6)).losses
+    found = each(lambda weights: contrastive(own, others / 0.5, weights), torch.ones(6))
     for row in range(6):
         scores = [math.exp(float(own[row] @ other) / 0.5) for other in others]
         assert float(found[row]) == pytest.approx(-math.log(scores[row] / sum(scores)), rel=1e-4)
 
 
+def test_where_all_are_named_and_no_two_alike_nothing_need_be_left_out() -> None:
+    own, others, weights = units(drawn(1, 6, 4)), units(drawn(2, 6, 4)) / SHARP, torch.rand(6, generator=torch.Generator().manual_seed(3))
+    asked, spared = contrastive(own, others, weights, torch.arange(6)), contrastive(own, others, weights)
+    assert torch.equal(asked.loss, spared.loss)
+    assert torch.equal(asked.gradient, spared.gradient)
+
+
 def test_records_of_the_same_entities_are_no_negatives_and_unnamed_ones_neither() -> None:
     own, three = units(drawn(1, 5, 4)), units(drawn(2, 3, 4)) / SHARP
-    twins = torch.cat([three, three[:1], torch.zeros(1, 4)])
-    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
-    found = contrastive(own, twins, torch.tensor([0, 1, 2, 0, UNNAMED]), weights).losses
-    torch.testing.assert_close(found[0], contrastive(own[:3], three, torch.arange(3), weights[:3]).losses[0])
-    torch.testing.assert_close(found[1:4], contrastive(own[:4], twins[:4], torch.tensor([0, 1, 2, 0]), weights[:4]).losses[1:])
+    twins, kinds = torch.cat([three, three[:1], torch.zeros(1, 4)]), torch.tensor([0, 1, 2, 0, UNNAMED])
+    found = each(lambda weights: contrastive(own, twins, weights, kinds), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0]))
+    among_three = each(lambda weights: contrastive(own[:3], three, weights), torch.ones(3))
+    among_named = each(lambda weights: contrastive(own[:4], twins[:4], weights, kinds[:4]), torch.ones(4))
+    torch.testing.assert_close(found[0], among_three[0])
+    torch.testing.assert_close(found[:4], among_named)
     assert found[4] == 0
 
 
 def test_cosine_is_between_nothing_and_two() -> None:
     own = units(drawn(3, 6, 4))
-    assert cosine(own, own, torch.ones(6)).losses.abs().max() < 1e-6
-    torch.testing.assert_close(cosine(-own, own, torch.ones(6)).losses, torch.full((6,), 2.0))
+    assert each(lambda weights: cosine(own, own, weights), torch.ones(6)).abs().max() < 1e-6
+    torch.testing.assert_close(each(lambda weights: cosine(-own, own, weights), torch.ones(6)), torch.full((6,), 2.0))
 
 
 def test_a_representation_of_nothing_has_finite_gradients() -> None:

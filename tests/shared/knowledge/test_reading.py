@@ -20,6 +20,19 @@ def test_packed_and_plain_text_are_the_same(tmp_path: Path) -> None:
     assert bounded_text(tmp_path / "a.tsv", what="graph") == bounded_text(tmp_path / "a.tsv.gz", what="graph") == "a\tb\tc\n"
 
 
+def test_a_file_of_several_gzip_members_is_read_to_its_end(tmp_path: Path) -> None:
+    members = gzip.compress(b"a\tb\tc\n") + gzip.compress(b"d\te\tf\n")
+    (tmp_path / "joined.tsv.gz").write_bytes(members)
+    assert bounded_text(tmp_path / "joined.tsv.gz", what="graph") == "a\tb\tc\nd\te\tf\n"
+    (tmp_path / "large.tsv.gz").write_bytes(gzip.compress(b"x" * 100) * 2)
+    with pytest.raises(KnowledgeError, match="unpacks to more than"):
+        bounded_text(tmp_path / "large.tsv.gz", what="graph", limit=150)
+    for cut, sentence in ((members[:-1], "middle of its gzip stream"), (members + b"and so on", "is not gzip")):
+        (tmp_path / "cut.tsv.gz").write_bytes(cut)
+        with pytest.raises(KnowledgeError, match=sentence):
+            bounded_text(tmp_path / "cut.tsv.gz", what="graph")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [

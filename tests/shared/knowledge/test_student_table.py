@@ -7,17 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from shared.config import FederationConfig
+from shared.data import Records
+from shared.distill.alone import distil_alone
 from shared.entity_table import LARGEST
 from shared.errors import KnowledgeError
+from shared.knowledge import student_table
+from shared.knowledge.embedding import pretrained
 from shared.knowledge.embedding_file import save_embeddings
 from shared.knowledge.pretraining import PretrainingSettings, pretrain
 from shared.knowledge.student_table import compact, student_tables
 from shared.knowledge.tables import write_table
 from shared.knowledge.triples import Graph, graph_of
 from shared.models.derive import first_student
+from shared.settings import EmbeddingTerms
 from shared.work import Normalisation
 
 JOINTS = ("toe", "ankle", "wrist", "ear")
@@ -55,6 +61,46 @@ def test_no_table_is_made_where_none_is_asked_for(tmp_path: Path) -> None:
     assert found.knowledge is not None
     assert student_tables(found.model_copy(update={"knowledge": None})) == ()
     assert student_tables(found.model_copy(update={"knowledge": found.knowledge.model_copy(update={"table": None})})) == ()
+
+
+def test_a_graph_is_pretrained_once_however_many_fits_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[str, int, int]]()
+
+    def counted(graph: Graph, terms: EmbeddingTerms, seed: int) -> NDArray[np.float32]:
+        asked.append((graph.entities[0], terms.width, seed))
+        return pretrained(graph, terms, seed)
+
+    monkeypatch.setattr(student_table, "pretrained", counted)
+    monkeypatch.setattr(student_table, "_PRETRAINED", student_table._Pretrained())
+    first, records = config(tmp_path), Records(np.array([[0, 5], [1, 7]], np.float32), np.array([0, 1]))
+    made = student_tables(first)
+    for seed in (1, 2):
+        distil_alone(records, first, None, epochs=1, seed=seed)
+    assert len(asked) == 1
+    assert student_tables(first) == made
+    student_tables(first.model_copy(update={"seed": first.seed + 1}))
+    assert len(asked) == 2, "another seed, other embeddings"
+    assert first.knowledge is not None
+    wide = first.knowledge.model_copy(update={"embeddings": EmbeddingTerms(width=16)})
+    student_tables(first.model_copy(update={"knowledge": wide}))
+    assert len(asked) == 3, "other settings, other embeddings"
+
+
+def test_what_is_held_belongs_to_the_order_of_a_graph_and_is_not_written_to() -> None:
+    held, terms = student_table._Pretrained(), EmbeddingTerms(width=4, epochs=1)
+    rest = np.array(GRAPH.triples)
+    last = len(GRAPH.entities) - 1
+    rest[:, [0, 2]] = last - rest[:, [0, 2]]
+    turned = Graph(GRAPH.entities[::-1], GRAPH.relations, rest, GRAPH.weights.copy())
+    assert turned == GRAPH, "as graphs they are one"
+    found, other = held.of(GRAPH, terms, 1), held.of(turned, terms, 1)
+    assert np.array_equal(other, pretrained(turned, terms, 1)), "rows are in the order of the graph that asks"
+    assert held.of(GRAPH, terms, 1) is found
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 0.0
+    for seed in range(2, 2 + student_table.KEPT):
+        held.of(GRAPH, terms, seed)
+    assert held.of(GRAPH, terms, 1) is not found, "the oldest is let go"
 
 
 def test_stored_embeddings_may_lack_entities(tmp_path: Path) -> None:
