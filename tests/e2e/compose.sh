@@ -2,7 +2,7 @@
 # docker-compose.yml, tried on a real engine: builds both images, brings up a coordinator and five hospitals, breaks some of them in
 # mid-run, and waits for a signed artifact that a hospital fetches and verifies. Whatever happens, everything is taken down, volumes too.
 #   tests/e2e/compose.sh              ROUNDS=5 PORT=18443 MINUTES=30; BASE and PIP_OPTIONS as in docker/Dockerfile; KEEP=1 keeps it up
-#   OBSERVE=1 tests/e2e/compose.sh    also Prometheus and Grafana: every service is scraped, and every query of the dashboard is answered
+#   OBSERVE="prometheus grafana" tests/e2e/compose.sh    these too: every service is scraped, every query of the dashboard is answered
 # Exit codes: 0 it works; 1 it does not; 77 there is no Docker Engine here and NOTHING WAS TRIED.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -21,12 +21,11 @@ fi
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 command -v "${compose[0]}" >/dev/null || fail "there is a Docker Engine, but neither 'docker compose' nor docker-compose"
 compose+=(--project-name "$project")
-[ -z "${OBSERVE:-}" ] || compose+=(--profile observe)
 
 up() { "${compose[@]}" up --detach 2>&1 | sed 's/^/   /'; }
-container() { "${compose[@]}" ps --quiet --all "$1" 2>/dev/null || "${compose[@]}" ps --quiet "$1"; }
+container() { docker ps --all --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1"; }
 state() { docker inspect --format "{{$2}}" "$(container "$1")"; }
-inside() { docker exec -i "$(container "$1")" "${@:2}"; }
+inside() { docker exec "$(container "$1")" "${@:2}"; }
 said() { docker logs "$(container "$1")" 2>&1 | grep -Eq "$2"; }
 closed() { docker logs "$(container coordinator)" 2>&1 | grep -Ec 'round [0-9]+ \(train\) closed' || true; }
 closed_more_than() { [ "$(closed)" -gt "$1" ]; }
@@ -71,6 +70,9 @@ for side in coordinator institution; do
 done
 upped=$SECONDS
 up
+if [ -n "${OBSERVE:-}" ]; then  # shellcheck disable=SC2086
+  "${compose[@]}" --profile observe up --detach --no-deps $OBSERVE 2>&1 | sed 's/^/   /'
+fi
 await "all hospitals have joined by their tokens" said coordinator 'hospitals? are here|5 institutions are here'
 await "the first training round is closed" closed_more_than 0
 
@@ -92,14 +94,14 @@ await "the run is finished" said coordinator "run $run is finished"
 say "up to artifact took $((SECONDS - upped)) s"
 
 for name in coordinator "${hospitals[@]}"; do await "$name is healthy" healthy "$name"; done
-key=$(inside hospital-a python3 -c 'import json; print(json.load(open("/data/roster.json"))["coordinator"])')
+key=$(inside hospital-a python3 -c 'import base64, json; print(base64.b64decode(json.load(open("/data/roster.json"))["coordinator"]).hex())')
 await "the coordinator's door is open again" inside hospital-a fedstill client artifact /data "$run" --out /tmp/artifact
 inside hospital-a fedstill artifact verify /tmp/artifact --key "$key" || fail "the artifact does not verify"
 inside hospital-c fedstill audit verify /data || fail "hospital-c's audit does not verify"
 inside coordinator fedstill audit verify /data || fail "the coordinator's audit does not verify"
 
 if [ -n "${OBSERVE:-}" ]; then
-  await "Prometheus is healthy" healthy prometheus
+  for name in $OBSERVE; do await "$name is healthy" healthy "$name"; done
   python3 tests/e2e/observed.py "http://127.0.0.1:9090" docker/observe/dashboards/fedstill.json || fail "Prometheus does not see everything"
 fi
 docker stats --no-stream --format '   {{.Name}}  {{.MemUsage}}  {{.PIDs}} processes'

@@ -57,7 +57,7 @@ def _until_seen(url: str) -> list[str]:
     while time.monotonic() < end:
         targets = ask(url, "targets")["activeTargets"]
         down = [f"{one['labels']['instance']} is {one['health']}: {one['lastError']}" for one in targets if one["health"] != "up"]
-        if not down and len(targets) == SERVICES and ask(url, "query", query="rate(fedstill_stage_seconds_total[5m])")["result"]:
+        if not down and len(targets) == SERVICES and ask(url, "query", query='rate(fedstill_bytes_total{job="coordinator"}[5m])')["result"]:
             return []
         time.sleep(5)
     return down or [f"{len(targets)} services are scraped, not {SERVICES}, or there is no rate yet"]
