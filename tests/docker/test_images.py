@@ -49,7 +49,12 @@ def reached(starts: Iterable[str]) -> set[str]:
     """All modules that are imported from ``starts``, at the top of a file or inside a function; a package stands for all in it,
     but the command line, whose rooms are imported one by one."""
     modules, seen = graph().modules, set[str]()
-    left = [name for start in starts for name in modules if name == start or ("cli" not in start and name.startswith(f"{start}."))]
+    left = [
+        name
+        for start in (*starts, "fedstill.cli")
+        for name in modules
+        if name == start or ("cli" not in start and name.startswith(f"{start}."))
+    ]
     while left:
         name = left.pop()
         if name not in seen:
