@@ -2,7 +2,7 @@
 # A coordinator's life in the demonstration: keys, a token for each of INSTITUTIONS, an open door until all have joined, one run,
 # and the door again, by which institutions fetch the artifact. Started again at any point, it goes on from there.
 . /opt/fedstill/demo/post.sh
-host=${FEDSTILL_HOST:-coordinator} run=${RUN:-demonstration}
+host=${FEDSTILL_HOST:-coordinator}
 
 roster() { fedstill coordinator roster "$data" --json | python3 -c "import json,sys; found = json.load(sys.stdin); print($1)"; }
 all_joined() { [ "$(roster 'len(found["members"])')" -ge "$(echo "$INSTITUTIONS" | wc -w)" ]; }
@@ -26,8 +26,5 @@ if [ ! -e "$data/enrolled" ]; then
   for name in $INSTITUTIONS; do send "$data/roster.digest" "$post/$name/roster.digest"; done
   touch "$data/enrolled"
 fi
-code=0
-fedstill coordinator run "$data" --run "$run" --port "$port" --wait "${WAIT:-900}" --metrics-port "$metrics_port" || code=$?
-# 60 is also the answer to who asks for a run that is finished.
-[ "$code" = 0 ] || { [ "$code" = 60 ] && [ -e "$data/runs/$run/artifact" ]; } || exit "$code"
-exec fedstill coordinator open "$data" --port "$port" --metrics-port "$metrics_port"
+export RUN="${RUN:-demonstration}"
+exec sh /opt/fedstill/demo/serve.sh

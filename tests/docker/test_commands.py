@@ -35,7 +35,7 @@ def commands(path: Path) -> list[list[str]]:
     """The words of each use of ``fedstill`` up to a comment or the command's end."""
     found, names = [], "|".join(COMMANDS)
     for line in lines(path):
-        for use in re.findall(rf"(?:^|[\s/(\"'])(?:fedstill|run --rm .*?(?:coordinator|institution)) ((?:{names}) [^|;&#<>)]*)", line):
+        for use in re.findall(rf"(?:^|[\s/(\"'])(?:run --rm .*?(?:coordinator|institution)|fedstill) ((?:{names}) [^|;&#<>)]*)", line):
             try:
                 found.append(shlex.split(use))
             except ValueError:  # the quote ends outside of the command
