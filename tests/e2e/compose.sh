@@ -7,7 +7,7 @@
 # Exit codes: 0 it works; 1 it does not; 77 there is no Docker Engine here and NOTHING WAS TRIED.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export ROUNDS=${ROUNDS:-5} PORT=${PORT:-18443}
+export ROUNDS=${ROUNDS:-5} PORT=${PORT:-18443} WAIT=${WAIT:-60}
 project=fedstill-e2e-$$ run=demonstration hospitals=(hospital-a hospital-b hospital-c hospital-d hospital-e)
 started=$SECONDS bound=$((SECONDS + 60 * ${MINUTES:-30}))
 
