@@ -5,15 +5,18 @@ set -eu
 data=${DATA:-/data} port=${FEDSTILL_PORT:-8443} metrics_port=${METRICS_PORT:-9464} code=0
 
 if [ -n "${RUN:-}" ]; then
-  child=
-  trap '[ -z "$child" ] || kill -TERM "$child"' TERM INT  # a shell does not hand a signal on, and a stop would kill the run
+  child='' stopped=''
+  # A shell does not hand a signal on: without this a stop would kill the run instead of ending it.
+  trap 'stopped=130; [ -z "$child" ] || kill -TERM "$child"' TERM INT
   fedstill coordinator run "$data" --run "$RUN" --port "$port" --wait "${WAIT:-900}" --metrics-port "$metrics_port" &
   child=$!
+  [ -z "$stopped" ] || kill -TERM "$child"
   wait "$child" || code=$?
   while kill -0 "$child" 2>/dev/null; do
     code=0
     wait "$child" || code=$?
   done
+  [ -z "$stopped" ] || exit "$stopped"
   # 60 is also the answer to who asks for a run that is finished.
   [ "$code" = 0 ] || { [ "$code" = 60 ] && [ -e "$data/runs/$RUN/artifact" ]; } || exit "$code"
   trap - TERM INT

@@ -27,7 +27,8 @@ class Container:
         return subprocess.Popen(["sh", SCRIPT], env=environment)
 
     def serve(self, run: str = "heart") -> tuple[int, list[str]]:
-        return self.start(run).wait(30), self.said.read_text().split()
+        with self.start(run) as process:
+            return process.wait(30), self.said.read_text().split()
 
 
 @pytest.mark.parametrize(("run", "code", "said"), [("exit 0", 0, ["run", "open"]), ("exit 60", 60, ["run"]), ("exit 90", 90, ["run"])])
@@ -49,11 +50,11 @@ def test_a_stop_is_handed_on_and_waited_for(tmp_path: Path) -> None:
     container = Container(
         tmp_path, f"trap 'echo ended >>{tmp_path}/said; exit 130' TERM\necho ready >>{tmp_path}/said\nwhile :; do sleep 0.05; done"
     )
-    process = container.start("heart")
-    end = time.monotonic() + 30
-    while not (container.said.exists() and "ready" in container.said.read_text()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 130
+    with container.start("heart") as process:
+        end = time.monotonic() + 30
+        while not (container.said.exists() and "ready" in container.said.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
     assert container.said.read_text().split() == ["run", "ready", "ended"]
