@@ -7,10 +7,10 @@ data=${DATA:-/data} port=${FEDSTILL_PORT:-8443} metrics_port=${METRICS_PORT:-946
 if [ -n "${RUN:-}" ]; then
   child='' stopped=''
   # A shell does not hand a signal on: without this a stop would kill the run instead of ending it.
-  trap 'stopped=130; [ -z "$child" ] || kill -TERM "$child"' TERM INT
+  trap 'stopped=130; [ -z "$child" ] || kill -TERM "$child" || true' TERM INT
   fedstill coordinator run "$data" --run "$RUN" --port "$port" --wait "${WAIT:-900}" --metrics-port "$metrics_port" &
   child=$!
-  [ -z "$stopped" ] || kill -TERM "$child"
+  [ -z "$stopped" ] || kill -TERM "$child" || true
   wait "$child" || code=$?
   while kill -0 "$child" 2>/dev/null; do
     code=0
