@@ -7,18 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.frontage import Frontage
+from server.metrics import read_metrics
 from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from server.supervise import LOOK_S, MOST_FAILURES, RENEWAL_S, START_S, check_keys
 from shared.errors import DeploymentError
+from shared.metrics import serve_metrics
 from shared.processes import StopSignals, Supervisor, end_leftovers, only_one, refuse_taken_port, tail
 from shared.service import write_status
 
 
 class OpenDoor:
-    """Keeps the door of a coordinator's folder open until it is told to stop. ``say`` gets lines for operators."""
+    """Keeps the door of a coordinator's folder open until it is told to stop. ``say`` gets lines for operators.
 
-    def __init__(self, folder: Path, host: str, port: int, *, say: Callable[[str], None]) -> None:
+    With ``metrics_port`` it answers ``/metrics`` on loopback, as the service of a run does.
+    """
+
+    def __init__(self, folder: Path, host: str, port: int, *, say: Callable[[str], None], metrics_port: int | None = None) -> None:
         """Checks the folder: configuration, roster, keys and the certificates' dates; raises the error of what is wrong."""
         self._home = CoordinatorFolder(folder.absolute())
         self._host, self._port, self._say = host, port, say
@@ -27,11 +32,13 @@ class OpenDoor:
         check_keys(site, self._home)
         self._supervisor = Supervisor(mark=str(self._home.folder))
         self._frontage = Frontage(self._home, self._supervisor, host, port)
+        self._site, self._metrics_port = site, metrics_port
         self._members = frozenset(site.roster.members)
 
     def serve(self) -> None:
         """Serves until SIGINT (raises :class:`KeyboardInterrupt`) or SIGTERM (returns)."""
-        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, self._supervisor:
+        metrics = serve_metrics(self._metrics_port, lambda: read_metrics(self._site, self._home.status))
+        with only_one(self._home.flower / "lock", what="a coordinator"), StopSignals() as stop, metrics, self._supervisor:
             end_leftovers(str(self._home.folder))
             refuse_taken_port(self._host, self._port)
             self._frontage.start()

@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus, on a port that this machine alone can reach.
+"""``/metrics`` for Prometheus, on a port that this machine alone can reach, unless :data:`HOST_VARIABLE` names another of its addresses.
 
 Nothing is counted in memory: a collector reads the store, the audit or the status file when it is asked, so that a restart of any
 process loses no count. What cannot be read is said by ``fedstill_readable 0``, not by a missing service.
@@ -7,6 +7,8 @@ process loses no count. What cannot be read is said by ``fedstill_readable 0``, 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +22,11 @@ from shared.hosting import LOOPBACK
 from shared.logs import kind_and_place
 
 _LOG = logging.getLogger("fedstill.metrics")
+
+HOST_VARIABLE = "FEDSTILL_METRICS_HOST"
+"""The address, or a name of it, on which ``/metrics`` is answered instead of loopback. Whoever reaches it reads the names of
+institutions, their absences and sizes: it is for an address that only Prometheus reaches, as in docker-compose.yml."""
+EVERYWHERE = ("0.0.0.0", "::")
 
 Read = Callable[[], Iterable[Metric]]
 """Reads all families anew."""
@@ -48,23 +55,38 @@ class Reading(Collector):
 def serve_metrics(port: int | None, read: Read) -> Iterator[int | None]:
     """Answers on ``127.0.0.1:port`` inside the ``with``; ``None`` answers nowhere. Yields the port (0 takes a free one).
 
-    Raises :class:`DeploymentError` where the port is taken.
+    The environment's :data:`HOST_VARIABLE` puts another address of this machine in the place of loopback. Raises
+    :class:`DeploymentError` where the port is taken, and where that address is not one of this machine's, or all of them.
     """
     if port is None:
         yield None
         return
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Reading(read))
+    host = _host()
     try:
-        server, thread = start_http_server(port, addr=LOOPBACK, registry=registry)
+        server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
-        raise DeploymentError(f"cannot listen on {LOOPBACK}:{port}: {error.strerror}; give another with --metrics-port") from error
+        raise DeploymentError(f"cannot listen on {host}:{port}: {error.strerror}; give another with --metrics-port") from error
     try:
         yield int(server.server_address[1])
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _host() -> str:
+    name = os.environ.get(HOST_VARIABLE) or LOOPBACK
+    try:
+        host = str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise DeploymentError(f"{HOST_VARIABLE} is '{name}', which is no address of this machine: {error.strerror}") from error
+    if host in EVERYWHERE:
+        raise DeploymentError(
+            f"{HOST_VARIABLE} is '{name}', which opens the metrics to every network: name the one address that Prometheus reaches"
+        )
+    return host
 
 
 def counter(name: str, text: str, labels: tuple[str, ...], counts: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -124,6 +124,7 @@ def open_door(
     folder: Folder,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port that institutions connect to.")] = 8443,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
 ) -> None:
     """Open the door without a run, until it is stopped: institutions join, renew their certificates, and fetch artifacts.
 
@@ -133,7 +134,11 @@ def open_door(
     from server.opening import OpenDoor
 
     console = make_console()
-    OpenDoor(folder, host, port, say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)).serve()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    OpenDoor(folder, host, port, say=say, metrics_port=metrics_port).serve()
 
 
 @app.command()

@@ -48,3 +48,9 @@ def test_a_taken_port_and_a_running_coordinator_are_said(tmp_path: Path) -> None
         OpenDoor(folder, "127.0.0.1", taken.getsockname()[1], say=lambda _: None).serve()
     with only_one(folder / "flower" / "lock", what="a coordinator"), pytest.raises(DeploymentError, match="a coordinator runs already"):
         OpenDoor(folder, "127.0.0.1", 8443, say=lambda _: None).serve()
+
+
+def test_a_taken_port_of_the_metrics_is_said(tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(DeploymentError, match="--metrics-port"):
+        OpenDoor(folder, "127.0.0.1", 8443, say=lambda _: None, metrics_port=taken.getsockname()[1]).serve()

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from shared.errors import DeploymentError, ResourceError
-from shared.metrics import counter, gauge, serve_metrics
+from shared.metrics import HOST_VARIABLE, counter, gauge, serve_metrics
 
 
 def families() -> Iterator[Metric]:
@@ -69,3 +69,27 @@ def test_no_port_no_server_and_a_taken_one_is_said_so() -> None:
         number = taken.getsockname()[1]
         with pytest.raises(DeploymentError, match=f"127.0.0.1:{number}.*--metrics-port"), serve_metrics(number, families):
             pass
+
+
+def test_another_address_of_this_machine_stands_in_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOST_VARIABLE, "127.0.0.2")
+    with serve_metrics(0, families) as port:
+        assert httpx.get(f"http://127.0.0.2:{port}/metrics", timeout=10, trust_env=False).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            scrape(port)
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [("0.0.0.0", "every network"), ("::", "every network"), ("no.such.host.invalid", "no address"), ("192.0.2.1", "cannot listen")],
+)
+def test_no_address_of_this_machine_alone_is_refused(monkeypatch: pytest.MonkeyPatch, host: str, words: str) -> None:
+    monkeypatch.setenv(HOST_VARIABLE, host)
+    with pytest.raises(DeploymentError, match=words), serve_metrics(0, families):
+        pass
+
+
+def test_an_empty_address_is_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOST_VARIABLE, "")
+    with serve_metrics(0, families) as port:
+        assert "fedstill_readable" in scrape(port)
