@@ -66,6 +66,7 @@ class Family:
     training: TrainingSettings
     teacher_epochs: int
     teacher_rate: float = 1e-3
+    tokenizer: Path | None = None
 
 
 def _held_out(records: Callable[[], Records]) -> Callable[[int], Split]:
@@ -91,7 +92,8 @@ def _credit() -> Family:
 def _messages() -> Family:
     found = banking77(derived=False)
     teacher, student = NetworkSettings(width=256, depth=4, heads=8), NetworkSettings(width=128, depth=2, heads=4, embedding_width=56)
-    return Family(found.config.task, teacher, student, lambda seed: found.split, found.config.training.model_copy(update={"epochs": 6}), 6)
+    training = found.config.training.model_copy(update={"epochs": 6})
+    return Family(found.config.task, teacher, student, lambda seed: found.split, training, 6, tokenizer=found.config.tokenizer_path)
 
 
 _IMAGES = TrainingSettings(epochs=12, batch_size=64, learning_rate=4e-3)
