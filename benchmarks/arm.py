@@ -2,8 +2,8 @@
 
 ``FEDSTILL_ARM_PYTHON`` is the command that starts such a Python (``docs/devices.md`` says how to make one with ``qemu-aarch64`` and
 aarch64 wheels). It sees this machine's files, and has numpy, onnxruntime and cryptography. Under an emulator ``QEMU_CPU`` chooses the
-core; on a real machine that variable does nothing. Counting also needs ``FEDSTILL_ARM_PLUGINS``, the folder of the emulator's plugins
-``libinsn.so`` and ``libcache.so``, and an emulator that was built with plugins.
+core; on a real machine that variable does nothing. Counting also needs ``FEDSTILL_ARM_COUNTER``, the emulator's plugin ``libinsn.so``,
+and an emulator that was built with plugins.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-COMMAND, PLUGINS = "FEDSTILL_ARM_PYTHON", "FEDSTILL_ARM_PLUGINS"
+COMMAND, COUNTER = "FEDSTILL_ARM_PYTHON", "FEDSTILL_ARM_COUNTER"
 CPUS: Mapping[str, str] = {
     "cortex-a53": "cortex-a53",
     "cortex-a72": "cortex-a72",
@@ -35,12 +35,9 @@ CPUS: Mapping[str, str] = {
 with 8-bit matrix products too. ``max`` alone picks kernels that no edge device has."""
 LIMIT_S = 1800
 """No call of the ARM side takes longer; it is ended then."""
-FEW, MANY = 3, 13
-"""Calls of a graph in the two processes whose difference is counted: the first calls pack weights and fill caches."""
+CALLS = 10
+"""Calls of a graph whose instructions are counted together."""
 _ROOT = Path(__file__).parents[1]
-_CACHE = (
-    "dcachesize={l1d},dassoc={ways},dblksize=64,icachesize={l1i},iassoc={iways},iblksize=64,l2=on,l2cachesize={l2},l2assoc=16,l2blksize=64"
-)
 
 
 @dataclass(frozen=True)
@@ -53,40 +50,12 @@ class Asked:
     model: bytes = b""
 
 
-@dataclass(frozen=True)
-class Caches:
-    """What the emulator's cache plugin models: bytes and ways of the first level, bytes of the second (16 ways, lines of 64 bytes)."""
-
-    l1d: int
-    ways: int
-    l1i: int
-    iways: int
-    l2: int
-
-
-CORES: Mapping[str, Caches] = {
-    "cortex-a53": Caches(32768, 4, 32768, 2, 512 * 1024),
-    "cortex-a72": Caches(32768, 2, 49152, 3, 1024 * 1024),
-    "cortex-a76": Caches(65536, 4, 65536, 4, 512 * 1024),
-}
-"""Arm's technical reference manuals of the cores; the second level as large as common boards have it."""
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What one call of a graph takes: instructions, and misses of the first-level data cache and of the second level."""
-
-    instructions: float
-    l1_misses: float
-    l2_misses: float
-
-
 def missing(*, counting: bool = False) -> str:
     """Why nothing can be run here, in one sentence; empty where it can."""
     if COMMAND not in os.environ:
         return f"{COMMAND} is not set, so nothing is run on ARM; docs/devices.md says how to make such a command"
-    if counting and not all((Path(os.environ.get(PLUGINS, "")) / name).is_file() for name in ("libinsn.so", "libcache.so")):
-        return f"{PLUGINS} is not a folder with libinsn.so and libcache.so, so nothing is counted on ARM"
+    if counting and not Path(os.environ.get(COUNTER, "")).is_file():
+        return f"{COUNTER} is not the emulator's libinsn.so, so nothing is counted on ARM; docs/devices.md says where it comes from"
     return ""
 
 
@@ -104,41 +73,27 @@ def answers(asked: Sequence[Asked], cpu: str) -> list[NDArray[np.float32]]:
         return [np.load(order["logits"], allow_pickle=False) for order in orders]
 
 
-def counted(asked: Sequence[Asked], cpu: str) -> list[Counted]:
-    """What one call of each file executes on ``cpu``, a name of :data:`CORES`."""
-    plugins, caches = Path(os.environ[PLUGINS]), CORES[cpu]
-    totals = _differences(asked, cpu, f"{plugins / 'libinsn.so'}", instructions_in)
-    settings = _CACHE.format(**vars(caches))
-    misses = _differences(asked, cpu, f"{plugins / 'libcache.so'},{settings}", misses_in)
-    return [Counted(total[0], first, second) for total, (first, second) in zip(totals, misses, strict=True)]
+def counted(asked: Sequence[Asked], cpu: str) -> list[float]:
+    """Instructions that one call of each file executes for the first of its records on ``cpu``, a name of :data:`CPUS`.
 
-
-def instructions_in(log: str) -> list[tuple[float, ...]]:
-    """One total for each process that ended, in order, from what ``libinsn.so`` writes."""
-    return [(float(found),) for found in re.findall(r"^total insns: (\d+)", log, re.MULTILINE)]
-
-
-def misses_in(log: str) -> list[tuple[float, ...]]:
-    """Misses of the first-level data cache and of the second level, for each process that ended, from what ``libcache.so`` writes.
-
-    Its table has a row a core: number; data accesses, misses, rate; instruction accesses, misses, rate; the same of the second level.
+    Counted is a process that makes :data:`CALLS` calls less one that makes none, both copies of one in which the graph is loaded and
+    warm: what starting and ending take cancels. Raises ``RuntimeError`` where the emulator does not count.
     """
-    rows = re.findall(r"^\d+ +(\d+) +(\d+) +\S+ +(\d+) +(\d+) +\S+ +(\d+) +(\d+) +\S+$", log, re.MULTILINE)
-    return [(float(row[1]), float(row[5])) for row in rows]
-
-
-def _differences(asked: Sequence[Asked], cpu: str, plugin: str, read: Any) -> list[tuple[float, ...]]:
-    """What a call takes, by process of :data:`MANY` calls less that of :data:`FEW`: starting, loading and warming up cancel."""
     with _ordered(asked) as (folder, orders):
         for order in orders:
-            order["times"] = [FEW, MANY]
-        log = folder / "plugin.log"
+            order["times"] = [0, CALLS]
+        log = folder / "counted.log"
+        plugin = f"{Path(os.environ[COUNTER]).resolve()},inline=on"
         _carry_out(folder, orders, cpu, {"QEMU_PLUGIN": plugin, "QEMU_LOG": "plugin", "QEMU_LOG_FILENAME": str(log)})
-        found = read(log.read_text())
-    if len(found) < 2 * len(asked):
-        raise RuntimeError(f"the emulator's plugin wrote {len(found)} totals for {2 * len(asked)} processes; was it built with plugins?")
-    pairs = zip(found[: 2 * len(asked) : 2], found[1 : 2 * len(asked) : 2], strict=True)
-    return [tuple((after - before) / (MANY - FEW) for before, after in zip(few, many, strict=True)) for few, many in pairs]
+        totals = instructions_in(log.read_text() if log.exists() else "")
+    if len(totals) != 2 * len(asked) + 1:
+        raise RuntimeError(f"the emulator wrote {len(totals)} totals for {2 * len(asked) + 1} processes; was it built with plugins?")
+    return [(many - none) / CALLS for none, many in zip(totals[:-1:2], totals[1::2], strict=True)]
+
+
+def instructions_in(log: str) -> list[int]:
+    """One total for each process that ended, in order, from what ``libinsn.so`` writes."""
+    return [int(found) for found in re.findall(r"^total insns: (\d+)", log, re.MULTILINE)]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Signed artifacts answer on ARM as they do on this machine: every record of the test set, by onnxruntime's own aarch64 package.
 
-    FEDSTILL_ARM_PYTHON=COMMAND [FEDSTILL_BENCH_DATA=DIR] python -m benchmarks.edge_arm [--subjects digits_convolutional …] [--cpus cortex-a53 …]
+    FEDSTILL_ARM_PYTHON=COMMAND [FEDSTILL_BENCH_DATA=DIR] python -m benchmarks.edge_arm [--subjects NAME …] [--cpus NAME …]
 
 A student of each family learns from labels alone and becomes four files: ``float``; ``full`` and ``portable``, every operator in INT8
 with 8-bit and with 7-bit weights; and ``signed``, what the gate signs for a Cortex-A72. The INT8 files are signed artifacts, verified on
@@ -73,7 +73,7 @@ def compare(family: Family, cpus: Sequence[str], folder: Path, *, seed: int, mos
     found = []
     for cpu in cpus:
         theirs = answers(list(inputs.values()), cpu)
-        for (name, one), there in zip(inputs.items(), theirs, strict=True):
+        for name, there in zip(inputs, theirs, strict=True):
             found.append(beside(name, cpu, here[name], there, test.labels))
     return found
 
