@@ -5,10 +5,11 @@
 The student learns from a larger network of its own family and is quantised without being pruned. ``users`` is what users of onnxruntime
 do: ``quant_pre_process`` and ``quantize_static`` with its defaults, calibrated on 256 records; ``nncf`` is ``nncf.quantize`` with its
 defaults on the same records, where ``FEDSTILL_NNCF_PYTHON`` says where it is (``benchmarks/quantisers.py``). ``signed`` is what the gate
-of fedstill signs for this machine's kind, by a fifth of the records to learn from that nothing has learnt: ranges by mean-square error, only those
-operators in INT8 that its cost model finds worth it, and compared with float by measurement too. ``behind`` are points of accuracy
-below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how many times as fast as float ONNX. One record, one
-thread; the files take turns, and each time is the least of three medians. Memory is the peak of a fresh process with one model.
+of fedstill signs for this machine's kind, by a fifth of the records to learn from that nothing has learnt: ranges by mean-square error,
+only those operators in INT8 that its cost model finds worth it, and compared with float by measurement too. ``behind`` are points of
+accuracy below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how many times as fast as float ONNX. One
+record, one thread; the files take turns, and each time is the least of three medians. Memory is the peak of a fresh process with one
+model.
 """
 
 from __future__ import annotations
