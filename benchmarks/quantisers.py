@@ -40,6 +40,8 @@ def by_nncf(content: bytes, inputs: NDArray[Any], folder: Path, *, transformer: 
         return _without(f"it took more than {LIMIT_S} seconds")
     if done.returncode:
         return _without(done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}")
+    if not made.is_file():
+        return _without("it made no file")
     try:
         runtime.session(made.read_bytes())
     except ArtifactError as error:

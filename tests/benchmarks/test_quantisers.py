@@ -16,7 +16,7 @@ GIVEN = b"a float graph"
 
 def peer(folder: Path, does: str) -> str:
     script = folder / "peer.py"
-    script.write_text(f"import sys, time\nfrom pathlib import Path\n_, _, given, inputs, made, *kind = sys.argv\n{does}\n")
+    script.write_text(f"import sys, time\nfrom pathlib import Path\ngiven, inputs, made, *kind = sys.argv[3:]\n{does}\n")
     return f"{sys.executable} {script}"
 
 
@@ -47,6 +47,7 @@ def test_the_peer_gets_graph_records_and_kind(tmp_path: Path, monkeypatch: pytes
     [
         ("print('ValueError: no such operator', file=sys.stderr); sys.exit(1)", "ValueError: no such operator"),
         ("sys.exit(3)", "it ended with 3"),
+        ("pass", "it made no file"),
         ("Path(made).write_bytes(b'no graph')", "what it made does not load"),
         ("time.sleep(60)", "it took more than 2 seconds"),
     ],
