@@ -27,7 +27,8 @@ _ROOT = Path(__file__).parents[1]
 def by_nncf(content: bytes, inputs: NDArray[Any], folder: Path, *, transformer: bool) -> bytes | None:
     """The file that nncf makes of a float graph, calibrated on ``inputs``; None, with the reason on stderr, where there is none."""
     if NNCF not in os.environ:
-        return _without(f"{NNCF} is not set")
+        _say(f"{NNCF} is not set")
+        return None
     given, records, made = folder / "nncf-given.onnx", folder / "nncf-inputs.npy", folder / "nncf-made.onnx"
     given.write_bytes(content)
     np.save(records, inputs)
@@ -37,17 +38,21 @@ def by_nncf(content: bytes, inputs: NDArray[Any], folder: Path, *, transformer: 
     try:
         done = subprocess.run(command, env=environment, cwd=_ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return _without(f"it took more than {LIMIT_S} seconds")
+        _say(f"it took more than {LIMIT_S} seconds")
+        return None
     if done.returncode:
-        return _without(done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}")
+        _say(done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}")
+        return None
     if not made.is_file():
-        return _without("it made no file")
+        _say("it made no file")
+        return None
     try:
         runtime.session(made.read_bytes())
     except ArtifactError as error:
-        return _without(f"what it made does not load: {error}")
+        _say(f"what it made does not load: {error}")
+        return None
     return made.read_bytes()
 
 
-def _without(reason: str) -> None:
+def _say(reason: str) -> None:
     print(f"without nncf: {reason}", file=sys.stderr, flush=True)
