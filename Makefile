@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: simulate test faults check proto clean
+.PHONY: simulate test faults nightly check proto clean
 simulate: $(STAMP)
 	$(BIN)/fedstill simulate
 
@@ -13,6 +13,9 @@ test: $(STAMP)
 
 faults: $(STAMP)  # every process broken at every point: hours; docs/results/faults.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m faults tests/e2e/faults
+
+nightly: $(STAMP)  # signed artifacts on emulated ARM: FEDSTILL_ARM_PYTHON, docs/devices.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m nightly -rs tests/benchmarks/test_edge_arm.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

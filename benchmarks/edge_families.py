@@ -3,11 +3,13 @@
     [FEDSTILL_BENCH_DATA=DIR] python -m benchmarks.edge_families [--subjects digits_convolutional …] [--seeds 3] [--json FILE]
 
 The student learns from a larger network of its own family and is quantised without being pruned. ``users`` is what users of onnxruntime
-do: ``quant_pre_process`` and ``quantize_static`` with its defaults, calibrated on 256 records. ``signed`` is what the gate of fedstill
-signs for this machine's kind, by a fifth of the records to learn from that nothing has learnt: ranges by mean-square error, only those
-operators in INT8 that its cost model finds worth it, and compared with float by measurement too. ``behind`` are points of accuracy
-below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how many times as fast as float ONNX. One record, one
-thread; the files take turns, and each time is the least of three medians. Memory is the peak of a fresh process with one model.
+do: ``quant_pre_process`` and ``quantize_static`` with its defaults, calibrated on 256 records; ``nncf`` is ``nncf.quantize`` with its
+defaults on the same records, where ``FEDSTILL_NNCF_PYTHON`` says where it is (``benchmarks/quantisers.py``). ``signed`` is what the gate
+of fedstill signs for this machine's kind, by a fifth of the records to learn from that nothing has learnt: ranges by mean-square error,
+only those operators in INT8 that its cost model finds worth it, and compared with float by measurement too. ``behind`` are points of
+accuracy below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how many times as fast as float ONNX. One
+record, one thread; the files take turns, and each time is the least of three medians. Memory is the peak of a fresh process with one
+model.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.harness import Claim, claim, parser, report
+from benchmarks.quantisers import by_nncf
 from benchmarks.subjects import banking77, credit
 from fedstill.compressing.quantising import calibrated, judged
 from fedstill.footprint import peak_bytes
@@ -66,6 +69,7 @@ class Family:
     training: TrainingSettings
     teacher_epochs: int
     teacher_rate: float = 1e-3
+    tokenizer: Path | None = None
 
 
 def _held_out(records: Callable[[], Records]) -> Callable[[int], Split]:
@@ -91,7 +95,8 @@ def _credit() -> Family:
 def _messages() -> Family:
     found = banking77(derived=False)
     teacher, student = NetworkSettings(width=256, depth=4, heads=8), NetworkSettings(width=128, depth=2, heads=4, embedding_width=56)
-    return Family(found.config.task, teacher, student, lambda seed: found.split, found.config.training.model_copy(update={"epochs": 6}), 6)
+    training = found.config.training.model_copy(update={"epochs": 6})
+    return Family(found.config.task, teacher, student, lambda seed: found.split, training, 6, tokenizer=found.config.tokenizer_path)
 
 
 _IMAGES = TrainingSettings(epochs=12, batch_size=64, learning_rate=4e-3)
@@ -124,12 +129,21 @@ def measure(family: Family, *, seed: int) -> dict[str, Figures]:
     distil(student, targets, split.train, family.training, TAUGHT, seed=seed)
     content = export_float(student, family.task)
     with tempfile.TemporaryDirectory() as folder:
+        known = split.train.inputs[:CALIBRATED]
+        peer = by_nncf(content, known, Path(folder), transformer=is_transformer(family.student, family.task))
         files = {
             "float": content,
-            "users": as_users_do(content, split.train.inputs[:CALIBRATED], Path(folder)),
+            "users": as_users_do(content, known, Path(folder)),
+            **({} if peer is None else {"nncf": peer}),
             "signed": signed(content, family, split, apart.test),
         }
         return _figures(teacher, student, files, split.test, Path(folder))
+
+
+def is_transformer(student: NetworkSettings, task: Task) -> bool:
+    """Whether a student attends: tables and texts do by default, images where they are told to."""
+    attending = ("transformer", "encoder", "decoder")
+    return student.architecture in attending or (student.architecture == "auto" and task.family != "image")
 
 
 def as_users_do(content: bytes, inputs: NDArray[Any], folder: Path) -> bytes:
@@ -213,7 +227,7 @@ def claims(name: str, found: Sequence[Mapping[str, Figures]]) -> Iterator[Claim]
     goals = {"behind": BEHIND, "faster": FASTER, "lighter": LIGHTER, "than_float": 1.0}
     units = {"accuracy": "accuracy", "ms": "ms", "kb": "KB", "mb": "MB", "behind": "points"}
     for stage in found[0]:
-        shown = ["accuracy", "ms", "kb", "mb", *(goals if stage in ("users", "signed") else ())]
+        shown = ["accuracy", "ms", "kb", "mb", *(goals if stage in ("users", "nncf", "signed") else ())]
         for figure in shown:
             goal = goals.get(figure) if stage == "signed" else None
             yield claim(f"{name}.{stage}.{figure}", [one[stage][figure] for one in found], units.get(figure, "×"), goal=goal)

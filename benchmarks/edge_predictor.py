@@ -142,14 +142,19 @@ def _median(session: Any, record: dict[str, NDArray[Any]]) -> float:
 
 def claims(points: Sequence[Point]) -> list[Claim]:
     """Correlations and errors: of all graphs, of each family, and within each precision."""
+    groups = grouped(points)
+    found = [claim("graphs", [float(len(points))], "graphs")]
+    found += [claim(f"rank.{name}", [rank(group)], "Spearman", goal=GOAL) for name, group in groups.items()]
+    found += [claim(f"error.{name}", [_error(group)], "relative") for name, group in groups.items()]
+    return [*found, claim("faster_int8", [right_about_int8(points)], "share")]
+
+
+def grouped(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """All points, those of each precision and those of each family, by name."""
     groups = {"all": list(points)}
     groups |= {each: [point for point in points if point.subject.precision == each] for each in ("float", "INT8")}
     families = dict.fromkeys(point.subject.family for point in points)
-    groups |= {each: [point for point in points if point.subject.family == each] for each in families}
-    found = [claim("graphs", [float(len(points))], "graphs")]
-    found += [claim(f"rank.{name}", [_rank(group)], "Spearman", goal=GOAL) for name, group in groups.items()]
-    found += [claim(f"error.{name}", [_error(group)], "relative") for name, group in groups.items()]
-    return [*found, claim("faster_int8", [_right_about_int8(points)], "share")]
+    return groups | {each: [point for point in points if point.subject.family == each] for each in families}
 
 
 def plot(points: Sequence[Point], path: Path) -> None:
@@ -187,7 +192,8 @@ def _row(point: Point) -> str:
     return f"| {point.subject.family} | {point.subject.name} | {point.subject.precision} | {figures} |"
 
 
-def _rank(points: Sequence[Point]) -> float:
+def rank(points: Sequence[Point]) -> float:
+    """Spearman's correlation between predicted and measured."""
     return float(spearmanr([point.predicted for point in points], [point.measured for point in points]).statistic)
 
 
@@ -195,7 +201,8 @@ def _error(points: Sequence[Point]) -> float:
     return statistics.median(abs(point.predicted / point.measured - 1) for point in points)
 
 
-def _right_about_int8(points: Sequence[Point]) -> float:
+def right_about_int8(points: Sequence[Point]) -> float:
+    """How often the sign of what INT8 gains is predicted right; ``points``: of each graph in float, then in INT8."""
     pairs = list(zip(points[::2], points[1::2], strict=True))
     return sum((before.predicted > after.predicted) == (before.measured > after.measured) for before, after in pairs) / len(pairs)
 

@@ -20,6 +20,7 @@ from client.edge.health import Health
 from client.edge.metrics import MetricsServer
 from client.edge.model import Current, open_source
 from client.edge.service import EdgeService
+from shared.compress.runtime import flush_denormals
 from shared.errors import ConfigError, DeploymentError
 from shared.files import read_bytes
 from shared.rpc.services import EDGE, HEALTH, HEALTH_NAME, handlers
@@ -160,6 +161,7 @@ def serve(
     for an address that is taken.
     """
     check(options)
+    flush_denormals()
     current = Current(open_source(path, key, options.threads), say)
     if asyncio.run(_serve(current, options, say, on_ready)) == signal.SIGINT:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedstill.compressing.steps import Steps, step_name
 from shared.data.records import Records, Split, labelled
 from shared.errors import DataError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from shared.distill.evaluation import Evaluation
     from shared.distill.targets import Targets
     from shared.models import Network
+    from shared.settings import TrainingSettings
     from shared.teachers import Teacher
 
 WATCHED = 0.4
@@ -51,10 +54,12 @@ def parts_of(split: Split, seed: int) -> Parts:
 
 
 class Lessons:
-    """Heals students by short distillations from one teacher; what it says is kept in ``folder`` as long as students ask for the same."""
+    """Heals students by short distillations from one teacher; what it says is kept in ``folder`` as long as students ask for the same,
+    and what was healed in ``steps``: it is not healed again.
+    """
 
-    def __init__(self, folder: Path, parts: Parts, config: FederationConfig, teacher: Teacher, seed: int) -> None:
-        self.parts, self.teacher, self._folder, self._seed = parts, teacher, folder, seed
+    def __init__(self, folder: Path, steps: Steps, parts: Parts, config: FederationConfig, teacher: Teacher, seed: int) -> None:
+        self.parts, self.teacher, self._folder, self._steps, self._seed = parts, teacher, folder, steps, seed
         self.distillation = config.distillation.model_copy(update={"teacher": "own", "views": 1})
         rate = HEALING_RATE * config.training.learning_rate
         self.training = config.training.model_copy(update={"learning_rate": rate, "annealing": "round"})
@@ -71,28 +76,44 @@ class Lessons:
 
     def heal(self, student: Network, epochs: int, purpose: str, on_epoch: Callable[[float], object] = lambda loss: None) -> Network:
         """A copy of ``student`` after ``epochs`` of distillation; ``purpose`` names it for the seed. 0 epochs: as it is."""
+        if not epochs:
+            return copy.deepcopy(student)
+        training = self.training.model_copy(update={"epochs": epochs})
+        return self._steps.student(
+            self._name(student, training, "heal", purpose), lambda: self._healed(student, training, purpose, on_epoch)
+        )
+
+    def _healed(self, student: Network, training: TrainingSettings, purpose: str, on_epoch: Callable[[float], object]) -> Network:
         from shared.distill.trainer import distil
         from shared.models.seeds import derive
 
         healed = copy.deepcopy(student)
-        if epochs:
-            targets, wanted = self.targets(student)
-            training = self.training.model_copy(update={"epochs": epochs})
-            seed = derive(self._seed, "heal", purpose)
-            distil(healed, targets, self.parts.learn, training, self.distillation, seed=seed, wanted=wanted, on_epoch=on_epoch)
+        targets, wanted = self.targets(student)
+        seed = derive(self._seed, "heal", purpose)
+        distil(healed, targets, self.parts.learn, training, self.distillation, seed=seed, wanted=wanted, on_epoch=on_epoch)
         return healed
+
+    def _name(self, student: Network, training: TrainingSettings, *purpose: str) -> str:
+        settings = (training.model_dump_json(), self.distillation.model_dump_json(), str(self._seed), *purpose)
+        return step_name(student, self.parts.learn, self.teacher.digest, *settings)
 
     def heal_on_grid(self, student: Network, ranges: Ranges, grid: str, epochs: int) -> tuple[Network, dict[str, tuple[float, float]]]:
         """A copy of ``student`` after ``epochs`` of distillation with the arithmetic of its INT8 file, and the ranges that it learnt.
 
         Raises :class:`shared.errors.ArtifactError` where the student cannot be matched with its graph.
         """
+        training = self.training.model_copy(update={"epochs": epochs})
+        name = self._name(student, training, "grid", grid, json.dumps(sorted(ranges.items())))
+        return self._steps.student_with_ranges(name, lambda: self._healed_on_grid(student, ranges, grid, training))
+
+    def _healed_on_grid(
+        self, student: Network, ranges: Ranges, grid: str, training: TrainingSettings
+    ) -> tuple[Network, dict[str, tuple[float, float]]]:
         from shared.compress.qat.heal import heal_quantised
         from shared.models.seeds import derive
 
         healed = copy.deepcopy(student)
         targets, wanted = self.targets(student)
-        training = self.training.model_copy(update={"epochs": epochs})
         seed, learn = derive(self._seed, "heal", grid), self.parts.learn
         found = heal_quantised(healed, targets, learn, training, self.distillation, ranges=ranges, grid=grid, seed=seed, wanted=wanted)
         return healed, found

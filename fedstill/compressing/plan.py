@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from fedstill.compressing.steps import left_unfinished
 from fedstill.plan import BUILTIN, builtin_federation
 from fedstill.plan import PLAN_FILE as SIMULATION_FILE
 from fedstill.plan import read_plan as read_simulation
@@ -13,6 +14,7 @@ from shared.errors import ConfigError, MissingFileError, RunError
 from shared.frozen import Frozen
 
 DISTILLED_FILE, STUDENT_FILE, TEACHER_FOLDER = "distill.json", "student.safetensors", "teacher"
+LOCK_FILE = "lock"
 
 
 class CompressPlan(Frozen):
@@ -103,8 +105,11 @@ def new_folder(name: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises :class:`RunError` for a folder that holds something: what lies there would be taken for this compression's."""
-    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    """Raises :class:`RunError` for a folder that holds something else than a compression that was stopped: what lies there would be taken
+    for this compression's."""
+    if left_unfinished(folder):
+        return
+    if folder.is_dir() and any(not entry.name.startswith(".") and entry.name != LOCK_FILE for entry in folder.iterdir()):
         raise RunError(f"{folder} holds something already; give an --out that is empty or new")
 
 

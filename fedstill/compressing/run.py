@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,10 +17,12 @@ from fedstill.compressing.plan import CompressPlan, check_folder
 from fedstill.compressing.quantising import Judged, Ranges, calibrated, figures_of, judged, right_of
 from fedstill.compressing.scoring import Scorer
 from fedstill.compressing.signing import ARTIFACT_FOLDER, signer, write_signed
+from fedstill.compressing.steps import Steps, left_unfinished
 from fedstill.progress import progress_bar
 from fedstill.report.compressed import CompressSummary, Cut, FileFigures, Stage, plot_pareto, print_cuts, print_files, print_stages
 from fedstill.stopwatch import Stopwatch
 from server.locking import run_lock
+from shared.compress.archive import ARCHIVE_SUFFIX
 from shared.compress.paying import remembered
 from shared.errors import ArtifactError
 from shared.files import write_atomic
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from shared.models import Network
 
 SUMMARY_FILE, PLOT_FILE, GRAPH_FILE, PRUNED_FILE = "summary.json", "pareto.png", "student.onnx", "student.safetensors"
+INT8_FILE = "int8.onnx"
 NOT_SLOWER_HERE = 1.05
 """Measured times of one machine repeat within a few per cent: beyond this ratio a file is slower than float where it was measured."""
 
@@ -51,8 +54,8 @@ class _Work:
 
 
 def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
-    """Compresses by the plan. Raises :class:`shared.errors.FedstillError` and its kinds; a student that the gate refuses leaves its
-    tables and its float checkpoint in the folder, and no artifact.
+    """Compresses by the plan; a folder in which an earlier command was stopped is taken up. Raises :class:`shared.errors.FedstillError`
+    and its kinds; a student that the gate refuses leaves its tables and its float checkpoint in the folder, and no artifact.
     """
     import torch
 
@@ -66,11 +69,12 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
     with watch.part("records"):
         student, parts = _loaded(plan)
     with run_lock(plan.folder, plan.federation.name), ExitStack() as keeping:
-        identity = signer(plan)
+        steps = _taken_up(plan, console)
         # What a teacher says of the records stays here no longer than it is needed: the folder is for others to have.
-        targets = keeping.enter_context(tempfile.TemporaryDirectory(dir=plan.folder, prefix="."))
+        targets = keeping.enter_context(steps.scratch())
+        identity = signer(plan)
         with watch.part("benchmark"):
-            lessons = Lessons(Path(targets), parts, plan.federation, teacher_of(plan.teacher, student), plan.seed)
+            lessons = Lessons(Path(targets), steps, parts, plan.federation, teacher_of(plan.teacher, student), plan.seed)
             work = _begun(plan, console, lessons, student)
         if plan.prune:
             with watch.part("prune"):
@@ -81,7 +85,20 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
             write_signed(plan, work.student, verdict, work.original, work.changes, identity)
             summary = _summary(work, figures, identity.public_key().public_bytes_raw().hex(), dict(watch.parts))
             write_atomic(plan.folder / SUMMARY_FILE, summary.model_dump_json(indent=2).encode())
+            steps.finished()
+    if steps.reused:
+        console.print(f"{steps.reused} trained students were kept from before the command was stopped", highlight=False, soft_wrap=True)
     return summary
+
+
+def _taken_up(plan: CompressPlan, console: Console) -> Steps:
+    """The steps that an earlier command finished in this folder before it was stopped; what else it left goes, for it may not fit."""
+    if left_unfinished(plan.folder):
+        console.print(f"{plan.folder} holds a compression that was stopped: it goes on, or begins again where it does not fit")
+        for name in (SUMMARY_FILE, PLOT_FILE, GRAPH_FILE, PRUNED_FILE, INT8_FILE, ARTIFACT_FOLDER + ARCHIVE_SUFFIX):
+            (plan.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(plan.folder / ARTIFACT_FOLDER, ignore_errors=True)
+    return Steps(plan.folder)
 
 
 def _loaded(plan: CompressPlan) -> tuple[Network, Parts]:
@@ -157,7 +174,7 @@ def _quantised(work: _Work) -> tuple[Judged, list[FileFigures]]:
     figures = list(figures_of(verdict, work.scorer.test.inputs, onnx_latency))
     print_files(figures, work.console)
     winner = next(file for file in figures if file.signed)
-    path = plan.folder / "int8.onnx"
+    path = plan.folder / INT8_FILE
     write_atomic(path, verdict.winner)
     try:
         work.stages.append(work.scorer.graph(f"INT8 {winner.name}", verdict.winner, work.student, path))

@@ -24,8 +24,12 @@ IDENTITY_FILE, ARTIFACT_FOLDER = "signing.key", "artifact"
 
 
 def signer(plan: CompressPlan) -> Ed25519PrivateKey:
-    """The key that the plan names, or one that is made in its folder (0600). Raises as :func:`shared.identity.load_identity`."""
-    return load_identity(plan.identity) if plan.identity is not None else make_identity(plan.folder / IDENTITY_FILE)
+    """The key that the plan names, or one in its folder: made there (0600), or by a command that was stopped. Raises as
+    :func:`shared.identity.load_identity`."""
+    own = plan.folder / IDENTITY_FILE
+    if plan.identity is None and not own.exists():
+        return make_identity(own)
+    return load_identity(plan.identity or own)
 
 
 def write_signed(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fedstill.compressing.lessons import WATCHED, Lessons, Parts, parts_of, teacher_of
+from fedstill.compressing.steps import Steps
 from fedstill.plan import builtin_federation
 from shared.data.records import UNLABELLED, Records, Split
 from shared.errors import DataError
@@ -15,7 +16,7 @@ from tests.support.networks import TABLE, network, records
 def lessons(tmp_path, student):
     config = builtin_federation("heart").model_copy(update={"task": TABLE})
     parts = Parts(records(count=60), records(count=20, seed=1), records(count=20, seed=2))
-    return Lessons(tmp_path, parts, config, teacher_of(None, student), seed=3)
+    return Lessons(tmp_path, Steps(tmp_path), parts, config, teacher_of(None, student), seed=3)
 
 
 def test_what_judges_cuts_is_neither_learnt_from_nor_counted_by_the_gate():

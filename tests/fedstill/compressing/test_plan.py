@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fedstill.compressing.plan import check_folder, federation_of, found_student, known_teacher
+from fedstill.compressing.steps import STEPS_FOLDER
 from shared.errors import ConfigError, MissingFileError, RunError
 from shared.models import save_model
 from shared.task import ImageTask
@@ -62,3 +63,16 @@ def test_a_folder_with_something_in_it_is_not_written_to(tmp_path):
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(RunError, match="holds something already"):
         check_folder(tmp_path)
+
+
+def test_a_folder_where_a_compression_was_stopped_may_be_taken_up(tmp_path):
+    (tmp_path / "student.onnx").touch()
+    with pytest.raises(RunError, match="holds something already"):
+        check_folder(tmp_path)
+    (tmp_path / STEPS_FOLDER).mkdir()
+    check_folder(tmp_path)
+
+
+def test_a_folder_that_was_only_locked_is_as_good_as_new(tmp_path):
+    (tmp_path / "lock").touch()
+    check_folder(tmp_path)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from fedstill.compressing.plan import CompressPlan
 from fedstill.compressing.run import run_compression
+from fedstill.compressing.steps import STEPS_FOLDER
 from fedstill.plan import builtin_federation
 from shared.compress.verify import open_artifact
 from shared.data import load_pool
@@ -125,3 +131,45 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, student, identity
     with pytest.raises(RunError, match="holds something already"):
         run_compression(plan(tmp_path / "theirs", student, identity), Console(quiet=True))
     assert [entry.name for entry in (tmp_path / "theirs").iterdir()] == ["notes.txt"]
+
+
+ALONE = """
+import sys
+from rich.console import Console
+from fedstill.compressing.plan import CompressPlan
+from fedstill.compressing.run import run_compression
+run_compression(CompressPlan.model_validate_json(sys.argv[1]), Console(quiet=True))
+"""
+
+
+def killed_after_one_step(given: CompressPlan) -> None:
+    """Runs the plan in a process of its own and kills it, by the signal that nothing can catch, once its first step is kept."""
+    process = subprocess.Popen([sys.executable, "-c", ALONE, given.model_dump_json()], cwd=Path(__file__).parents[3])
+    try:
+        until = time.monotonic() + 240
+        while not list((given.folder / STEPS_FOLDER).glob("*.json")):
+            assert process.poll() is None, "it ended before a step was kept"
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_killed_compression_goes_on_and_signs_what_it_would_have_signed(done, tmp_path, student, identity):
+    given = plan(tmp_path / "killed", student, identity)
+    killed_after_one_step(given)
+    # As if it had been killed later, by a command with other settings: nothing of that may reach what is signed now.
+    (given.folder / "artifact").mkdir(exist_ok=True)
+    (given.folder / "artifact" / "half").touch()
+    (given.folder / "student.safetensors").write_bytes(b"of another")
+    (given.folder / STEPS_FOLDER / "scratch-left").mkdir()
+    console = Console(file=io.StringIO(), width=200)
+    summary = run_compression(given, console)
+    said = console.file.getvalue()
+    assert "holds a compression that was stopped: it goes on" in said
+    assert "trained students were kept from before" in said
+    for name in ("model.onnx", "manifest.json", "manifest.sig", "card.md"):
+        assert (summary.artifact / name).read_bytes() == (done[0].artifact / name).read_bytes()
+    assert {entry.name for entry in given.folder.iterdir()} == {entry.name for entry in done[0].folder.iterdir()}
