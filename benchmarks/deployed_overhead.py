@@ -10,6 +10,7 @@ federation as ``fedstill simulate`` has it, taught by real teachers, its process
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -87,7 +88,7 @@ def rounds_of(workspace: Workspace) -> list[Round]:
     store.close()
     intervals = [trained(home, RUN) for home in workspace.institutions.values()]
     found = []
-    for (before, _), (time, event) in zip(closed, closed[1:], strict=False):
+    for (before, _), (time, event) in itertools.pairwise(closed):
         if event.phase == "train":
             training = covered([one[event.number] for one in intervals if event.number in one])
             found.append(Round(before, time - before, training, event.seconds))

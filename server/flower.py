@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable import inflatable_utils
 
 from server.stopping import StopSignal
-from shared.exchange import MESSAGE_TYPES, Absent, Again, Answer, Refusal, Reply, Request, never_again
+from shared.exchange import LARGEST_WHOLE, MESSAGE_TYPES, Absent, Again, Answer, Refusal, Reply, Request, never_again
 
 LOST_CODES = {
     ErrorCode.MESSAGE_UNAVAILABLE: "the message was lost on its way",
@@ -163,14 +163,24 @@ def pull_quickly() -> None:
 
 
 def _message(request: Request, node: int, ttl: float) -> Message:
-    arrays = {"header": _array(request.header)} | ({"blob": _array(request.blob)} if request.blob else {})
-    content = RecordDict({"payload": ArrayRecord(arrays)})
+    content = _content(request.header, request.blob)
     return Message(content, dst_node_id=node, message_type=MESSAGE_TYPES[request.kind], ttl=ttl, group_id=str(request.round))
 
 
-def _array(content: bytes) -> Array:
+def _content(header: bytes, blob: bytes) -> RecordDict:
+    parts = {"header": header} | ({"blob": blob} if blob else {})
+    if len(header) + len(blob) <= LARGEST_WHOLE:
+        return RecordDict({"payload": ConfigRecord(dict(parts))})
     # Raw bytes, no .npy frame around them: a large model is not copied once more on its way.
-    return Array(dtype="uint8", shape=(len(content),), stype="fedstill.bytes", data=content)
+    arrays = {name: Array(dtype="uint8", shape=(len(part),), stype="fedstill.bytes", data=part) for name, part in parts.items()}
+    return RecordDict({"payload": ArrayRecord(arrays)})
+
+
+def _parts(content: RecordDict) -> tuple[bytes, bytes] | None:
+    record = content.get("payload")
+    found = [record[name] if isinstance(record, ArrayRecord | ConfigRecord) and name in record else b"" for name in ("header", "blob")]
+    header, blob = [part.data if isinstance(part, Array) else part for part in found]
+    return (header, blob) if isinstance(header, bytes) and isinstance(blob, bytes) and header else None
 
 
 def _answer(message: Message) -> Answer:
@@ -180,10 +190,8 @@ def _answer(message: Message) -> Answer:
     refusal = content.config_records.get("refusal")
     if refusal is not None:
         return Refusal(_plain(refusal.get("code", "unknown")), _plain(refusal.get("reason", "it gave no reason")))
-    payload = content.array_records.get("payload")
-    if payload is None or "header" not in payload:
-        return Absent("its answer has not the agreed form; is another release installed there?")
-    return Reply(payload["header"].data, payload["blob"].data if "blob" in payload else b"")
+    parts = _parts(content)
+    return Absent("its answer has not the agreed form; is another release installed there?") if parts is None else Reply(*parts)
 
 
 def _plain(said: object) -> str:

@@ -11,11 +11,12 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
 from server.flower import MOST_SENDS, GridExchange, pause
 from server.stopping import Interrupted, StopSignal
-from shared.exchange import Absent, Again, Answer, MessageKind, Refusal, Reply, Request, never_again
+from shared.exchange import LARGEST_WHOLE, Absent, Again, Answer, MessageKind, Refusal, Reply, Request, never_again
 
 NAMES = ("ash", "birch", "cedar")
 Respond = Callable[[str, Message], Message]
@@ -75,6 +76,21 @@ def test_header_and_blob_arrive_as_they_were(kind: MessageKind, blob: bytes, toy
     assert answers == {name: Reply(f"for {name}".encode(), blob) for name in NAMES}
 
 
+@pytest.mark.parametrize(("spare", "objects"), [(0, 3), (1, 7)])
+def test_what_is_small_travels_as_few_objects(spare: int, objects: int, toys: Callable[..., Toy]) -> None:
+    """Each object of a message costs SuperLink a request or two, at each institution and at the coordinator."""
+    counts: list[int] = []
+
+    def count(name: str, message: Message) -> Message:
+        # Flower's message around it is one more than what an app can see of it.
+        counts.append(1 + len(get_all_nested_objects(message.content)))
+        return echo(name, message)
+
+    blob = bytes(LARGEST_WHOLE - len(b"for ash") + spare)
+    assert toys(count).ask(blob=blob)["ash"] == Reply(b"for ash", blob)
+    assert min(counts) == objects
+
+
 def test_a_refusal_keeps_its_code_and_sentence(toys: Callable[..., Toy]) -> None:
     def refuse(name: str, message: Message) -> Message:
         if name != "birch":
@@ -86,7 +102,7 @@ def test_a_refusal_keeps_its_code_and_sentence(toys: Callable[..., Toy]) -> None
 
 def test_a_refusal_may_be_answered_with_another_request_at_once(toys: Callable[..., Toy]) -> None:
     def only_whole(name: str, message: Message) -> Message:
-        lacks = name == "birch" and message.content.array_records["payload"]["blob"].data != b"whole"
+        lacks = name == "birch" and message.content.config_records["payload"]["blob"] != b"whole"
         refusal = RecordDict({"refusal": ConfigRecord({"code": "MissingBase", "reason": name})})
         return Message(refusal, reply_to=message) if lacks else echo(name, message)
 
