@@ -9,6 +9,7 @@ of each round. Updates are made up (``benchmarks/made_up.py``), and messages go 
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -133,7 +134,7 @@ def play(folder: Path, institutions: int, rounds: int, parameters: int) -> Measu
     without_torch()
     if any(len(record.survivors) != institutions or record.status != "closed" for record in result.rounds):
         raise RuntimeError("an institution missed a round, or one was void: nothing is measured")
-    training = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(marks, marks[1:], strict=False) if b[2] == "train"]
+    training = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(marks) if b[2] == "train"]
     records = [record for record in result.rounds if record.phase == "train"]
     return Measured(
         institutions=institutions,
