@@ -7,6 +7,7 @@ again once the node is back, which is safe because an institution gives the iden
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ PULL_BACKOFF_S = 0.05
 """First wait for an object that is announced and not there yet; Flower's own is 1 s."""
 RETRY_S = 1.0
 """Seconds between two looks whether a node that went away is back."""
+SUPERLINK = "flower-superlink"
+"""The word by which this module's command line runs a SuperLink."""
+BUSY_TIMEOUT_MS = 120_000
+"""Milliseconds for which a SuperLink's request waits for another one that writes to its database; Flower's own are 5,000."""
 
 
 @dataclass
@@ -162,6 +167,18 @@ def pull_quickly() -> None:
     pull_objects.__kwdefaults__ = {**(pull_objects.__kwdefaults__ or {}), "initial_backoff": PULL_BACKOFF_S}
 
 
+def wait_for_the_database() -> None:
+    """Lets a SuperLink wait longer for its SQLite file than Flower 1.41.0's 5 s.
+
+    The pieces of a large message are written into the same file as everything else. With a student of a hundred million
+    parameters on a busy machine some request waits longer, fails with "database is locked", and the run is broken off.
+    """
+    from flwr.supercore import sql_mixin
+
+    others = tuple((name, value) for name, value in sql_mixin.SQLITE_PRAGMAS if name != "busy_timeout")
+    vars(sql_mixin)["SQLITE_PRAGMAS"] = (("busy_timeout", str(BUSY_TIMEOUT_MS)), *others)
+
+
 def _message(request: Request, node: int, ttl: float) -> Message:
     content = _content(request.header, request.blob)
     return Message(content, dst_node_id=node, message_type=MESSAGE_TYPES[request.kind], ttl=ttl, group_id=str(request.round))
@@ -197,3 +214,19 @@ def _answer(message: Message) -> Answer:
 def _plain(said: object) -> str:
     # An institution's own words go to logs, the store and a terminal: one line, bounded, nothing that moves a cursor.
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(said)[:LONGEST_SENTENCE])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m server.flower flower-superlink …``: a SuperLink with Flower's own options, and our patience with its database."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] != [SUPERLINK]:
+        raise SystemExit(f"python -m server.flower {SUPERLINK} …")
+    from flwr.superlink.cli.flower_superlink import flower_superlink
+
+    wait_for_the_database()
+    sys.argv = words
+    flower_superlink()
+
+
+if __name__ == "__main__":
+    main()

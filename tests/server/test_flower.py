@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
-from server.flower import MOST_SENDS, GridExchange, pause
+from server.flower import BUSY_TIMEOUT_MS, MOST_SENDS, SUPERLINK, GridExchange, main, pause, wait_for_the_database
 from server.stopping import Interrupted, StopSignal
 from shared.exchange import LARGEST_WHOLE, Absent, Again, Answer, MessageKind, Refusal, Reply, Request, never_again
 
@@ -220,3 +221,35 @@ def test_a_message_is_not_sent_again_for_ever() -> None:
 
 def test_looks_become_rarer_the_longer_one_waits() -> None:
     assert [pause(waited, 0.1) for waited in (0.0, 1.0, 10.0, 30.0, 600.0)] == [0.1, 0.1, 0.2, 0.6, 1.0]
+
+
+def test_a_superlink_waits_for_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches into Flower 1.41.0: another version must fail here and not lose runs of large students."""
+    from flwr.supercore import sql_mixin
+    from flwr.supercore.object_store.sql_object_store import SqlObjectStore
+    from sqlalchemy import text
+
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    before = dict(sql_mixin.SQLITE_PRAGMAS)
+    wait_for_the_database()
+    assert dict(sql_mixin.SQLITE_PRAGMAS) == before | {"busy_timeout": str(BUSY_TIMEOUT_MS)}
+    store = SqlObjectStore(str(tmp_path / "state.db"))
+    store.initialize()
+    with store.session() as session:
+        assert session.scalar(text("PRAGMA busy_timeout")) == BUSY_TIMEOUT_MS
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+    assert store._engine is not None
+    store._engine.dispose()
+
+
+def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    import flwr.superlink.cli.flower_superlink as flowers
+    from flwr.supercore import sql_mixin
+
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setattr(flowers, "flower_superlink", lambda: None)
+    main([SUPERLINK, "--port", "8000"])
+    assert sys.argv == [SUPERLINK, "--port", "8000"]
+    with pytest.raises(SystemExit):
+        main(["something-else"])
