@@ -33,6 +33,7 @@ from server.coordinator import Coordinator
 from server.events import Event, RoundClosed
 from server.site import CoordinatorSite
 from shared.exchange import Absent, Again, Answer, Refusal, Request, never_again
+from shared.files import write_atomic
 
 RUN = "many"
 LONGEST_S = 3600.0
@@ -60,7 +61,8 @@ class PipeExchange:
 
     def __init__(self, homes: Mapping[str, Path]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        # Once for all of them: what is imported is shared until somebody writes to it.
+        context.set_forkserver_preload(["benchmarks.many_institutions"])
         self._ends: dict[str, Connection] = {}
         self._processes = []
         for name, home in homes.items():
@@ -70,6 +72,9 @@ class PipeExchange:
             theirs.close()
             self._ends[name] = ours
             self._processes.append(process)
+        # As a deployed coordinator waits until everyone is here.
+        for one in self._ends.values():
+            one.recv()
 
     def institutions(self) -> frozenset[str]:
         """All of them."""
@@ -112,6 +117,7 @@ def institution(home: Path, end: Connection) -> None:
     began = time.process_time()
     site = InstitutionSite(home)
     handlers = InstitutionHandlers(site, partial(MadeUpWorkbench, site))
+    end.send("here")
     while (request := end.recv()) is not None:
         end.send(handlers.answer(request))
     without_torch()
@@ -186,8 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--parameters", type=int, default=1_000_000)
     options.add_argument("--folder", type=Path, help="where the federations' folders are made and removed; on a disk, its syncs count")
+    options.add_argument("--raw", type=Path, help="also write what was measured there, number by number: a long run may be broken off")
     chosen = options.parse_args(words)
-    found = [measure(count, chosen.rounds, chosen.parameters, chosen.folder) for count in chosen.institutions]
+    found = []
+    for count in chosen.institutions:
+        found.append(measure(count, chosen.rounds, chosen.parameters, chosen.folder))
+        if chosen.raw is not None:
+            write_atomic(chosen.raw, json.dumps(found).encode())
     if not chosen.no_keep:
         from benchmarks.many_institutions_plots import draw
 
