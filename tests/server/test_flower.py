@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -223,6 +224,7 @@ def test_looks_become_rarer_the_longer_one_waits() -> None:
     assert [pause(waited, 0.1) for waited in (0.0, 1.0, 10.0, 30.0, 600.0)] == [0.1, 0.1, 0.2, 0.6, 1.0]
 
 
+@pytest.mark.filterwarnings("ignore:No path_separator found")
 def test_a_superlink_waits_for_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reaches into Flower 1.41.0: another version must fail here and not lose runs of large students."""
     from flwr.supercore import sql_mixin
@@ -243,8 +245,10 @@ def test_a_superlink_waits_for_its_database(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    import flwr.superlink.cli.flower_superlink as flowers
     from flwr.supercore import sql_mixin
+
+    # Its package has a function of the module's own name.
+    flowers = importlib.import_module("flwr.superlink.cli.flower_superlink")
 
     monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
     monkeypatch.setattr(sys, "argv", ["pytest"])
