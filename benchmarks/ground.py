@@ -41,7 +41,6 @@ COMPONENTS = {
     "server.door": "door",
     "client.flower supernode": "supernode",
     "client.flower worker": "worker",
-    "benchmarks.lean_institution": "lean institution",
     "fedstill client run": "institution",
     "fedstill coordinator run": "coordinator",
 }

@@ -102,7 +102,21 @@ class MadeUpToolbox:
         """None is asked for."""
         raise NotImplementedError
 
-    graph = distilled = parts = pruned = proxy
+    def graph(self) -> bytes:
+        """None."""
+        return b""
+
+    def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
+        """None is asked for."""
+        raise NotImplementedError
+
+    def parts(self, student: Student) -> tuple[int, int, int]:
+        """None is asked for."""
+        raise NotImplementedError
+
+    def pruned(self, student: Student, sums: Mapping[str, NDArray[np.int64]]) -> tuple[NetworkSettings, NDArray[np.float32]]:
+        """None is asked for."""
+        raise NotImplementedError
 
     def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
         """None."""

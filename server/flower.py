@@ -175,8 +175,9 @@ def wait_for_the_database() -> None:
     """
     from flwr.supercore import sql_mixin
 
-    others = tuple((name, value) for name, value in sql_mixin.SQLITE_PRAGMAS if name != "busy_timeout")
-    vars(sql_mixin)["SQLITE_PRAGMAS"] = (("busy_timeout", str(BUSY_TIMEOUT_MS)), *others)
+    pragmas = vars(sql_mixin)
+    others = tuple((name, value) for name, value in pragmas["SQLITE_PRAGMAS"] if name != "busy_timeout")
+    pragmas["SQLITE_PRAGMAS"] = (("busy_timeout", str(BUSY_TIMEOUT_MS)), *others)
 
 
 def _message(request: Request, node: int, ttl: float) -> Message:

@@ -231,10 +231,10 @@ def test_a_superlink_waits_for_its_database(tmp_path: Path, monkeypatch: pytest.
     from flwr.supercore.object_store.sql_object_store import SqlObjectStore
     from sqlalchemy import text
 
-    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
-    before = dict(sql_mixin.SQLITE_PRAGMAS)
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])
+    before = dict(vars(sql_mixin)["SQLITE_PRAGMAS"])
     wait_for_the_database()
-    assert dict(sql_mixin.SQLITE_PRAGMAS) == before | {"busy_timeout": str(BUSY_TIMEOUT_MS)}
+    assert dict(vars(sql_mixin)["SQLITE_PRAGMAS"]) == before | {"busy_timeout": str(BUSY_TIMEOUT_MS)}
     store = SqlObjectStore(str(tmp_path / "state.db"))
     store.initialize()
     with store.session() as session:
@@ -250,7 +250,7 @@ def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> Non
     # Its package has a function of the module's own name.
     flowers = importlib.import_module("flwr.superlink.cli.flower_superlink")
 
-    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.setattr(flowers, "flower_superlink", lambda: None)
     main([SUPERLINK, "--port", "8000"])
