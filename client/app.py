@@ -16,7 +16,7 @@ from flwr.clientapp import ClientApp
 from client.handlers import InstitutionHandlers, Workbench
 from client.site import InstitutionSite
 from shared.errors import DeploymentError, FedstillError, ProtocolError
-from shared.exchange import MESSAGE_TYPES, MessageKind, Refusal, Reply, Request
+from shared.exchange import LARGEST_WHOLE, MESSAGE_TYPES, MessageKind, Refusal, Reply, Request
 
 WorkbenchFactory = Callable[[InstitutionSite], Workbench]
 
@@ -36,7 +36,7 @@ def make_app(workbench: WorkbenchFactory = installed_workbench) -> ClientApp:
 
     def respond(kind: MessageKind, message: Message, context: Context) -> Message:
         answer = _answer(institutions, kind, message, context)
-        content = _refused(answer) if isinstance(answer, Refusal) else RecordDict({"payload": _payload(answer)})
+        content = _refused(answer) if isinstance(answer, Refusal) else _content(answer.header, answer.blob)
         return Message(content, reply_to=message)
 
     for kind, message_type in MESSAGE_TYPES.items():
@@ -75,20 +75,26 @@ def _answer(institutions: Institutions, kind: MessageKind, message: Message, con
 
 
 def _request(kind: MessageKind, message: Message) -> Request:
-    payload = message.content.array_records.get("payload")
-    if payload is None or "header" not in payload:
+    parts = _parts(message.content)
+    if parts is None:
         raise ProtocolError("the message has not the agreed form; install the same release as the coordinator")
-    return Request(kind, payload["header"].data, payload["blob"].data if "blob" in payload else b"")
+    return Request(kind, *parts)
 
 
-def _payload(reply: Reply) -> ArrayRecord:
-    arrays = {"header": _array(reply.header)} | ({"blob": _array(reply.blob)} if reply.blob else {})
-    return ArrayRecord(arrays)
-
-
-def _array(content: bytes) -> Array:
+def _content(header: bytes, blob: bytes) -> RecordDict:
+    parts = {"header": header} | ({"blob": blob} if blob else {})
+    if len(header) + len(blob) <= LARGEST_WHOLE:
+        return RecordDict({"payload": ConfigRecord(dict(parts))})
     # Raw bytes, no .npy frame around them: a large model is not copied once more on its way.
-    return Array(dtype="uint8", shape=(len(content),), stype="fedstill.bytes", data=content)
+    arrays = {name: Array(dtype="uint8", shape=(len(part),), stype="fedstill.bytes", data=part) for name, part in parts.items()}
+    return RecordDict({"payload": ArrayRecord(arrays)})
+
+
+def _parts(content: RecordDict) -> tuple[bytes, bytes] | None:
+    record = content.get("payload")
+    found = [record[name] if isinstance(record, ArrayRecord | ConfigRecord) and name in record else b"" for name in ("header", "blob")]
+    header, blob = [part.data if isinstance(part, Array) else part for part in found]
+    return (header, blob) if isinstance(header, bytes) and isinstance(blob, bytes) and header else None
 
 
 def _refused(refusal: Refusal) -> RecordDict:

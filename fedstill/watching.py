@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedstill.following import describe
+from server.database import SQLITE_FILE, named_url, store_url
 from server.events import (
     ArtifactWritten,
     BudgetSpent,
@@ -41,7 +42,6 @@ LOOK_S = 0.5
 """Seconds between two looks into the store."""
 LINES = 8
 """Newest lines that stay in the picture."""
-STORE_NAME = "store.sqlite"
 
 
 @dataclass
@@ -145,10 +145,10 @@ class Picture:
 
 def open_store(folder: Path) -> Store:
     """The store of a coordinator's folder, or of a simulation's; raises :class:`MissingFileError` if there is none."""
-    for path in (folder / STORE_NAME, folder / "coordinator" / STORE_NAME):
-        if path.is_file():
-            return Store(f"sqlite:///{path.absolute()}")
-    raise MissingFileError(f"{folder} has no {STORE_NAME}: name the folder of a coordinator or of a simulation that has begun a run")
+    for home in (folder, folder / "coordinator"):
+        if named_url(home) is not None or (home / SQLITE_FILE).is_file():
+            return Store(store_url(home))
+    raise MissingFileError(f"{folder} has no {SQLITE_FILE}: name the folder of a coordinator or of a simulation that has begun a run")
 
 
 def newest_run(store: Store, named: str | None) -> str:

@@ -44,14 +44,19 @@ def move_to(
     """
     if downlink == "full":
         return Move(target)
-    before = state.vector.astype(np.float64)
-    change = target.astype(np.float64) - before + (state.residual if state.residual.size else 0.0)
+    # In place, for each of these arrays is twice as large as the student: (target - vector) + residual, then change - (moved - vector).
+    change = target.astype(np.float64)
+    change -= state.vector
+    if state.residual.size:
+        change += state.residual
     delta = quantise(change)
     vector = moved(state.vector, delta)
     if not np.isfinite(vector).all():
         raise NotFiniteError("the student holds a NaN or an infinity; lower optimizer.learning_rate")
-    residual = change - (vector.astype(np.float64) - before)
-    return Move(vector, residual, pack(delta, content(state.vector), content(vector)))
+    gone = vector.astype(np.float64)
+    gone -= state.vector
+    change -= gone
+    return Move(vector, change, pack(delta, content(state.vector), content(vector)))
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ again once the node is back, which is safe because an institution gives the iden
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable import inflatable_utils
 
 from server.stopping import StopSignal
-from shared.exchange import MESSAGE_TYPES, Absent, Again, Answer, Refusal, Reply, Request, never_again
+from shared.exchange import LARGEST_WHOLE, MESSAGE_TYPES, Absent, Again, Answer, Refusal, Reply, Request, never_again
 
 LOST_CODES = {
     ErrorCode.MESSAGE_UNAVAILABLE: "the message was lost on its way",
@@ -37,6 +38,10 @@ PULL_BACKOFF_S = 0.05
 """First wait for an object that is announced and not there yet; Flower's own is 1 s."""
 RETRY_S = 1.0
 """Seconds between two looks whether a node that went away is back."""
+SUPERLINK = "flower-superlink"
+"""The word by which this module's command line runs a SuperLink."""
+BUSY_TIMEOUT_MS = 120_000
+"""Milliseconds for which a SuperLink's request waits for another one that writes to its database; Flower's own are 5,000."""
 
 
 @dataclass
@@ -162,15 +167,38 @@ def pull_quickly() -> None:
     pull_objects.__kwdefaults__ = {**(pull_objects.__kwdefaults__ or {}), "initial_backoff": PULL_BACKOFF_S}
 
 
+def wait_for_the_database() -> None:
+    """Lets a SuperLink wait longer for its SQLite file than Flower 1.41.0's 5 s.
+
+    The pieces of a large message are written into the same file as everything else. With a student of a hundred million
+    parameters on a busy machine some request waits longer, fails with "database is locked", and the run is broken off.
+    """
+    from flwr.supercore import sql_mixin
+
+    pragmas = vars(sql_mixin)
+    others = tuple((name, value) for name, value in pragmas["SQLITE_PRAGMAS"] if name != "busy_timeout")
+    pragmas["SQLITE_PRAGMAS"] = (("busy_timeout", str(BUSY_TIMEOUT_MS)), *others)
+
+
 def _message(request: Request, node: int, ttl: float) -> Message:
-    arrays = {"header": _array(request.header)} | ({"blob": _array(request.blob)} if request.blob else {})
-    content = RecordDict({"payload": ArrayRecord(arrays)})
+    content = _content(request.header, request.blob)
     return Message(content, dst_node_id=node, message_type=MESSAGE_TYPES[request.kind], ttl=ttl, group_id=str(request.round))
 
 
-def _array(content: bytes) -> Array:
+def _content(header: bytes, blob: bytes) -> RecordDict:
+    parts = {"header": header} | ({"blob": blob} if blob else {})
+    if len(header) + len(blob) <= LARGEST_WHOLE:
+        return RecordDict({"payload": ConfigRecord(dict(parts))})
     # Raw bytes, no .npy frame around them: a large model is not copied once more on its way.
-    return Array(dtype="uint8", shape=(len(content),), stype="fedstill.bytes", data=content)
+    arrays = {name: Array(dtype="uint8", shape=(len(part),), stype="fedstill.bytes", data=part) for name, part in parts.items()}
+    return RecordDict({"payload": ArrayRecord(arrays)})
+
+
+def _parts(content: RecordDict) -> tuple[bytes, bytes] | None:
+    record = content.get("payload")
+    found = [record[name] if isinstance(record, ArrayRecord | ConfigRecord) and name in record else b"" for name in ("header", "blob")]
+    header, blob = [part.data if isinstance(part, Array) else part for part in found]
+    return (header, blob) if isinstance(header, bytes) and isinstance(blob, bytes) and header else None
 
 
 def _answer(message: Message) -> Answer:
@@ -180,12 +208,26 @@ def _answer(message: Message) -> Answer:
     refusal = content.config_records.get("refusal")
     if refusal is not None:
         return Refusal(_plain(refusal.get("code", "unknown")), _plain(refusal.get("reason", "it gave no reason")))
-    payload = content.array_records.get("payload")
-    if payload is None or "header" not in payload:
-        return Absent("its answer has not the agreed form; is another release installed there?")
-    return Reply(payload["header"].data, payload["blob"].data if "blob" in payload else b"")
+    parts = _parts(content)
+    return Absent("its answer has not the agreed form; is another release installed there?") if parts is None else Reply(*parts)
 
 
 def _plain(said: object) -> str:
     # An institution's own words go to logs, the store and a terminal: one line, bounded, nothing that moves a cursor.
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(said)[:LONGEST_SENTENCE])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m server.flower flower-superlink …``: a SuperLink with Flower's own options, and our patience with its database."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] != [SUPERLINK]:
+        raise SystemExit(f"python -m server.flower {SUPERLINK} …")
+    from flwr.superlink.cli.flower_superlink import flower_superlink
+
+    wait_for_the_database()
+    sys.argv = words
+    flower_superlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,8 @@ def step(vector: NDArray[np.float32], update: Vector, moments: Moments, settings
             direction, kept = _momentum(update, moments, settings)
         case "fedadam" | "fedyogi":
             direction, kept = _adaptive(update, moments, settings)
-    moved = vector.astype(np.float64) + settings.learning_rate * direction
+    moved = settings.learning_rate * direction
+    moved += vector
     return moved.astype(np.float32), kept
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from server.database import store_url
 from server.store import Store
 from server.superlink import CoordinatorFolder
 from shared.config import FederationConfig, load_config
@@ -21,7 +22,8 @@ PLAN_FILE = "plan.json"
 
 @dataclass(frozen=True)
 class CoordinatorSite:
-    """Where the coordinator's parts lie; properties raise the error of what is wrong. ``database`` overrides the SQLite file.
+    """Where the coordinator's parts lie; properties raise the error of what is wrong. ``database`` is the store's URL in
+    place of the one of ``server/database.py``.
 
     With ``run`` the roster is that run's own: who was on it when the run began and has not been revoked since.
     """
@@ -71,7 +73,7 @@ class CoordinatorSite:
     @cached_property
     def store(self) -> Store:
         """The durable state."""
-        return Store(self.database or f"sqlite:///{self.folder.absolute() / 'store.sqlite'}")
+        return Store(self.database or store_url(self.folder))
 
     def run_folder(self, run: str) -> Path:
         """Where a run's models, checkpoints and artifact lie."""

@@ -1,4 +1,4 @@
-"""What must survive the coordinator's death: runs, epochs, rounds, requests and events (SQLAlchemy; SQLite by default).
+"""What must survive the coordinator's death: runs, epochs, rounds, requests and events (SQLAlchemy; SQLite or PostgreSQL).
 
 Every request is here before it is sent, so that a coordinator started again asks the identical thing and gets the
 answer that the institution has stored. Large blobs and checkpoints are files beside it, written whole before the
@@ -12,17 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from server.database import explained, lock_tables, open_engine, shown
 from server.events import Event, parse_event
 from server.records import Epoch, RoundRecord, RoundStatus, RunStatus, StoredRound
 from server.tables import EPOCH_KEYS, EPOCHS, EVENTS, METADATA, REQUESTS, ROUNDS, RUNS, SCHEMA, SCHEMA_VERSION
 from shared.errors import ResourceError, RunError
 from shared.exchange import MessageKind
 
-BUSY_TIMEOUT_S = 30
-"""Longest wait for another process that writes to the same SQLite file."""
 OPENINGS = 3
 """Tries to open a store before its error is raised."""
 
@@ -35,8 +33,14 @@ class Store:
 
         Raises :class:`RunError` for a store of another schema version, :class:`ResourceError` where it cannot be opened.
         """
-        self._engine = _engine(url)
-        self._shown = self._engine.url.render_as_string(hide_password=True)
+        self._engine = open_engine(url)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         for attempt in reversed(range(OPENINGS)):
             # Two processes that open a new store at once both make its tables; the one that comes second finds them made.
             try:
@@ -48,14 +52,14 @@ class Store:
 
     def _make_tables(self) -> None:
         with self._begin() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            lock_tables(connection)
             METADATA.create_all(connection)
             found = connection.scalar(select(SCHEMA.c.version))
             if found is None:
                 connection.execute(insert(SCHEMA).values(version=SCHEMA_VERSION))
             elif found != SCHEMA_VERSION:
-                raise RunError(f"the store {self._shown} has schema {found}, this fedstill reads {SCHEMA_VERSION}; use the fitting release")
+                where = shown(self._engine)
+                raise RunError(f"the store {where} has schema {found}, this fedstill reads {SCHEMA_VERSION}; use the fitting release")
 
     def close(self) -> None:
         """Gives back the connections."""
@@ -88,7 +92,7 @@ class Store:
     def runs(self) -> tuple[str, ...]:
         """The names of all runs, in order of names."""
         with self._begin() as connection:
-            return tuple(connection.scalars(select(RUNS.c.run).order_by(RUNS.c.run)))
+            return tuple(sorted(connection.scalars(select(RUNS.c.run))))
 
     def finished_runs(self) -> int:
         """How many runs have finished: a count that only grows, and is the same for who publishes again after a kill."""
@@ -120,14 +124,14 @@ class Store:
         """All epochs of a run, the newest last."""
         with self._begin() as connection:
             rows = connection.execute(select(EPOCHS).where(EPOCHS.c.run == run).order_by(EPOCHS.c.number)).all()
-            keys = connection.execute(select(EPOCH_KEYS).where(EPOCH_KEYS.c.run == run).order_by(EPOCH_KEYS.c.institution)).all()
+            keys = connection.execute(select(EPOCH_KEYS).where(EPOCH_KEYS.c.run == run)).all()
         return tuple(
             Epoch(
                 number=row.number,
                 first_round=row.first_round,
                 asked=tuple(row.asked),
                 status=row.status,
-                keys={key.institution: key.key for key in keys if key.epoch == row.number},
+                keys=_by_name({key.institution: key.key for key in keys if key.epoch == row.number}),
                 refused=dict(row.refused),
             )
             for row in rows
@@ -168,7 +172,7 @@ class Store:
             REQUESTS.c.run == run, REQUESTS.c.epoch == epoch, REQUESTS.c.round == number, REQUESTS.c.stage == stage
         )
         with self._begin() as connection:
-            return {row.institution: row.header for row in connection.execute(chosen.order_by(REQUESTS.c.institution))}
+            return _by_name({row.institution: row.header for row in connection.execute(chosen)})
 
     def settle_round(self, run: str, record: RoundRecord, checkpoint: str = "") -> None:
         """Closes or voids a round in one transaction; ``checkpoint`` names the file that is already on disk."""
@@ -220,8 +224,13 @@ class Store:
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
-        with _explained(self._shown), self._engine.begin() as connection:
+        with explained(self._engine), self._engine.begin() as connection:
             yield connection
+
+
+def _by_name(table: dict[str, bytes]) -> dict[str, bytes]:
+    # Sorted here: databases do not agree on the order of names.
+    return dict(sorted(table.items()))
 
 
 def _stored_round(row: Any) -> StoredRound:
@@ -243,28 +252,3 @@ def _insert_requests(connection: Connection, run: str, epoch: int, number: int, 
     ]
     if rows:
         connection.execute(insert(REQUESTS), rows)
-
-
-def _engine(url: str) -> Engine:
-    try:
-        engine = create_engine(url)
-    except (SQLAlchemyError, ImportError) as error:
-        raise ResourceError(f"cannot use the database {url.partition('://')[0]}: its URL or its driver is wrong") from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _durable)
-    return engine
-
-
-def _durable(connection: Any, _record: Any) -> None:
-    # A closed round must survive a power cut: FULL waits for the disk at every commit; WAL lets a console read meanwhile.
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or type(error).__name__
-        raise ResourceError(f"the coordinator's store {url} failed: {cause}; check the disk and its permissions") from error

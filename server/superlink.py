@@ -84,11 +84,21 @@ class CoordinatorFolder:
 
 
 def superlink(home: CoordinatorFolder, port: int) -> Command:
-    """SuperLink on loopback: TLS, node authentication, runs in processes of their own, state in a database."""
+    """SuperLink on loopback: TLS, node authentication, runs in processes of their own, state in a database (``server/flower.py``)."""
     arguments = ("--host", LOOPBACK, "--port", str(port), "--isolation", "process", "--enable-supernode-auth")
     tls = ("--ssl-ca-certfile", str(home.ca), "--ssl-certfile", str(home.certificate), "--ssl-keyfile", str(home.server_key))
     state = ("--database", str(home.flower / "state.db"), "--superexec-auth-secret-file", str(home.secret))
-    program = (script("flower-superlink"), *arguments, *tls, *state, "--disable-runtime-dependency-installation")
+    program = (
+        sys.executable,
+        "-P",
+        "-m",
+        "server.flower",
+        "flower-superlink",
+        *arguments,
+        *tls,
+        *state,
+        "--disable-runtime-dependency-installation",
+    )
     return Command("superlink", program, home.log("superlink"), flower_environment(home.flower))
 
 

@@ -26,6 +26,8 @@ from shared.secagg.errors import ForgedMessage, MissingBase
 
 BLOCK = 1024
 """Coordinates that share one scale; the last block of a vector may have fewer."""
+CHUNK = 1024 * BLOCK
+"""Coordinates that are worked on at a time, so that what lies in between stays in the cache, and small beside a large vector."""
 LEVELS = 63
 """The largest magnitude of a word."""
 _FLOAT, _SCALE, _WORD = np.dtype("<f4"), np.dtype("<f4"), np.dtype("i1")
@@ -47,19 +49,33 @@ def quantise(change: NDArray[np.float64]) -> Delta:
 
     No scale is subnormal, so half a step is exact however small the change. Raises :class:`NotFiniteError`.
     """
+    scales = np.empty(-(-change.size // BLOCK), np.float32)
+    words = np.empty(change.size, np.int8)
+    for start in range(0, change.size, CHUNK):
+        part = change[start : start + CHUNK]
+        first = start // BLOCK
+        scales[first : first + CHUNK // BLOCK], words[start : start + CHUNK] = _quantised(part)
+    return Delta(scales, words)
+
+
+def _quantised(change: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     blocks = np.pad(change, (0, -change.size % BLOCK)).reshape(-1, BLOCK)
     largest = np.abs(blocks).max(axis=1)
     if not np.isfinite(largest).all():
         raise NotFiniteError("the optimiser's step holds a NaN or an infinity; lower optimizer.learning_rate")
     scales = np.where(largest > 0, np.maximum(largest / LEVELS, _TINY), 0.0).astype(np.float32)
     words = np.rint(blocks / np.where(scales > 0, scales, 1).astype(np.float64)[:, None])
-    return Delta(scales, words.astype(np.int8).reshape(-1)[: change.size])
+    return scales, words.astype(np.int8).reshape(-1)[: change.size]
 
 
 def moved(vector: NDArray[np.float32], delta: Delta) -> NDArray[np.float32]:
     """``vector + scale · word``, each operation rounded once in ``float32``: the same bits on every machine."""
+    result = np.empty(vector.size, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        result: NDArray[np.float32] = vector + np.repeat(delta.scales, BLOCK)[: vector.size] * delta.words.astype(np.float32)
+        for start in range(0, vector.size, CHUNK):
+            words = delta.words[start : start + CHUNK].astype(np.float32)
+            scales = np.repeat(delta.scales[start // BLOCK : (start + CHUNK) // BLOCK], BLOCK)[: words.size]
+            result[start : start + CHUNK] = vector[start : start + CHUNK] + scales * words
     return result
 
 
@@ -88,7 +104,7 @@ def patched(content: bytes, packed: bytes) -> bytes:
     start = len(content) - _FLOAT.itemsize * size
     if start < 0:
         raise ForgedMessage(f"a delta declares {size} coordinates, more than the model that it starts from has; send the whole model")
-    vector = np.frombuffer(content, _FLOAT, offset=start).astype(np.float32)
+    vector = np.frombuffer(content, _FLOAT, offset=start).astype(np.float32, copy=False)
     result = content[:start] + moved(vector, _unpacked(packed[_HEADER.size :], size)).astype(_FLOAT, copy=False).tobytes()
     if _digest(result) != after:
         raise ForgedMessage("a delta does not give the model that it names; send the whole model")

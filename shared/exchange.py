@@ -13,8 +13,12 @@ from typing import Literal, Protocol
 MessageKind = Literal["open", "train", "agree", "unmask"]
 
 MESSAGE_TYPES: dict[MessageKind, str] = {"open": "query.open", "train": "train", "agree": "query.agree", "unmask": "query.unmask"}
-"""How Flower routes each kind. The content is an array record ``payload`` with the byte arrays ``header`` and, unless it is
-empty, ``blob``; a refusal is a config record ``refusal`` with ``code`` and ``reason`` in its place."""
+"""How Flower routes each kind. The content is a config record ``payload`` with the bytes ``header`` and, unless it is empty, ``blob``;
+of more than :data:`LARGEST_WHOLE` bytes an array record ``payload`` with both as byte arrays. A refusal is a config record ``refusal``
+with ``code`` and ``reason`` in its place."""
+LARGEST_WHOLE = 256 * 1024
+"""Bytes of a message that travels as one object. Flower cuts byte arrays into chunks, and sends the chunks of what many nodes get once;
+but each object of a message is asked for by itself, and an array record has seven where this has three."""
 
 
 @dataclass(frozen=True)

@@ -146,8 +146,10 @@ def test_a_forged_answer_counts_as_its_sender_s_absence(federation: SmallFederat
         reply = honest(message, context)
         training = message.metadata.message_type == "train" and message.metadata.group_id == str(FIRST_TRAINING_ROUND)
         if training and str(context.node_config["institution-dir"]).endswith("cedar"):
-            blob = reply.content.array_records["payload"]["blob"]
-            blob.data = bytes([blob.data[0] ^ 1]) + blob.data[1:]
+            payload = reply.content.config_records["payload"]
+            blob = payload["blob"]
+            assert isinstance(blob, bytes)
+            payload["blob"] = bytes([blob[0] ^ 1]) + blob[1:]
         return reply
 
     result = federation.run(client_app=forging)

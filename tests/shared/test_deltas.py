@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shared import deltas
 from shared.deltas import BLOCK, LEVELS, Delta, moved, pack, patched, quantise
 from shared.errors import NotFiniteError
 from shared.secagg.errors import ForgedMessage, MissingBase
@@ -57,6 +58,36 @@ def test_a_word_is_at_most_half_a_step_from_the_exact_value(size: int, spread: f
     assert np.abs(delta.words).max(initial=0) <= LEVELS
     # A scale is rounded to float32, and so is the largest magnitude that it stands for.
     assert (np.abs(change - scales * delta.words) <= scales / 2 * (1 + 1e-5)).all()
+
+
+@given(st.sampled_from([BLOCK, 2 * BLOCK, 5 * BLOCK]), SIZES, SPREADS, st.integers(0, 99))
+def test_in_chunks_is_as_in_one(chunk: int, size: int, spread: float, seed: int) -> None:
+    before, change = drawn(size, 1.0, seed).astype(np.float32), drawn(size, spread, seed + 1)
+    whole = quantise(change)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deltas, "CHUNK", chunk)
+        parts = quantise(change)
+        assert moved(before, parts).tobytes() == moved_at_once(before, whole).tobytes()
+    assert parts.scales.tobytes() == whole.scales.tobytes()
+    assert parts.words.tobytes() == whole.words.tobytes()
+
+
+def moved_at_once(vector: NDArray[np.float32], delta: Delta) -> NDArray[np.float32]:
+    """The plain twin of :func:`moved`."""
+    result: NDArray[np.float32] = vector + np.repeat(delta.scales, BLOCK)[: vector.size] * delta.words.astype(np.float32)
+    return result
+
+
+def test_a_large_vector_needs_little_beside_its_delta() -> None:
+    change = drawn(4 * deltas.CHUNK, 1e-3, 5)
+    tracemalloc.start()
+    try:
+        delta = quantise(change)
+        highest = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The delta has 8 times fewer bytes than the change; without chunks there would be three more arrays like the change.
+    assert highest < delta.words.nbytes + delta.scales.nbytes + 6 * 8 * deltas.CHUNK < 2 * change.nbytes
 
 
 def test_a_small_block_beside_a_large_one_keeps_its_precision() -> None:
