@@ -11,7 +11,7 @@ from server.metrics import read_metrics
 from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from server.supervise import LOOK_S, MOST_FAILURES, RENEWAL_S, START_S, check_keys
-from shared.errors import DeploymentError
+from shared.errors import DeploymentError, FedstillError
 from shared.metrics import serve_metrics
 from shared.processes import StopSignals, Supervisor, end_leftovers, only_one, refuse_taken_port, tail
 from shared.service import write_status
@@ -48,7 +48,7 @@ class OpenDoor:
                 self._look()
                 if time.monotonic() - renewed > RENEWAL_S:
                     renewed = time.monotonic()
-                    self._frontage.renew()
+                    self._renew()
             if stop.interrupted:
                 raise KeyboardInterrupt
 
@@ -60,6 +60,13 @@ class OpenDoor:
                 log = self._home.log("door")
                 raise DeploymentError(f"the door did not open within {START_S:g} s; see {log}: {tail(log)}")
         self._say(f"the door is open on port {self._port}; {len(self._members)} institutions are on the roster")
+
+    def _renew(self) -> None:
+        # The certificate is renewed long before it ends: a full disk today is no reason to close the door.
+        try:
+            self._frontage.renew()
+        except (FedstillError, OSError) as error:
+            self._say(f"the certificate could not be renewed and will be tried again: {error}")
 
     def _look(self) -> None:
         for ended in self._supervisor.tend():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 
 import pytest
 
+from server.frontage import Frontage
 from server.opening import OpenDoor
 from shared.errors import DeploymentError, FedstillError, IdentityError, MissingFileError
 from shared.processes import only_one
@@ -54,3 +56,14 @@ def test_a_taken_port_of_the_metrics_is_said(tmp_path: Path) -> None:
     folder = make_coordinator(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(DeploymentError, match="--metrics-port"):
         OpenDoor(folder, "127.0.0.1", 8443, say=lambda _: None, metrics_port=taken.getsockname()[1]).serve()
+
+
+def test_a_full_disk_at_a_renewal_is_said_and_closes_no_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Frontage) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    said: list[str] = []
+    monkeypatch.setattr(Frontage, "renew", full)
+    OpenDoor(make_coordinator(tmp_path), "127.0.0.1", 8443, say=said.append)._renew()
+    assert "will be tried again" in said[0]
+    assert "No space left" in said[0]
