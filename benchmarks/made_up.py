@@ -30,6 +30,7 @@ from shared.settings import NetworkSettings
 from shared.work import FIXED_POINT, Normalisation, Work, counter_fields, trains
 
 RECORDS = 100
+NEVER_ASKED = "the federations of these benchmarks have no proxy and no pruning; nobody asks a made-up toolbox for either"
 PARAMETERS_VARIABLE, SECONDS_VARIABLE = "FEDSTILL_BENCH_PARAMETERS", "FEDSTILL_BENCH_SECONDS"
 """How many numbers the student has, and how many seconds the works of a training round are to take."""
 
@@ -100,7 +101,7 @@ class MadeUpToolbox:
 
     def proxy(self, normalisation: Normalisation) -> NDArray[Any]:
         """None is asked for."""
-        raise NotImplementedError
+        raise AssertionError(NEVER_ASKED)
 
     def graph(self) -> bytes:
         """None."""
@@ -108,15 +109,15 @@ class MadeUpToolbox:
 
     def distilled(self, normalisation: Normalisation, consensus: NDArray[np.float32]) -> NDArray[np.float32]:
         """None is asked for."""
-        raise NotImplementedError
+        raise AssertionError(NEVER_ASKED)
 
     def parts(self, student: Student) -> tuple[int, int, int]:
         """None is asked for."""
-        raise NotImplementedError
+        raise AssertionError(NEVER_ASKED)
 
     def pruned(self, student: Student, sums: Mapping[str, NDArray[np.int64]]) -> tuple[NetworkSettings, NDArray[np.float32]]:
         """None is asked for."""
-        raise NotImplementedError
+        raise AssertionError(NEVER_ASKED)
 
     def fragments(self, student: Student) -> dict[str, tuple[tuple[int, int], ...]]:
         """None."""

@@ -31,7 +31,7 @@ KEPT = Path("runs") / "benchmarks"
 TEXT_TEACHER = TrainingSettings(epochs=4, batch_size=32, learning_rate=1e-4)
 IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
 FEW, IMAGE_SIZE, FEW_SIZE = 1000, 96, 128
-"""Pixels at which the teacher sees images of 28 or 64, and of 64 where there are few of them: more would cost half an hour a fit."""
+"""Pixels at which the teacher sees images of 28 to 96, and of 64 where there are few of them: more would cost half an hour a fit."""
 FLOAT_BYTES = 4
 THREADS = 2
 """Of a teacher's fit. Students learn on one: they are too small to gain from more, and can be measured side by side."""

@@ -118,7 +118,7 @@ def photographs(source: Source) -> Subject:
 def solar_cells() -> Subject:
     """ELPV (Deitsch et al. 2019): 2,624 solar cells, 96 px grey, four severities; a seeded quarter is held out.
 
-    At 64 px thin cracks are gone: there a student kept 84 % of its teacher (docs/results/retention.md).
+    At 64 px a student kept 84 % of its teacher (docs/results/retention.md), whose own images of 96 px were made from those.
     """
     with np.load(bench_data("elpv") / "elpv_128.npz", allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["severity"].astype(np.int64)
