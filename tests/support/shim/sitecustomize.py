@@ -7,16 +7,13 @@ once they have been imported by whoever runs them.
 from __future__ import annotations
 
 import faulthandler
-import importlib.abc
-import importlib.machinery
 import json
 import os
 import signal
-import sys
 import time
-from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
+
+from benchmarks.late import when_imported
 
 SECONDS_VARIABLE = "FEDSTILL_TEST_SECONDS"
 """JSON: institution → seconds that a training round takes it."""
@@ -55,34 +52,6 @@ def change_server(module: Any) -> None:
     module.app = module.make_app(patience_s=module.PATIENCE_S, toolbox=LateToolbox())
 
 
-CHANGES = {"client.app": change_client, "server.app": change_server}
-
-
-class Loader(importlib.abc.Loader):
-    """Loads a module as ever, and then changes it."""
-
-    def __init__(self, real: Any, change: Any) -> None:
-        self._real, self._change = real, change
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        made: ModuleType | None = self._real.create_module(spec)
-        return made
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._real.exec_module(module)
-        self._change(module)
-
-
-class Finder(importlib.abc.MetaPathFinder):
-    """Finds the two apps where they are."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
-        spec = importlib.machinery.PathFinder.find_spec(name, path) if name in CHANGES else None
-        if spec is not None:
-            spec.loader = Loader(spec.loader, CHANGES[name])
-        return spec
-
-
 if hasattr(faulthandler, "register"):
     faulthandler.register(signal.SIGUSR1)  # a test may ask any process where it is
-sys.meta_path.insert(0, Finder())
+when_imported({"client.app": change_client, "server.app": change_server})
