@@ -32,6 +32,7 @@ SIDE = {
         "fedstill.cli.coordinator",
         "server.api",
         "server.app",
+        "server.console.__main__",
         "server.door",
         "server.gateway",
         "server.supervise",

@@ -8,18 +8,9 @@ from collections.abc import Callable
 from rich.console import Console
 
 from fedstill.progress import make_console
-from server.events import (
-    EpochOpened,
-    Event,
-    InstitutionAbsent,
-    InstitutionRefused,
-    PhaseStarted,
-    RoundClosed,
-    RoundVoid,
-    RunStarted,
-)
+from server.describing import describe
+from server.events import Event
 from shared.logs import set_up, use_json
-from shared.printable import one_line
 
 Say = Callable[[str], None]
 Listen = Callable[[Event], None]
@@ -63,25 +54,3 @@ def follower(console: Console) -> Listen:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return listen
-
-
-def describe(event: Event) -> str:
-    """One line about an event; empty where there is nothing an operator would want to read. What others said in it moves no cursor."""
-    match event:
-        case RunStarted():
-            return f"run {event.run} {'goes on' if event.resumed else 'begins'}: {len(event.roster)} institutions, {event.rounds} rounds"
-        case EpochOpened():
-            refused = "".join(f"\n  {name} refused: {one_line(sentence)}" for name, sentence in sorted(event.refused.items()))
-            return f"epoch {event.epoch}: {', '.join(event.members)}{refused}"
-        case PhaseStarted():
-            return f"phase {event.phase}"
-        case RoundClosed():
-            seconds = sum(event.seconds.values())
-            figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(event.metrics.items()))
-            return f"round {event.number} ({event.phase}) closed with {len(event.survivors)} in {seconds:.1f} s {figures}".rstrip()
-        case RoundVoid():
-            return f"round {event.number} ({event.phase}) is void: {one_line(event.reason)}"
-        case InstitutionAbsent() | InstitutionRefused():
-            return f"{event.institution} did not answer {event.stage} of round {event.number}: {one_line(event.reason)}"
-        case _:
-            return ""

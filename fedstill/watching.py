@@ -6,9 +6,7 @@ Made of the events in the coordinator's store alone, so it can be looked at from
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -16,131 +14,22 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fedstill.following import describe
 from server.database import SQLITE_FILE, named_url, store_url
-from server.events import (
-    ArtifactWritten,
-    BudgetSpent,
-    Event,
-    InstitutionAbsent,
-    InstitutionAnswered,
-    InstitutionRefused,
-    PhaseStarted,
-    PrivacyStated,
-    RoundClosed,
-    RoundStarted,
-    RoundVoid,
-    RunFinished,
-    RunStarted,
-    RunStopped,
-)
+from server.picture import Picture
 from server.store import Store
 from shared.errors import MissingFileError, RunError
-from shared.printable import one_line
 
 LOOK_S = 0.5
 """Seconds between two looks into the store."""
-LINES = 8
-"""Newest lines that stay in the picture."""
 
 
-@dataclass
-class Member:
-    """An institution as the coordinator sees it: what it did last, bytes that came from it, rounds it missed."""
-
-    doing: str = ""
-    bytes_up: int = 0
-    missed: int = 0
-
-
-@dataclass
-class Picture:
-    """Everything that is drawn; :meth:`see` adds one event."""
-
-    run: str = ""
-    state: str = "not begun"
-    phase: str = ""
-    round: int = 0
-    training_round: int | None = None
-    rounds: int = 0
-    closed: int = 0
-    void: int = 0
-    privacy: str = ""
-    finished: bool = False
-    members: dict[str, Member] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
-
-    def see(self, event: Event) -> None:
-        """Brings the picture up to ``event``."""
-        self._of_the_run(event)
-        self._of_a_round(event)
-        self._of_a_member(event)
-        if line := describe(event):
-            self.lines.extend(line.splitlines())
-
-    def _of_the_run(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self.run, self.rounds, self.state = event.run, event.rounds, "running"
-                self.members = {name: self.members.get(name, Member()) for name in event.roster}
-            case PrivacyStated():
-                self.privacy = f"ε ≤ {event.epsilon:g} at δ = {event.delta:g}"
-            case BudgetSpent():
-                self.privacy = f"ε = {event.epsilon:.4g} at δ = {event.delta:g}: the budget is spent"
-            case PhaseStarted():
-                self.phase = event.phase
-            case ArtifactWritten():
-                self.lines.append(f"signed artifact: {event.path}")
-            case RunFinished():
-                self.state, self.finished = "finished", True
-            case RunStopped():
-                self.state = "stopped"
-            case _:
-                pass
-
-    def _of_a_round(self, event: Event) -> None:
-        match event:
-            case RoundStarted():
-                self.round, self.phase, self.training_round = event.number, event.phase, event.training_round
-                for name, member in self.members.items():
-                    member.doing = "asked" if name in event.cohort else "not in the cohort"
-            case RoundClosed():
-                self.closed += 1
-                self.figures |= event.metrics
-            case RoundVoid():
-                self.void += 1
-            case _:
-                pass
-
-    def _of_a_member(self, event: Event) -> None:
-        if not isinstance(event, InstitutionAnswered | InstitutionAbsent | InstitutionRefused):
-            return
-        member = self.members.setdefault(event.institution, Member())
-        match event:
-            case InstitutionAnswered():
-                member.doing = f"answered {event.stage} in {event.seconds:.1f} s"
-                member.bytes_up += event.bytes_up
-            case InstitutionAbsent():
-                member.doing, member.missed = f"absent: {one_line(event.reason)}", member.missed + 1
-            case InstitutionRefused():
-                member.doing, member.missed = f"refused: {one_line(event.reason)}", member.missed + 1
-
-    def draw(self) -> Group:
-        """The picture for a terminal."""
-        training = f", training round {self.training_round} of {self.rounds}" if self.training_round is not None else ""
-        head = f"{self.run or '-'} is {self.state}: {self.phase or '-'}, round {self.round}{training}"
-        counts = f"{self.closed} closed, {self.void} void" + (f"; {self.privacy}" if self.privacy else "")
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in sorted(self.figures.items()))
-        return Group(Text(head, style="bold"), Text(counts), self._table(), Text(figures), *(Text(line) for line in self.lines))
-
-    def _table(self) -> Table:
-        table = Table()
-        for name in ("institution", "now", "KB up", "missed"):
-            table.add_column(name, justify="right" if name in ("KB up", "missed") else "left")
-        for name, member in sorted(self.members.items()):
-            table.add_row(Text(name), Text(member.doing), f"{member.bytes_up / 1000:,.1f}", str(member.missed))
-        return table
+def draw(picture: Picture) -> Group:
+    """The picture for a terminal."""
+    training = f", training round {picture.training_round} of {picture.rounds}" if picture.training_round is not None else ""
+    head = f"{picture.run or '-'} is {picture.state}: {picture.phase or '-'}, round {picture.round}{training}"
+    counts = f"{picture.closed} closed, {picture.void} void" + (f"; {picture.privacy}" if picture.privacy else "")
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in sorted(picture.figures.items()))
+    return Group(Text(head, style="bold"), Text(counts), _table(picture), Text(figures), *(Text(line) for line in picture.lines))
 
 
 def open_store(folder: Path) -> Store:
@@ -164,12 +53,21 @@ def newest_run(store: Store, named: str | None) -> str:
 def watch(store: Store, run: str, console: Console, *, once: bool = False, sleep: Callable[[float], None] = time.sleep) -> Picture:
     """Draws the run until it is finished, or ``once``; gives back the last picture."""
     picture, seen = Picture(), 0
-    with Live(picture.draw(), console=console, auto_refresh=False) as live:
+    with Live(draw(picture), console=console, auto_refresh=False) as live:
         while True:
             for sequence, _, event in store.events(run, seen):
                 picture.see(event)
                 seen = sequence
-            live.update(picture.draw(), refresh=True)
+            live.update(draw(picture), refresh=True)
             if once or picture.finished:
                 return picture
             sleep(LOOK_S)
+
+
+def _table(picture: Picture) -> Table:
+    table = Table()
+    for name in ("institution", "now", "KB up", "missed"):
+        table.add_column(name, justify="right" if name in ("KB up", "missed") else "left")
+    for name, member in sorted(picture.members.items()):
+        table.add_row(Text(name), Text(member.doing), f"{member.bytes_up / 1000:,.1f}", str(member.missed))
+    return table

@@ -1,4 +1,4 @@
-"""What faces outwards, together: the door on the public port, and behind it on loopback the gateway and the API."""
+"""What faces outwards, together: the door on the public port, and behind it on loopback the gateway, the API and the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import httpx
 
-from server.superlink import CoordinatorFolder, api, door, gateway
+from server.superlink import CoordinatorFolder, api, console, door, gateway
 from shared.certificates import hosts_of, lets_join, load_authority, load_certificate, make_server_certificate
 from shared.client_certificates import needs_renewal
 from shared.hosting import LOOPBACK
@@ -16,21 +16,24 @@ from shared.processes import Supervisor, free_port
 
 RENEW_BEFORE = timedelta(days=60)
 """The server's certificate is renewed by itself once less than this is left of it."""
-PROCESSES = ("gateway", "api", "door")
+PROCESSES = ("gateway", "api", "console", "door")
 
 
 class Frontage:
-    """The three processes, kept by ``supervisor``, of which the door alone listens beyond loopback."""
+    """The processes, kept by ``supervisor``, of which the door alone listens beyond loopback; without ``console`` there is none."""
 
-    def __init__(self, home: CoordinatorFolder, supervisor: Supervisor, host: str, port: int) -> None:
-        self._home, self._supervisor, self._host, self._port = home, supervisor, host, port
+    def __init__(self, home: CoordinatorFolder, supervisor: Supervisor, host: str, port: int, *, console: bool = True) -> None:
+        self._home, self._supervisor, self._host, self._port, self._console = home, supervisor, host, port, console
         self.ports: Mapping[str, int] = {}
 
     def start(self, superlink_port: int | None = None) -> None:
-        """Starts all three; without a SuperLink every fleet call is answered that no run is on."""
+        """Starts all of them; without a SuperLink every fleet call is answered that no run is on."""
         renew_if_due(self._home)
-        self.ports = {"gateway": free_port(), "api": free_port(), "join": free_port()}
-        self._supervisor.start(gateway(self._home, self.ports["gateway"], superlink_port))
+        names = ("gateway", "api", "join", *(("console",) if self._console else ()))
+        self.ports = {name: free_port() for name in names}
+        if self._console:
+            self._supervisor.start(console(self._home, self.ports["console"]))
+        self._supervisor.start(gateway(self._home, self.ports["gateway"], superlink_port, self.ports.get("console")))
         self._supervisor.start(api(self._home, self.ports["api"], self.ports["join"]))
         self._supervisor.start(door(self._home, self._host, self._port, self.ports))
 
@@ -49,7 +52,8 @@ class Frontage:
         if not renew_if_due(self._home):
             return False
         for name in PROCESSES:
-            self._supervisor.restart(name)
+            if name != "console" or self._console:
+                self._supervisor.restart(name)
         return True
 
 

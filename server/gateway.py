@@ -5,7 +5,8 @@ reaches it can start code in every institution. So it listens on loopback only, 
 TLS, behind ``server/door.py``. The one thing that it gives by itself is the CA's certificate, which is public: who
 wants to join compares it with the fingerprint in the invitation. A path is let through only if it *is*
 ``/v1/fleet/<name>``, letter for letter: anything that some parser could read as another path (dots, percent signs,
-double slashes) is refused before any parser sees it.
+double slashes) is refused before any parser sees it. The operator's console is behind it too, with rules as strict and connections of its
+own (``server/console/passage.py``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from server.console.passage import MOST_AT_ONCE, Passage
 
 LARGEST_BODY = 64 * 2**20
 """Bytes of the largest request body; Flower cuts what it sends into pieces of 5 MiB."""
@@ -48,14 +51,16 @@ class _TooLargeError(Exception):
 class Gateway:
     """The proxy as an ASGI application; ``client`` has SuperLink's address as its base URL."""
 
-    def __init__(self, client: httpx.AsyncClient | None, *, ca: bytes = b"", largest_body: int = LARGEST_BODY) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient | None, *, ca: bytes = b"", console: Passage | None = None, largest_body: int = LARGEST_BODY
+    ) -> None:
         """Without ``client`` there is no SuperLink: every fleet call is answered 503, which Flower's client tries again."""
         self._client = client
-        self._ca = ca
+        self._ca, self._console = ca, console
         self._largest_body = largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request: 403 unless it is a fleet call, 413 if it is too large, 502/504 if SuperLink is not there."""
+        """Answers one request: 403 unless it is the fleet's or the console's, 413 if it is too large, 502/504 if SuperLink is not there."""
         request = Request(scope, receive)
         response = await self._answer(request)
         await response(scope, receive, send)
@@ -63,6 +68,8 @@ class Gateway:
     async def _answer(self, request: Request) -> Response:
         if self._ca and request.method == "GET" and (request.scope.get("raw_path"), request.scope.get("query_string")) == (CA_PATH, b""):
             return Response(self._ca, media_type="application/x-pem-file")
+        if self._console is not None and self._console.is_for(request):
+            return await self._console.answer(request)
         if request.method not in _METHODS or not is_fleet_call(request.scope.get("raw_path"), request.scope.get("query_string", b"")):
             return PlainTextResponse("forbidden\n", 403)
         if int(request.headers.get("content-length") or 0) > self._largest_body:
@@ -100,11 +107,16 @@ def is_fleet_call(raw_path: bytes | None, query: bytes) -> bool:
     return raw_path is not None and not query and _FLEET.fullmatch(raw_path) is not None
 
 
-def make_app(superlink: str | None, ca: Path) -> Starlette:
-    """The gateway in front of ``superlink`` (``https://127.0.0.1:PORT``; none while no run is on), which must prove itself to the CA."""
+def make_app(superlink: str | None, ca: Path, console: str | None = None) -> Starlette:
+    """The gateway in front of ``superlink`` (``https://127.0.0.1:PORT``; none while no run is on) and ``console`` (none: it is shut).
+
+    Both must prove themselves to the CA.
+    """
+    trust = ssl.create_default_context(cafile=str(ca))
+    inward = httpx.AsyncHTTPTransport(verify=trust, trust_env=False, limits=httpx.Limits(max_connections=MOST_AT_ONCE))
     client = httpx.AsyncClient(
         base_url=superlink or "",
-        verify=ssl.create_default_context(cafile=str(ca)),
+        verify=trust,
         timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
         limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=64),
         trust_env=False,
@@ -113,24 +125,28 @@ def make_app(superlink: str | None, ca: Path) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client:
+        async with client, inward:
             yield
 
     app = Starlette(lifespan=lifespan)
-    app.mount("/", Gateway(client if superlink else None, ca=ca.read_bytes()))
+    passage = Passage(inward, console) if console else None
+    app.mount("/", Gateway(client if superlink else None, ca=ca.read_bytes(), console=passage))
     return app
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serves the gateway until it is told to end: ``python -m server.gateway --superlink https://127.0.0.1:8000 …``."""
-    parser = argparse.ArgumentParser(description="Let Flower's fleet calls through to a SuperLink on loopback, and nothing else.")
+    parser = argparse.ArgumentParser(
+        description="Let Flower's fleet calls through to a SuperLink on loopback, the console's to it, and nothing else."
+    )
     parser.add_argument("--superlink")
+    parser.add_argument("--console")
     for name in ("--ca", "--certificate", "--key", "--host"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(arguments)
     uvicorn.run(
-        make_app(options.superlink, Path(options.ca)),
+        make_app(options.superlink, Path(options.ca), options.console),
         host=options.host,
         port=options.port,
         ssl_certfile=options.certificate,

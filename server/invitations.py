@@ -22,6 +22,8 @@ from shared.frozen import Frozen
 
 MOST_ATTEMPTS = 5
 """Proofs that do not hold after which an invitation is void: only who has seen a part of it can make one at all."""
+LONGEST_S = 30 * 86_400.0
+"""The longest time for which an invitation may hold."""
 
 
 class Invitation(Frozen):
@@ -105,13 +107,14 @@ class Invitations:
         return self._folder / f"{hashlib.sha256(public).hexdigest()}.json"
 
 
-def lifetime(text: str) -> float:
-    """Seconds of ``24h``, ``90m``, ``7d`` or ``30s``; raises :class:`IdentityError` for anything else, and beyond 30 days."""
+def lifetime(text: str, *, what: str = "an invitation", longest_s: float = LONGEST_S) -> float:
+    """Seconds of ``24h``, ``90m``, ``7d`` or ``30s``; raises :class:`IdentityError` for anything else, and beyond ``longest_s``."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     number, unit = text[:-1], text[-1:]
     if unit not in units or not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise IdentityError(f"'{text}' is no time for which an invitation holds: say for example 24h, 90m or 7d")
+        raise IdentityError(f"'{text}' is no time for which {what} holds: say for example 24h, 90m or 7d")
     seconds = int(number) * units[unit]
-    if not 0 < seconds <= 30 * units["d"]:
-        raise IdentityError(f"an invitation holds for at least a second and at most 30 days, not {text}")
+    if not 0 < seconds <= longest_s:
+        most = f"{longest_s / 86_400:g} days" if longest_s > 86_400 else f"{longest_s / 3600:g} hours"
+        raise IdentityError(f"{what} holds for at least a second and at most {most}, not {text}")
     return float(seconds)

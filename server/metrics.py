@@ -8,16 +8,14 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
+from server.judged import gate_of
 from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
 from server.store import Store
 from shared.errors import DeploymentError
 from shared.metrics import counter, gauge
-from shared.rpc.codec import from_wire
-from shared.secagg.messages import TrainRequest
 from shared.service import read_status
-from shared.work import GateWork, parse_work
 
 Counts = Counter[tuple[str, ...]]
 
@@ -79,20 +77,13 @@ def _gate(store: Store, records: Mapping[str, tuple[RoundRecord, ...]]) -> Itera
     right: list[tuple[tuple[str, ...], float]] = []
     agree: list[tuple[tuple[str, ...], float]] = []
     for run, found in records.items():
-        passed = [record for record in found if record.phase == "gate" and record.status == "closed"]
-        for record in passed[-1:]:
-            counters, names = record.counters, _candidates(store.plan(run, record.number))
-            tried = max(1, counters["gate_records"][0])
-            right.append(((run, "float"), counters["gate_float_right"][0] / tried))
-            right += [((run, name), count / tried) for name, count in zip(names, counters["gate_right"], strict=True)]
-            agree += [((run, name), count / tried) for name, count in zip(names, counters["gate_agree"], strict=True)]
+        if (gate := gate_of(store, run, found)) is not None:
+            tried = max(1, gate.records)
+            right.append(((run, "float"), gate.float_right / tried))
+            right += [((run, one.name), one.right / tried) for one in gate.candidates]
+            agree += [((run, one.name), one.agree / tried) for one in gate.candidates]
     yield gauge("fedstill_gate_accuracy", "Accuracy on held-out records by graph: float, and each INT8 candidate.", ("run", "graph"), right)
     yield gauge("fedstill_gate_agreement", "How often an INT8 candidate agrees with the float graph.", ("run", "graph"), agree)
-
-
-def _candidates(plan: bytes | None) -> tuple[str, ...]:
-    work = None if plan is None else parse_work(from_wire(TrainRequest, plan).plan.body)
-    return work.candidates if isinstance(work, GateWork) else ()
 
 
 def _online(status: Path) -> int:

@@ -21,9 +21,12 @@ class OpenDoor:
     """Keeps the door of a coordinator's folder open until it is told to stop. ``say`` gets lines for operators.
 
     With ``metrics_port`` it answers ``/metrics`` on loopback, as the service of a run does.
+    Without ``console`` there is no page to look at.
     """
 
-    def __init__(self, folder: Path, host: str, port: int, *, say: Callable[[str], None], metrics_port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, host: str, port: int, *, say: Callable[[str], None], metrics_port: int | None = None, console: bool = True
+    ) -> None:
         """Checks the folder: configuration, roster, keys and the certificates' dates; raises the error of what is wrong."""
         self._home = CoordinatorFolder(folder.absolute())
         self._host, self._port, self._say = host, port, say
@@ -31,7 +34,7 @@ class OpenDoor:
         _ = site.config
         check_keys(site, self._home)
         self._supervisor = Supervisor(mark=str(self._home.folder))
-        self._frontage = Frontage(self._home, self._supervisor, host, port)
+        self._frontage = Frontage(self._home, self._supervisor, host, port, console=console)
         self._site, self._metrics_port = site, metrics_port
         self._members = frozenset(site.roster.members)
 

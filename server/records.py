@@ -75,3 +75,12 @@ class Epoch:
     keys: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span:
+    """When the first and the last of some events were (seconds since 1970; ``None`` without any), and the last one's number (0)."""
+
+    first: float | None
+    last: float | None
+    newest: int

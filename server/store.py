@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from server.database import explained, lock_tables, open_engine, shown
 from server.events import Event, parse_event
-from server.records import Epoch, RoundRecord, RoundStatus, RunStatus, StoredRound
+from server.records import Epoch, RoundRecord, RoundStatus, RunStatus, Span, StoredRound
 from server.tables import EPOCH_KEYS, EPOCHS, EVENTS, METADATA, REQUESTS, ROUNDS, RUNS, SCHEMA, SCHEMA_VERSION
 from shared.errors import ResourceError, RunError
 from shared.exchange import MessageKind
@@ -221,6 +221,13 @@ class Store:
         chosen = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.sequence > after).order_by(EVENTS.c.sequence)
         with self._begin() as connection:
             return tuple((row.sequence, row.time, parse_event(json.dumps(row.event))) for row in connection.execute(chosen))
+
+    def span(self, run: str | None = None) -> Span:
+        """Of a run's events, or of all, when the first and the last one were and the last one's sequence number."""
+        chosen = select(func.min(EVENTS.c.time), func.max(EVENTS.c.time), func.max(EVENTS.c.sequence))
+        with self._begin() as connection:
+            first, last, newest = connection.execute(chosen if run is None else chosen.where(EVENTS.c.run == run)).one()
+        return Span(first, last, newest or 0)
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:

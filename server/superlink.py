@@ -1,4 +1,4 @@
-"""The coordinator's processes as commands: on loopback Flower's SuperLink and executor, our gateway and API; in front our door.
+"""The coordinator's processes as commands: on loopback Flower's SuperLink and executor, our gateway, API and console; in front our door.
 
 Nothing of Flower is imported here. What the flags say, and why, is in ``docs/deploy.md``.
 """
@@ -110,10 +110,16 @@ def executor(home: CoordinatorFolder, port: int) -> Command:
     return Command("executor", program, home.log("executor"), environment)
 
 
-def gateway(home: CoordinatorFolder, port: int, superlink_port: int | None) -> Command:
-    """Our reverse proxy behind the door, on loopback, in front of a SuperLink if there is one."""
-    inner = ("--ca", str(home.ca), *(("--superlink", f"https://{LOOPBACK}:{superlink_port}") if superlink_port else ()))
-    return _ours("gateway", home, *inner, *_certified(home), "--host", LOOPBACK, "--port", str(port))
+def gateway(home: CoordinatorFolder, port: int, superlink_port: int | None, console_port: int | None = None) -> Command:
+    """Our reverse proxy behind the door, on loopback, in front of a SuperLink if there is one, and of the console if it is open."""
+    behind = {"--superlink": superlink_port, "--console": console_port}
+    inner = (word for name, where in behind.items() if where for word in (name, f"https://{LOOPBACK}:{where}"))
+    return _ours("gateway", home, "--ca", str(home.ca), *inner, *_certified(home), "--host", LOOPBACK, "--port", str(port))
+
+
+def console(home: CoordinatorFolder, port: int) -> Command:
+    """The operator's console behind the gateway, on loopback."""
+    return _ours("console", home, "--folder", str(home.folder), *_certified(home), "--port", str(port))
 
 
 def api(home: CoordinatorFolder, port: int, join_port: int) -> Command:

@@ -56,7 +56,7 @@ class ServiceOptions:
 
     ``run`` names the run (default: the unfinished one, or a new one); the service waits ``wait_s`` seconds for all of
     the roster, and starts with ``least`` institutions (default: the smallest cohort) if no more have come by then. With
-    ``metrics_port`` it answers ``/metrics`` on loopback.
+    ``metrics_port`` it answers ``/metrics`` on loopback. Without ``console`` there is no page to look at.
     """
 
     host: str = "0.0.0.0"
@@ -66,6 +66,7 @@ class ServiceOptions:
     wait_s: float = 600.0
     least: int | None = None
     metrics_port: int | None = None
+    console: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,11 @@ class CoordinatorService:
         check_keys(self._site, self._home)
         self._trust = ssl.create_default_context(cafile=str(self._home.ca))
         self._supervisor = Supervisor(mark=str(self._home.folder))
-        self._frontage = Frontage(self._home, self._supervisor, options.host, options.port)
+        self._frontage = Frontage(self._home, self._supervisor, options.host, options.port, console=options.console)
         self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
         self._stumbled = ""
+        self._online: tuple[str, ...] = ()
         self._running_with = self._site.roster
         self._kept_up = self._renewed = time.monotonic()
 
@@ -152,7 +154,8 @@ class CoordinatorService:
             online = now
             if time.monotonic() >= deadline:
                 break
-            self._look("waiting for institutions", stop, online=tuple(sorted(now)))
+            self._online = tuple(sorted(now))
+            self._look("waiting for institutions", stop)
             self._keep_up(control)
         if len(now) < self._least:
             missing = ", ".join(sorted(frozenset(self._nodes) - now))
@@ -231,6 +234,8 @@ class CoordinatorService:
         self._kept_up = now
         # While SuperLink is being started again, or somebody is just being revoked; the next look tries anew.
         with self._stumbling():
+            self._online = tuple(sorted(control.online() & frozenset(self._nodes)))
+        with self._stumbling():
             nodes = read_nodes(self._home.nodes, self._site.current_roster(), 0)
             if nodes != self._nodes:
                 self._let_in(control, nodes)
@@ -270,11 +275,11 @@ class CoordinatorService:
             self._seen = sequence
             self._on_event(event)
 
-    def _look(self, state: str, stop: StopSignals, *, run: str = "", online: tuple[str, ...] = ()) -> None:
+    def _look(self, state: str, stop: StopSignals, *, run: str = "") -> None:
         """One look at the processes, then a short wait; raises :class:`KeyboardInterrupt` when asked to stop."""
         for ended in self._supervisor.tend():
             self._explain(ended)
-        write_status(self._home.status, "coordinator", state, run=run, online=online, ports=self._ports)
+        write_status(self._home.status, "coordinator", state, run=run, online=self._online, ports=self._ports)
         if stop.wait(LOOK_S):
             raise KeyboardInterrupt
 

@@ -16,6 +16,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Set up and r
 
 Folder = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Console = Annotated[bool, typer.Option("--console/--no-console", help="Let the operator look at /console (see 'coordinator console').")]
 
 
 @app.command()
@@ -125,6 +126,7 @@ def open_door(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port that institutions connect to.")] = 8443,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
+    console: Console = True,
 ) -> None:
     """Open the door without a run, until it is stopped: institutions join, renew their certificates, and fetch artifacts.
 
@@ -133,12 +135,12 @@ def open_door(
     from fedstill.progress import make_console
     from server.opening import OpenDoor
 
-    console = make_console()
+    terminal = make_console()
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        terminal.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    OpenDoor(folder, host, port, say=say, metrics_port=metrics_port).serve()
+    OpenDoor(folder, host, port, say=say, metrics_port=metrics_port, console=console).serve()
 
 
 @app.command()
@@ -193,6 +195,7 @@ def run(
     least: Annotated[int | None, typer.Option(min=2, help="Institutions that suffice after --wait; default: smallest_cohort.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer /metrics on this port of loopback.")] = None,
     mlflow: Annotated[str | None, typer.Option(help="URL of an MLflow server for the rounds' figures; needs fedstill[mlflow].")] = None,
+    console: Console = True,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line, on stderr and into logs/.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -206,13 +209,42 @@ def run(
     from server.supervise import CoordinatorService, ServiceOptions
 
     say, listen = operator(log_json=log_json)
-    options = ServiceOptions(host=host, port=port, run=name, resume=resume, wait_s=wait, least=least, metrics_port=metrics_port)
+    options = ServiceOptions(host, port, name, resume, wait, least, metrics_port, console)
     outcome = CoordinatorService(folder, options, say=say, on_event=both(listen, mlflow, say)).serve()
     _result(
         as_json,
         {"run": outcome.run, "artifact": outcome.artifact, "flower_runs": outcome.flower_runs, "seconds": round(outcome.seconds, 3)},
         f"run {outcome.run} is finished; its artifact: {outcome.artifact}",
     )
+
+
+@app.command()
+def console(
+    folder: Folder,
+    expires: Annotated[str, typer.Option(help="How long the link holds: 30s, 15m, 2h; at most 24h.")] = "15m",
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT in the link; default: the certificate's first name, the door's port.")
+    ] = None,
+    sign_out: Annotated[bool, typer.Option("--sign-out", help="End all sessions and void all links instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print a link with which one browser signs in to the console, once; it is a secret.
+
+    Example: fedstill coordinator console coordinator
+
+    Whoever signs in sees the federation, its runs and the audit for eight hours, and can change nothing.
+    """
+    from server.console.access import LONGEST_CODE_S, Access
+    from server.console.link import make_link
+    from server.invitations import lifetime
+
+    if sign_out:
+        ended = Access(folder).sign_out_all()
+        _result(as_json, {"signed_out": ended}, f"{ended} sessions are ended, and no link holds any more")
+        return
+    link = make_link(folder, lifetime(expires, what="a link", longest_s=LONGEST_CODE_S), address)
+    _result(as_json, {"link": link.url, "expires": expires, "open": link.open}, link.url)
+    sys.stderr.write(f"good once, within {expires}{'' if link.open else '; the console is not open now: it is while open or run is on'}\n")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The newest line of one kind, without a look at all the others: an audit grows, and not every question is worth reading it whole."""
+"""The newest lines, without a look at all the others: an audit grows, and not every question is worth reading it whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def last_of(folder: Path, kind: str, key: bytes) -> Entry | None:
     if not log.exists():
         return None
     with log.open("rb") as file:
-        for line in _backwards(file):
+        for line in backwards(file):
             if mark in line and (found := _read(line, log, key)).kind == kind:
                 return found
     return None
@@ -39,7 +39,7 @@ def _read(line: bytes, log: Path, key: bytes) -> Entry:
     return entry
 
 
-def _backwards(file: IO[bytes]) -> Iterator[bytes]:
+def backwards(file: IO[bytes]) -> Iterator[bytes]:
     """The whole lines of a file, each with its newline, the last one first."""
     start, pieces, unfinished = file.seek(0, os.SEEK_END), list[bytes](), True
     while start:

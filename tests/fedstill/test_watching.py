@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fedstill.simulation import Vanish
-from fedstill.watching import Picture, newest_run, open_store, watch
+from fedstill.watching import draw, newest_run, open_store, watch
 from server.events import (
     BudgetSpent,
     EpochOpened,
@@ -21,6 +21,7 @@ from server.events import (
     RunStarted,
     RunStopped,
 )
+from server.picture import Picture
 from shared.errors import MissingFileError, RunError
 from shared.exchange import MessageKind
 from tests.support.small import SmallFederation, make_federation
@@ -40,7 +41,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> SmallFederation:
 
 def drawn(picture: Picture) -> str:
     out = io.StringIO()
-    Console(file=out, width=120).print(picture.draw())
+    Console(file=out, width=120).print(draw(picture))
     return out.getvalue()
 
 

@@ -157,6 +157,9 @@ class Link:
         self._answer(f"register {len(nodes)}")
         return ()
 
+    def online(self) -> frozenset[str]:
+        return frozenset({"ash", "stranger"})
+
     def status(self, number: int) -> RunStatus:
         return RunStatus(self.finished, False, "stopped")
 
