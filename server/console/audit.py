@@ -27,8 +27,10 @@ A_PAGE = 50
 """Entries on one page."""
 REST_S, REST_TIMES = 5.0, 20.0
 """Shortest rest between two verifications in seconds, and in times of what the last one took."""
-LONGEST_DETAIL = 4000
-"""Characters of an entry's fields that are shown."""
+MOST_FIELDS = 64
+"""Fields of an entry that are shown; each is cut at the length of a line (``shared/printable.py``)."""
+
+_SHORT = 40
 
 
 class Verdict(Frozen):
@@ -41,12 +43,13 @@ class Verdict(Frozen):
 
 
 class EntryLine(Frozen):
-    """One entry. ``fields`` is its content as JSON; ``genuine`` whether it carries the coordinator's signature."""
+    """One entry: what it is about in a line, all its ``fields`` (name, value), and whether it carries the coordinator's signature."""
 
     n: int
     time: str
     kind: str
-    fields: str
+    about: str
+    fields: tuple[tuple[str, str], ...]
     genuine: bool
 
 
@@ -123,9 +126,26 @@ def _shown(line: bytes, key: bytes) -> EntryLine:
     except (ValueError, TypeError, RecursionError):
         entry = None
     if entry is None:
-        return EntryLine(n=0, time="", kind="not an entry", fields=one_line(line.decode(errors="replace").rstrip("\n")), genuine=False)
-    fields = json.dumps(entry.fields, ensure_ascii=False, sort_keys=True)[:LONGEST_DETAIL]
-    pieces = (fields[start : start + 1000] for start in range(0, len(fields), 1000))
+        about = one_line(line.decode(errors="replace").rstrip("\n"))
+        return EntryLine(n=0, time="", kind="not an entry", about=about, fields=(), genuine=False)
+    said = [(one_line(str(name)), _value(value)) for name, value in itertools.islice(entry.fields.items(), MOST_FIELDS)]
+    short = [
+        f"{name} {text}" for name, text in said if text and not isinstance(entry.fields.get(name), dict | list) and len(text) <= _SHORT
+    ]
     return EntryLine(
-        n=entry.n, time=one_line(entry.time), kind=one_line(entry.kind), fields="".join(map(one_line, pieces)), genuine=genuine(entry, key)
+        n=entry.n,
+        time=one_line(entry.time),
+        kind=one_line(entry.kind),
+        about=one_line(", ".join(short)),
+        fields=tuple(said),
+        genuine=genuine(entry, key),
     )
+
+
+def _value(value: object) -> str:
+    """A field's value for people: texts as they are, names in a row, anything else as JSON."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return one_line(", ".join(value))
+    return "" if value in ({}, [], None) else one_line(json.dumps(value, ensure_ascii=False))

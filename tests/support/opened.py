@@ -1,4 +1,4 @@
-"""A coordinator whose door is open, on loopback, within the test's own process: door, gateway without SuperLink, and API."""
+"""A coordinator whose door is open, on loopback, within the test's own process: door, gateway without SuperLink, API and console."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from client.folder import InstitutionFolder
 from client.joining import Joined, join
 from client.provision import init_institution
 from server.api import Api
+from server.console.app import make_app as make_console
+from server.console.pulse import Pulse
 from server.door import Door, Inner, sieve
 from server.gateway import make_app
 from server.membership import Membership
 from server.provision import init_coordinator
+from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
 from shared.client_certificates import client_key, make_request
 from shared.config import FederationConfig, InstitutionConfig
@@ -102,24 +105,22 @@ async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[An
     api = Api(folder, look_s=0.05)
     mutual, join_port = api.listen()
     await api.start()
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        web = uvicorn.Server(
-            uvicorn.Config(
-                make_app(None, home.ca),
-                ssl_certfile=str(home.certificate),
-                ssl_keyfile=str(home.server_key),
-                log_level="warning",
-                lifespan="on",
-                ws="none",
-            )
-        )
-        serving = asyncio.create_task(web.serve([listening]))
+    with socket.socket() as looking, socket.socket() as listening:
+        for one in (looking, listening):
+            one.bind(("127.0.0.1", 0))
+        console = _web(make_console(folder, pulse=Pulse(CoordinatorSite(folder), look_s=0.05)), home)
+        gateway = _web(make_app(None, home.ca, f"https://127.0.0.1:{looking.getsockname()[1]}"), home)
+        serving = [asyncio.create_task(console.serve([looking])), asyncio.create_task(gateway.serve([listening]))]
         door = Door(sieve(home.certificate, home.server_key), Inner(listening.getsockname()[1], mutual, join_port))
         async with await asyncio.start_server(door.admit, "127.0.0.1", port):
             ended.extend([asyncio.get_running_loop(), stop])
             ready.set()
             await stop.wait()
-        web.should_exit = True
-        await serving
+        console.should_exit = gateway.should_exit = True
+        await asyncio.gather(*serving)
         await api.stop(0.5)
+
+
+def _web(app: Any, home: CoordinatorFolder) -> uvicorn.Server:
+    tls = {"ssl_certfile": str(home.certificate), "ssl_keyfile": str(home.server_key)}
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", proxy_headers=False, timeout_graceful_shutdown=1, **tls))

@@ -68,4 +68,4 @@ def test_backwards_is_forwards_the_other_way_round(
     path.write_bytes(b"".join(line + b"\n" for line in lines) + rest.replace(b"\n", b""))
     with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
         patch.setattr(last, "_CHUNK", chunk)
-        assert list(last._backwards(file)) == [line + b"\n" for line in reversed(lines)]
+        assert list(last.backwards(file)) == [line + b"\n" for line in reversed(lines)]
