@@ -17,6 +17,7 @@ from shared.certificates import fingerprint_of, hosts_of, load_certificate
 from shared.errors import DeploymentError, FedstillError
 from shared.frozen import Frozen
 from shared.identity import fingerprint, load_roster
+from shared.printable import one_line
 from shared.secagg.roster import Roster
 from shared.service import ServiceStatus, read_status
 
@@ -80,7 +81,7 @@ class FederationReader:
             version=installed_version(),
             addresses=tuple(f"{host}:{port}" for host in hosts_of(server) for port in _public_port(status)),
             state=status.state,
-            run=status.run,
+            run=one_line(status.run),
             members=tuple(_line(member, status, now) for member in self._membership.members()),
             left=tuple(sorted(_ever(self._home) - set(roster.members))),
             invited=tuple(Invited(name=one.name, expires=one.expires, attempts=one.attempts) for one in self._membership.invited()),

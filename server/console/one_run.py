@@ -95,7 +95,7 @@ class OneRunReader:
             line=self._runs.line(run),
             members=_members(picture),
             figures=dict(sorted(picture.figures.items())),
-            happened=tuple(picture.lines),
+            happened=tuple(map(one_line, picture.lines)),
             rounds=tuple(_line(record) for record in records[::-1][A_PAGE * (chosen - 1) : A_PAGE * chosen]),
             page=chosen,
             pages=pages,

@@ -14,6 +14,7 @@ from server.records import RoundRecord
 from server.site import CoordinatorSite
 from shared.errors import MissingFileError
 from shared.frozen import Frozen
+from shared.printable import one_line
 
 MOST_KEPT = 64
 """Runs whose newest picture is kept."""
@@ -95,7 +96,7 @@ class RunReader:
         span, status, picture = self._site.store.span(run), self._site.store.run_status(run), self.picture(run)
         finished = status is not None and status[0] == "finished"
         return RunLine(
-            run=run,
+            run=one_line(run),
             link=link_of(run),
             status="finished" if finished else picture.state if status is not None else "planned",
             phase=picture.phase,

@@ -115,7 +115,23 @@ def moved(workspace: Workspace, folder: Path) -> Workspace:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs", "/openapi.json", "/health", "/"]
+    "path",
+    [
+        "/v1/control/list-runs",
+        "/v1/control/start-run",
+        "/v1/runtime/acquire-task",
+        "/docs",
+        "/openapi.json",
+        "/health",
+        "/",
+        "/console",
+        "/console/runs",
+        "/console/audit",
+        "/console/stream",
+        "/console/docs",
+        "/console/%2e%2e/v1/control/start-run",
+        "/console//v1/control/start-run",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_door_is_shut_for_all_but_fleet_calls(deployed: Deployed, path: str, method: str) -> None:

@@ -152,9 +152,19 @@ def from_outside(joined: Joined) -> None:
     """What a machine on the network can reach while a run is on, with the CA's certificate and nothing else."""
     trust = ssl.create_default_context(cafile=str(joined.coordinator / "keys" / "ca.crt"))
     with httpx.Client(base_url=f"https://127.0.0.1:{joined.port}", verify=trust, timeout=20, trust_env=False) as client:
-        for path in ("/v1/control/start-run", "/v1/control/list-runs", "/v1/runtime/acquire-task", "/docs", "/openapi.json", "/health"):
+        elsewhere = ("/v1/control/start-run", "/v1/control/list-runs", "/v1/runtime/acquire-task", "/docs", "/openapi.json", "/health")
+        pages = ("/console", "/console/runs", "/console/audit")
+        for path in (*elsewhere, *pages):
             assert (client.get(path).status_code, client.post(path).status_code) == (403, 403)
         assert client.post("/v1/fleet/pull-messages").status_code in (400, 401, 415, 422)
+        code = done("coordinator", "console", str(joined.coordinator)).strip().partition("#")[2]
+        assert client.post("/console/login", data={"code": code}).status_code == 303
+        assert [client.get(path).status_code for path in pages] == [200] * 3
+        here = client.get("/console?format=json").json()
+        assert {one["name"] for one in here["members"] if one["online"]} == set(joined.institutions)
+        assert {(client.get(path).status_code, client.post(path).status_code) for path in elsewhere} == {(403, 403)}
+        assert done("coordinator", "console", str(joined.coordinator), "--sign-out").startswith("1 session")
+        assert [client.get(path).status_code for path in pages] == [403] * 3
     ports = read_status(joined.coordinator / "flower" / "status.json").ports
     assert listening_beyond_loopback() & set(ports.values()) == set()
 

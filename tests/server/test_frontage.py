@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
-from server.frontage import renew_if_due
+import pytest
+
+from server.frontage import Frontage, renew_if_due
 from server.superlink import CoordinatorFolder
 from shared.certificates import SERVER_DAYS, hosts_of, lets_join, load_authority, load_certificate, make_server_certificate
+from shared.processes import Command, Supervisor
 from tests.support.opened import make_coordinator
 
 
@@ -38,3 +42,30 @@ def test_one_of_an_earlier_release_under_which_nobody_can_join_is_made_anew(tmp_
     assert not lets_join(load_certificate(home.certificate))
     assert renew_if_due(home)
     assert lets_join(load_certificate(home.certificate))
+
+
+class Started:
+    """Notes what is started and restarted in place of doing it."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, Command] = {}
+        self.again: list[str] = []
+
+    def start(self, command: Command) -> None:
+        self.commands[command.name] = command
+
+    def restart(self, name: str) -> None:
+        self.again.append(name)
+
+
+@pytest.mark.parametrize("console", [True, False])
+def test_the_console_is_there_or_it_is_shut(tmp_path: Path, console: bool) -> None:
+    home, supervisor = CoordinatorFolder(make_coordinator(tmp_path)), Started()
+    frontage = Frontage(home, cast("Supervisor", supervisor), "127.0.0.1", 8443, console=console)
+    frontage.start()
+    assert ("console" in supervisor.commands, "console" in frontage.ports) == (console, console)
+    assert ("--console" in supervisor.commands["gateway"].arguments) is console
+    old = datetime.now(UTC) - timedelta(days=SERVER_DAYS - 30)
+    make_server_certificate(home.keys, load_authority(home.keys), ["fl.example.org"], now=old)
+    assert frontage.renew()
+    assert set(supervisor.again) == set(supervisor.commands), "all that show the certificate, and no other"

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from server.database import open_engine
 from server.events import PhaseStarted, RunFinished
-from server.records import Epoch, RoundRecord, StoredRound
+from server.records import Epoch, RoundRecord, Span, StoredRound
 from server.store import Store
 from shared.errors import ResourceError, RunError
 from tests.support.postgres import Server
@@ -180,3 +180,15 @@ def test_a_store_may_be_made_by_several_at_once(opened: Opened) -> None:
         stores = list(pool.map(lambda _: opened(), range(8)))
     stores[0].start_run("trial", b"", b"")
     assert all(store.runs() == ("trial",) for store in stores)
+
+
+def test_the_span_of_a_run_s_events_and_of_all(opened: Opened) -> None:
+    store = opened()
+    assert store.span() == Span(None, None, 0)
+    for run, time in (("one", 2.0), ("other", 1.0), ("one", 5.0)):
+        store.add_event(run, time, PhaseStarted(phase="train"))
+    one, everything = store.span("one"), store.span()
+    assert (one.first, one.last) == (2.0, 5.0)
+    assert (everything.first, everything.last, everything.newest) == (1.0, 5.0, one.newest)
+    assert store.span("none") == Span(None, None, 0)
+    assert one.newest == store.events("one")[-1][0]

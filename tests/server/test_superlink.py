@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.superlink import CoordinatorFolder, api, door, executor, gateway, superlink
+from server.superlink import CoordinatorFolder, api, console, door, executor, gateway, superlink
 from shared.processes import Command
 
 
@@ -26,11 +26,12 @@ def test_superlink_is_on_loopback_with_tls_and_node_authentication(tmp_path: Pat
 
 def test_only_the_door_listens_beyond_loopback(tmp_path: Path) -> None:
     home = CoordinatorFolder(tmp_path)
-    behind = (superlink(home, 1), executor(home, 1), gateway(home, 9000, 4711), api(home, 9001, 9002))
+    behind = (superlink(home, 1), executor(home, 1), gateway(home, 9000, 4711), api(home, 9001, 9002), console(home, 9003))
     assert all("0.0.0.0" not in command.arguments for command in behind)
     assert option(gateway(home, 9000, 4711), "--host") == "127.0.0.1"
     assert option(gateway(home, 9000, 4711), "--superlink") == "https://127.0.0.1:4711"
-    assert "--superlink" not in gateway(home, 9000, None).arguments
+    assert not {"--superlink", "--console"} & set(gateway(home, 9000, None).arguments)
+    assert option(gateway(home, 9000, None, 9003), "--console") == "https://127.0.0.1:9003"
     outer = door(home, "0.0.0.0", 8443, {"gateway": 9000, "api": 9001, "join": 9002})
     assert (option(outer, "--host"), option(outer, "--port")) == ("0.0.0.0", "8443")
     assert [option(outer, name) for name in ("--web", "--api", "--join")] == ["9000", "9001", "9002"]

@@ -189,6 +189,16 @@ def test_a_roster_that_cannot_be_read_or_registered_is_looked_at_again(tmp_path:
     assert [line.removeprefix("will try again: ") for line in said[1:]] == ["no more files", "SuperLink is away"]
 
 
+def test_who_is_here_is_known_while_a_run_is_on(tmp_path: Path) -> None:
+    from shared.service import read_status
+
+    service = make_service(tmp_path, [])
+    keep_up(service, Link())
+    with StopSignals() as stop:
+        service._look("running", stop, run="small-1")
+    assert read_status(tmp_path / "coordinator" / "flower" / "status.json").online == ("ash",), "members, and nobody else"
+
+
 def test_a_certificate_that_cannot_be_renewed_yet_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     service = make_service(tmp_path, said)

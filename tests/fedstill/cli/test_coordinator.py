@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 
 from fedstill.cli import main
+from server.console.access import Access
 from shared.identity import fingerprint, load_roster
 from tests.support.small import federation_table
 
@@ -83,10 +84,33 @@ def test_a_wrong_address_is_a_wrong_option(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(
     "words",
-    [("coordinator", name) for name in ("init", "enrol", "renew", "run", "status")]
+    [("coordinator", name) for name in ("init", "enrol", "renew", "run", "console", "status")]
     + [("client", name) for name in ("init", "pin", "run", "status")],
 )
 def test_every_command_has_an_example(capsys: pytest.CaptureFixture[str], words: tuple[str, str]) -> None:
     code, out, _ = run(capsys, *words, "--help")
     assert code == 0
     assert f"fedstill {words[0]} {words[1]}" in " ".join(out.split())
+
+
+def test_a_link_to_the_console_and_the_end_of_all_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "coordinator"
+    config = written(tmp_path / "federation.toml", federation_table(2))
+    run(capsys, "coordinator", "init", home, "--config", config, "--host", "fl.example.org")
+    code, out, err = run(capsys, "coordinator", "console", home)
+    link, _, secret = out.strip().partition("#")
+    assert (code, link) == (0, "https://fl.example.org:8443/console/login")
+    assert "not open now" in err
+    assert secret not in err
+    token = Access(home).sign_in(secret)
+    assert token is not None
+    code, out, _ = run(capsys, "coordinator", "console", home, "--sign-out", "--json")
+    assert (code, json.loads(out)) == (0, {"signed_out": 1})
+    assert not Access(home).holds(token)
+
+
+@pytest.mark.parametrize("expires", ["25h", "0s", "soon", "30d"])
+def test_a_link_does_not_hold_for_long(tmp_path: Path, capsys: pytest.CaptureFixture[str], expires: str) -> None:
+    code, out, err = run(capsys, "coordinator", "console", tmp_path, "--expires", expires)
+    assert (code, out) == (40, "")
+    assert "a link" in " ".join(err.split())

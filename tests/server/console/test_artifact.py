@@ -4,15 +4,25 @@ from pathlib import Path
 
 from server.console.artifact import LARGEST_TEXT, artifact_facts
 from shared.compress.manifest import CandidateResult, GateResult, Manifest, Provenance
-from shared.task import Column, TabularTask
+from shared.task import TabularTask
 
 
 def manifest() -> Manifest:
-    task = TabularTask(family="tabular", label="ill", labels=("no", "yes"), columns=(Column(name="age"),))
+    task = TabularTask.model_validate(
+        {"family": "tabular", "label": "ill", "labels": ["no", "yes"], "columns": [{"name": "age", "kind": "numeric"}]}
+    )
     winner = CandidateResult(name="u8u8", right=90, agree=99, size=14_905, seconds=0.0005)
     gate = GateResult(records=100, float_right=91, max_drop=0.02, candidates=(winner,), winner="u8u8", float_size=30_000)
     origin = Provenance(
-        federation="small", run="small-1", rounds=2, cohort_sizes=(4, 3), epsilon=7.5, delta=1e-5, train_records=140, student_parameters=37
+        federation="small",
+        run="small-1",
+        rounds=2,
+        void_rounds=0,
+        cohort_sizes=(4, 3),
+        epsilon=7.5,
+        delta=1e-5,
+        train_records=140,
+        student_parameters=37,
     )
     return Manifest(version=3, task=task, device="portable", grid="u8u8", gate=gate, provenance=origin, signer="ab" * 32)
 
