@@ -17,6 +17,8 @@ from shared.processes import Supervisor, free_port
 RENEW_BEFORE = timedelta(days=60)
 """The server's certificate is renewed by itself once less than this is left of it."""
 PROCESSES = ("gateway", "api", "console", "door")
+EXPENDABLE = frozenset({"console"})
+"""What may fail again and again without ending a run: nothing but looking depends on it."""
 
 
 class Frontage:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from server.frontage import Frontage
+from server.frontage import EXPENDABLE, Frontage
 from server.metrics import read_metrics
 from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
@@ -73,10 +73,11 @@ class OpenDoor:
 
     def _look(self) -> None:
         for ended in self._supervisor.tend():
-            if ended.failures >= MOST_FAILURES:
-                log = self._home.log(ended.name)
+            log = self._home.log(ended.name)
+            if ended.failures >= MOST_FAILURES and ended.name not in EXPENDABLE:
                 raise DeploymentError(f"{ended.name} ended {ended.failures} times in a row (code {ended.code}); see {log}: {tail(log)}")
-            self._say(f"{ended.name} ended (code {ended.code}); starting it again")
+            if ended.failures <= MOST_FAILURES:
+                self._say(f"{ended.name} ended (code {ended.code}); starting it again")
         members = frozenset(CoordinatorSite(self._home.folder).current_roster().members)
         for name in sorted(members - self._members):
             self._say(f"{name} has joined")

@@ -191,9 +191,9 @@ class Store:
             rows = connection.execute(chosen if status is None else chosen.where(ROUNDS.c.status == status)).all()
         return tuple(_stored_round(row) for row in rows)
 
-    def records(self, run: str) -> tuple[RoundRecord, ...]:
-        """The records of a run's rounds in order, without their plans, which are many times their size."""
-        chosen = select(ROUNDS.c.record).where(ROUNDS.c.run == run).order_by(ROUNDS.c.number)
+    def records(self, run: str, since: int = 0) -> tuple[RoundRecord, ...]:
+        """The records of a run's rounds in order, from number ``since`` on, without their plans, which are many times their size."""
+        chosen = select(ROUNDS.c.record).where(ROUNDS.c.run == run, ROUNDS.c.number >= since).order_by(ROUNDS.c.number)
         with self._begin() as connection:
             return tuple(RoundRecord.model_validate(record) for record in connection.scalars(chosen))
 

@@ -13,7 +13,7 @@ import httpx
 
 from server.control import Control
 from server.events import Event
-from server.frontage import Frontage
+from server.frontage import EXPENDABLE, Frontage
 from server.metrics import read_metrics
 from server.site import PLAN_FILE, CoordinatorSite
 from server.store import Store
@@ -285,9 +285,10 @@ class CoordinatorService:
 
     def _explain(self, ended: Ended) -> None:
         log = self._home.log(ended.name)
-        if ended.failures >= MOST_FAILURES:
+        if ended.failures >= MOST_FAILURES and ended.name not in EXPENDABLE:
             raise DeploymentError(f"{ended.name} ended {ended.failures} times in a row (code {ended.code}); see {log}: {tail(log)}")
-        self._say(f"{ended.name} ended (code {ended.code}); starting it again")
+        if ended.failures <= MOST_FAILURES:
+            self._say(f"{ended.name} ended (code {ended.code}); starting it again")
 
     def _await(self, ready: Callable[[], bool], name: str, stop: StopSignals) -> None:
         deadline = time.monotonic() + START_S

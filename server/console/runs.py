@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import re
 import threading
 from collections import OrderedDict
@@ -81,11 +82,13 @@ class RunReader:
             return copy.deepcopy(self._up_to_date(run).picture)
 
     def records(self, run: str) -> tuple[RoundRecord, ...]:
-        """The records of the run's rounds, read again only where something has happened since."""
+        """The records of the run's rounds; only those that were not settled are read again, and only where something has happened."""
         with self._lock:
             kept = self._up_to_date(run)
             if kept.records_at != kept.seen:
-                kept.records, kept.records_at = self._site.store.records(run), kept.seen
+                settled = tuple(itertools.takewhile(lambda record: record.status != "open", kept.records))
+                since = settled[-1].number + 1 if settled else 0
+                kept.records, kept.records_at = (*settled, *self._site.store.records(run, since)), kept.seen
                 for other in self._kept.values():
                     if other is not kept:
                         other.records, other.records_at = (), -1

@@ -12,6 +12,7 @@ from server.control import Control, RunStatus
 from server.store import Store
 from server.supervise import (
     KEEP_UP_S,
+    MOST_FAILURES,
     RENEWAL_S,
     CoordinatorService,
     ServiceOptions,
@@ -20,7 +21,7 @@ from server.supervise import (
     read_nodes,
 )
 from shared.errors import DeploymentError, FedstillError, IdentityError, MissingFileError, ResourceError, RunError
-from shared.processes import StopSignals
+from shared.processes import Ended, StopSignals
 from shared.secagg.roster import Roster
 from tests.support.small import make_federation
 
@@ -187,6 +188,16 @@ def test_a_roster_that_cannot_be_read_or_registered_is_looked_at_again(tmp_path:
         keep_up(service, link)
     assert link.asked == ["register 3"] * 3
     assert [line.removeprefix("will try again: ") for line in said[1:]] == ["no more files", "SuperLink is away"]
+
+
+def test_a_console_that_keeps_ending_ends_no_run(tmp_path: Path) -> None:
+    said: list[str] = []
+    service = make_service(tmp_path, said)
+    for failures in range(1, 3 * MOST_FAILURES):
+        service._explain(Ended("console", 1, failures))
+    assert len(said) == MOST_FAILURES
+    with pytest.raises(DeploymentError, match="api ended"):
+        service._explain(Ended("api", 1, MOST_FAILURES))
 
 
 def test_who_is_here_is_known_while_a_run_is_on(tmp_path: Path) -> None:

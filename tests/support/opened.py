@@ -122,5 +122,7 @@ async def _serve(folder: Path, port: int, ready: threading.Event, ended: list[An
 
 
 def _web(app: Any, home: CoordinatorFolder) -> uvicorn.Server:
-    tls = {"ssl_certfile": str(home.certificate), "ssl_keyfile": str(home.server_key)}
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", proxy_headers=False, timeout_graceful_shutdown=1, **tls))
+    certificate, key = str(home.certificate), str(home.server_key)
+    config = uvicorn.Config(app, log_level="warning", ws="none", proxy_headers=False, ssl_certfile=certificate, ssl_keyfile=key)
+    config.timeout_graceful_shutdown = 1
+    return uvicorn.Server(config)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from server.console.paths import is_console_call
 from server.console.runs import A_PAGE, RunReader, link_of
 from server.events import PhaseStarted, RunStarted, RunStopped
+from server.records import RoundRecord, RoundStatus, StoredRound
 from server.site import CoordinatorSite
 from shared.errors import MissingFileError
 from shared.files import write_atomic
@@ -32,12 +33,40 @@ def test_what_is_kept_follows_the_events(tmp_path: Path, monkeypatch: pytest.Mon
     before, records = reader.picture("trial"), reader.records("trial")
     before.members.clear()
     assert set(reader.picture("trial").members) == {"ash", "birch", "cedar"}, "nobody changes what is kept"
-    monkeypatch.setattr(site.store, "records", lambda run: pytest.fail("nothing has happened since"))
+    monkeypatch.setattr(site.store, "records", lambda *_: pytest.fail("nothing has happened since"))
     assert reader.records("trial") is records
     monkeypatch.undo()
     site.store.add_event("trial", 1.0, RunStopped(run="trial", closed_rounds=7))
     assert reader.picture("trial").state == "stopped"
     assert reader.records("trial") == records
+
+
+def test_what_is_settled_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = CoordinatorSite(make_federation(tmp_path, 3).coordinator)
+    site.store.start_run("trial", b"{}", b"")
+    reader, asked = RunReader(site), list[int]()
+    read = site.store.records
+
+    def records(run: str, since: int = 0) -> tuple[RoundRecord, ...]:
+        asked.append(since)
+        return read(run, since)
+
+    monkeypatch.setattr(site.store, "records", records)
+
+    def happens(number: int, status: RoundStatus) -> list[str]:
+        record = RoundRecord(number=number, phase="train", status=status)
+        if status == "open":
+            site.store.open_round("trial", StoredRound(record, 0, b"", ""), {})
+        else:
+            site.store.settle_round("trial", record)
+        site.store.add_event("trial", 1.0, PhaseStarted(phase="train"))
+        return [found.status for found in reader.records("trial")]
+
+    assert happens(1, "open") == ["open"]
+    assert happens(1, "void") == ["void"]
+    assert happens(2, "open") == ["void", "open"]
+    assert happens(2, "closed") == ["void", "closed"]
+    assert asked == [0, 0, 2, 2]
 
 
 def test_runs_that_are_planned_running_and_many(tmp_path: Path) -> None:
