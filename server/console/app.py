@@ -17,13 +17,13 @@ from starlette.types import ASGIApp
 
 from server.console.access import SESSION_S, Access, form_token
 from server.console.audit import AuditReader
-from server.console.bounded import BoundedStream
+from server.console.bounded import STREAM_S, BoundedStream
 from server.console.federation import FederationReader
 from server.console.guard import COOKIE, Guard, forbidden, same_origin
 from server.console.one_run import OneRunReader
 from server.console.pages import Pages
 from server.console.paths import LARGEST_FORM, LOGIN, LOGOUT, ROOT, STREAM
-from server.console.pulse import STREAM_S, Pulse, Streams, beats
+from server.console.pulse import Pulse, Streams, beats
 from server.console.runs import RunReader
 from server.console.throttle import Throttle
 from server.site import CoordinatorSite

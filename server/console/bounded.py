@@ -11,6 +11,8 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
+STREAM_S = 600.0
+"""Seconds after which a stream of events ends; a browser opens another."""
 
 
 class BoundedStream(StreamingResponse):

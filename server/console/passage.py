@@ -15,9 +15,8 @@ import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from server.console.bounded import EVENT_STREAM, BoundedStream
+from server.console.bounded import EVENT_STREAM, STREAM_S, BoundedStream
 from server.console.paths import LARGEST_FORM, is_console_call
-from server.console.pulse import STREAM_S
 
 PASSED = ("accept", "content-type", "cookie", "host", "origin", "sec-fetch-site")
 """Headers of a request that the console reads."""

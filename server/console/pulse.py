@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from server.console.bounded import STREAM_S
 from server.console.federation import service_status
 from server.site import CoordinatorSite
 from server.superlink import CoordinatorFolder
@@ -17,8 +18,8 @@ from shared.errors import FedstillError
 
 LOOK_S = 1.0
 """Seconds between two looks, however many streams there are."""
-BEAT_S, STREAM_S = 15.0, 600.0
-"""Seconds after which a stream in which nothing happens says so, and after which it ends; a browser opens another."""
+BEAT_S = 15.0
+"""Seconds after which a stream in which nothing happens says so."""
 MOST_STREAMS, MOST_OF_ONE = 16, 4
 """Streams at a time, of all and of one session."""
 

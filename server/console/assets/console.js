@@ -10,7 +10,7 @@ if (form && code) {
   form.submit();
 }
 
-const REST_MS = 2000;
+const REST_MS = 2000, AGAIN_MS = 10000;
 let state = null, loading = false, again = false;
 
 async function renew() {
@@ -41,13 +41,20 @@ function show(text) {
   if (fresh.innerHTML !== main.innerHTML) main.replaceChildren(...document.adoptNode(fresh).childNodes);
 }
 
-if ("live" in document.body.dataset) {
+function watch() {
   const sign = document.getElementById("live");
   const source = new EventSource("/console/stream");
   source.addEventListener("open", () => { sign.hidden = false; });
-  source.addEventListener("error", () => { sign.hidden = true; });
   source.addEventListener("changed", (event) => {
     if (state !== null && event.data !== state) renew();
     state = event.data;
   });
+  source.addEventListener("error", () => {
+    sign.hidden = true;
+    if (source.readyState !== EventSource.CLOSED) return;
+    renew(); // where the session has ended, the page goes with it
+    setTimeout(watch, AGAIN_MS);
+  });
 }
+
+if ("live" in document.body.dataset) watch();

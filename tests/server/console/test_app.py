@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -194,8 +195,6 @@ def test_a_folder_that_cannot_be_read_is_said_in_a_sentence(tmp_path: Path) -> N
 
 def test_the_console_brings_no_learning_with_it() -> None:
     """It runs beside a run on one machine: neither torch nor a runtime of graphs is loaded for a page."""
-    import subprocess
-
     words = "import server.console.__main__, sys; print([name for name in ('torch', 'onnx', 'onnxruntime', 'flwr') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -175,3 +177,11 @@ def test_a_stream_is_handed_on_and_gives_its_place_back() -> None:
     texts, _ = through(many, streaming)
     assert set(texts) == {"event: changed\n\n"}
     assert len(closed) >= MOST_AT_ONCE + 1
+
+
+def test_what_faces_outwards_brings_no_store_with_it() -> None:
+    words = (
+        "import server.gateway, sys; print([name for name in ('sqlalchemy', 'fastapi', 'jinja2', 'server.store') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
