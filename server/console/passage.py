@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -43,6 +44,8 @@ LARGEST_PAGE = 8 * 2**20
 MOST_AT_ONCE, MOST_FORMS = 48, 16
 """Requests and streams that are with the console at a time, and forms that are being read; more are answered 503. So whoever hangs on
 to the console takes nothing from the fleet's connections."""
+PATIENCE_S, AGAIN_S = 20.0, 0.2
+"""How long a request waits while nobody listens, for the console may just be starting, and between two tries."""
 PAGE_S, FORM_S = 60.0, 10.0
 """Longest wait for the console's next bytes, and for a whole form."""
 
@@ -50,8 +53,8 @@ PAGE_S, FORM_S = 60.0, 10.0
 class Passage:
     """Hands requests on to the console at ``base`` (``https://127.0.0.1:PORT``) by ``transport``."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, base: str) -> None:
-        self._transport, self._base = transport, base
+    def __init__(self, transport: httpx.AsyncBaseTransport, base: str, *, patience_s: float = PATIENCE_S) -> None:
+        self._transport, self._base, self._patience_s = transport, base, patience_s
         self._timeout = httpx.Timeout(PAGE_S, connect=5.0, pool=5.0).as_dict()
         self._within = self._forms = 0
 
@@ -102,7 +105,7 @@ class Passage:
     async def _asked(self, inward: httpx.Request) -> Response:
         async with contextlib.AsyncExitStack() as held:
             held.enter_context(self._place())
-            answer = await self._transport.handle_async_request(inward)
+            answer = await self._reached(inward)
             held.push_async_callback(answer.aclose)
             kept = [(name, value) for name, value in answer.headers.multi_items() if name in KEPT]
             if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
@@ -110,6 +113,17 @@ class Passage:
             kept = [(name, value) for name, value in kept if name != "content-type"]
             place = _handed_over(held.pop_all())
             return BoundedStream(answer.aiter_raw(), STREAM_S + 2 * FORM_S, place, status=answer.status_code, headers=dict(kept))
+
+    async def _reached(self, inward: httpx.Request) -> httpx.Response:
+        """Nothing was sent where no connection was made, so trying again does nothing twice."""
+        end = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await self._transport.handle_async_request(inward)
+            except httpx.ConnectError:
+                if time.monotonic() >= end:
+                    raise
+                await asyncio.sleep(AGAIN_S)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:

@@ -18,6 +18,8 @@ from server.gateway import Gateway, is_fleet_call
 FLEET = ["/v1/fleet/activate-node", "/v1/fleet/pull-messages", "/v1/fleet/push-object", "/v1/fleet/get-fab"]
 ELSEWHERE = [
     "/",
+    "/console",
+    "/console/login",
     "/docs",
     "/openapi.json",
     "/health",
@@ -104,7 +106,9 @@ def test_a_fleet_call_arrives_whole(path: str) -> None:
     assert (answer.headers["x-path"], answer.headers["x-key"]) == (path, "abc")
 
 
-@pytest.mark.parametrize("path", ["/v1/control/start-run", "/docs", "/openapi.json", "/v1/runtime/acquire-task", "/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/control/start-run", "/docs", "/openapi.json", "/v1/runtime/acquire-task", "/", "/console", "/console/login"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_other_calls_end_at_the_door(path: str, method: str) -> None:
     answer = through(lambda client: client.request(method, path))

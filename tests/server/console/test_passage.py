@@ -38,7 +38,7 @@ def through(send: Callable[[httpx.AsyncClient], Awaitable[Any]], answer: Inward 
     transport = Transport(answer)
 
     async def run() -> Any:
-        gateway = Gateway(None, console=Passage(transport, "https://127.0.0.1:9"))
+        gateway = Gateway(None, console=Passage(transport, "https://127.0.0.1:9", patience_s=0.0))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="https://fl.example.org") as client:
             return await send(client)
 
@@ -127,6 +127,26 @@ def test_a_console_that_is_not_there_is_said(error: Exception, status: int) -> N
         raise error
 
     assert through(lambda client: client.get("/console"), fail)[0].status_code == status
+
+
+def test_a_console_that_is_just_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.console.passage.AGAIN_S", 0.0)
+    left = [httpx.ConnectError("not yet"), httpx.ConnectError("not yet")]
+
+    async def starting(request: httpx.Request) -> httpx.Response:
+        if left:
+            raise left.pop()
+        return await hello(request)
+
+    transport = Transport(starting)
+
+    async def run() -> int:
+        gateway = Gateway(None, console=Passage(transport, "https://127.0.0.1:9"))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="https://fl.example.org") as client:
+            return (await client.post("/console/login", content=b"code=a")).status_code
+
+    assert asyncio.run(run()) == 200
+    assert [request.read() for request in transport.seen] == [b"code=a"] * 3
 
 
 def test_a_page_without_end_is_cut_off() -> None:
