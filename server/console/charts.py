@@ -23,11 +23,12 @@ class Line(Frozen):
 
 
 class Chart(Frozen):
-    """Some figures of one unit over the rounds of a run."""
+    """Some figures of one unit over the rounds of a run; amounts are drawn ``from_zero``, so that twice as much is twice as high."""
 
     title: str
     unit: str
     lines: tuple[Line, ...]
+    from_zero: bool = False
 
 
 def charts_of(records: Sequence[RoundRecord]) -> tuple[Chart, ...]:
@@ -35,8 +36,8 @@ def charts_of(records: Sequence[RoundRecord]) -> tuple[Chart, ...]:
     closed = [record for record in records if record.status == "closed"]
     accuracies = _chart("Accuracy on held-out records", "%", closed, lambda record: _picked(record.metrics, "accuracy", 100.0))
     losses = _chart("Loss", "", closed, lambda record: _picked(record.metrics, "loss", 1.0))
-    seconds = _chart("Seconds of waiting, by stage", "s", closed, lambda record: record.seconds)
-    sizes = _chart("Kilobytes of all institutions", "KB", closed, _kilobytes)
+    seconds = _chart("Seconds of waiting, by stage", "s", closed, lambda record: record.seconds, from_zero=True)
+    sizes = _chart("Kilobytes of all institutions", "KB", closed, _kilobytes, from_zero=True)
     return tuple(chart for chart in (accuracies, losses, seconds, sizes) if chart.lines)
 
 
@@ -48,13 +49,20 @@ def _picked(metrics: Mapping[str, float], word: str, times: float) -> Mapping[st
     return {name: times * value for name, value in metrics.items() if word in name}
 
 
-def _chart(title: str, unit: str, records: Iterable[RoundRecord], figures: Callable[[RoundRecord], Mapping[str, float]]) -> Chart:
+def _chart(
+    title: str,
+    unit: str,
+    records: Iterable[RoundRecord],
+    figures: Callable[[RoundRecord], Mapping[str, float]],
+    *,
+    from_zero: bool = False,
+) -> Chart:
     found: dict[str, list[Point]] = {}
     for record in records:
         for name, value in figures(record).items():
             found.setdefault(name, []).append((float(record.number), value))
     lines = tuple(Line(name=name, points=thinned(points)) for name, points in sorted(found.items())[:MOST_LINES])
-    return Chart(title=title, unit=unit, lines=lines)
+    return Chart(title=title, unit=unit, lines=lines, from_zero=from_zero)
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:

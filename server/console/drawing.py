@@ -56,9 +56,10 @@ def draw(chart: Chart) -> Drawing:
     ys = [y for line in chart.lines for _, y in line.points]
     if not xs:
         raise ValueError("a chart without a point cannot be drawn")
-    across, up = _ticks(min(xs), max(xs), whole=True), _ticks(min(ys), max(ys), whole=False)
+    low, most = min(0.0, *ys) if chart.from_zero else min(ys), max(ys)
+    across, up = _ticks(min(xs), max(xs), whole=True), _ticks(low, most, whole=False)
     wide = _Axis(min(xs), max(xs), _LEFT, WIDTH - _RIGHT)
-    high = _Axis(min(up[0], min(ys)), max(up[-1], max(ys)), HEIGHT - _BOTTOM, _TOP)
+    high = _Axis(min(up[0], low), max(up[-1], most), HEIGHT - _BOTTOM, _TOP)
     return Drawing(
         title=chart.title,
         unit=chart.unit,

@@ -16,6 +16,7 @@ from server.superlink import CoordinatorFolder
 from shared.certificates import fingerprint_of, hosts_of, load_certificate
 from shared.errors import DeploymentError, FedstillError
 from shared.frozen import Frozen
+from shared.hosting import LOOPBACK
 from shared.identity import fingerprint, load_roster
 from shared.printable import one_line
 from shared.secagg.roster import Roster
@@ -79,7 +80,7 @@ class FederationReader:
         return FederationPage(
             name=self._site.config.name,
             version=installed_version(),
-            addresses=tuple(f"{host}:{port}" for host in hosts_of(server) for port in _public_port(status)),
+            addresses=_addresses(server, status),
             state=status.state,
             run=one_line(status.run),
             members=tuple(_line(member, status, now) for member in self._membership.members()),
@@ -109,8 +110,11 @@ def installed_version() -> str:
         return "unknown"
 
 
-def _public_port(status: ServiceStatus) -> tuple[int, ...]:
-    return (status.ports["door"],) if "door" in status.ports else ()
+def _addresses(server: x509.Certificate, status: ServiceStatus) -> tuple[str, ...]:
+    """Where institutions reach the door while it is open; this machine's own names only where there is no other."""
+    port, hosts = status.ports.get("door"), hosts_of(server)
+    elsewhere = [host for host in hosts if host not in (LOOPBACK, "localhost")]
+    return () if port is None else tuple(f"{host}:{port}" for host in elsewhere or hosts)
 
 
 def _line(member: Member, status: ServiceStatus, now: float) -> MemberLine:

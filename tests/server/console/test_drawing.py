@@ -30,6 +30,12 @@ def test_larger_is_higher_and_later_is_further_right() -> None:
     assert second[1] < first[1]
 
 
+def test_amounts_begin_at_zero_and_figures_where_they_are() -> None:
+    amounts = draw(chart((1, 90.0), (2, 100.0)).model_copy(update={"from_zero": True}))
+    assert amounts.up[0].text == "0"
+    assert draw(chart((1, 90.0), (2, 100.0))).up[0].text == "90"
+
+
 def test_ticks_are_round() -> None:
     drawn = draw(chart((1, 0.0), (10, 100.0)))
     assert [tick.text for tick in drawn.up] == ["0", "20", "40", "60", "80", "100"]

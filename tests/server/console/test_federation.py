@@ -9,12 +9,15 @@ import pytest
 
 from server.console.federation import SOON_S, FederationReader
 from server.membership import Membership
+from server.provision import init_coordinator
 from server.site import CoordinatorSite
+from shared.config import FederationConfig
 from shared.enrolment import Connection
 from shared.errors import MissingFileError
 from shared.identity import fingerprint, load_roster
 from shared.service import write_status
 from tests.support.opened import HOUR_S, make_coordinator, make_member
+from tests.support.small import federation_table
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,13 @@ def test_a_certificate_that_ends_is_said_in_time(folder: Path) -> None:
     assert said(until - SOON_S - HOUR_S) == {"in force"}
     assert said(until - HOUR_S) == {"ends soon"}
     assert said(until + 1) == {"ended"}
+
+
+def test_of_the_addresses_those_that_lead_here_from_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "coordinator"
+    init_coordinator(folder, FederationConfig.model_validate(federation_table(2)), ["fl.example.org"])
+    write_status(folder / "flower" / "status.json", "coordinator", "open", ports={"door": 9443})
+    assert FederationReader(CoordinatorSite(folder)).page().addresses == ("fl.example.org:9443",)
 
 
 def test_a_coordinator_that_does_not_run_and_nobody_in_it(tmp_path: Path) -> None:
