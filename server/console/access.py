@@ -102,7 +102,9 @@ class Access:
             self._write(state.model_copy(update={"sessions": tuple(one for one in state.sessions if one.sha256 != _digest(token))}))
 
     def sign_out_all(self) -> int:
-        """Ends every session and voids every open code; returns how many sessions there were."""
+        """Ends every session and voids every open code; returns how many sessions there were. Makes no folder where there was none."""
+        if not self._path.parent.is_dir():
+            return 0
         with self._changing() as state:
             self._write(_State())
         return len(state.sessions)

@@ -142,8 +142,10 @@ async def _form(request: Request) -> dict[str, str]:
 
 def _add_errors(app: FastAPI, pages: Pages) -> None:
     async def tell(request: Request, error: Any) -> Response:
-        code = 404 if isinstance(error, MissingFileError) else 503
-        return pages.error(request, code, str(error))
+        # Sentences name places on this machine's disk, which are nobody's business before one has signed in.
+        if not request.scope["state"]["token"]:
+            return pages.error(request, 503, "This cannot be done now: the coordinator's operator can see why.")
+        return pages.error(request, 404 if isinstance(error, MissingFileError) else 503, str(error))
 
     async def tell_http(request: Request, error: Any) -> Response:
         code = error.status_code if isinstance(error, HTTPException) else 404

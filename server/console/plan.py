@@ -46,7 +46,9 @@ def _promises(plan: RunPlan) -> Iterator[str]:
     aggregation, privacy = _table(plan.settings, "aggregation"), plan.settings.get("privacy")
     cohort, collusion = aggregation.get("smallest_cohort"), aggregation.get("collusion")
     yield f"{plan.settings.get('rounds')} training rounds are planned; records and teachers never leave an institution"
-    yield f"the coordinator sees sums over {cohort} institutions or more, also together with {collusion} of them"
+    yield f"the coordinator sees sums over {cohort} institutions or more; with up to {collusion} of them on its side, sums over the others"
+    if aggregation.get("lone_heads"):
+        yield "of a head that few institutions have, the sum is over those few, where each of them allows it"
     if isinstance(privacy, Mapping):
         yield f"the updates of all rounds together cost each institution at most ε = {privacy.get('epsilon')} at δ = {privacy.get('delta')}"
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ def test_a_file_that_was_changed_lets_nobody_in_and_can_be_written_anew(access: 
     (tmp_path / "console" / "access.json").write_bytes(content)
     assert not access.holds(token)
     assert access.holds(token_of(access))
+
+
+def test_of_many_who_spend_one_code_at_once_one_is_let_in(access: Access, tmp_path: Path, clock: Clock) -> None:
+    code = access.make_code()
+    with ThreadPoolExecutor(8) as pool:
+        tokens = list(pool.map(lambda _: Access(tmp_path, clock=clock).sign_in(code), range(16)))
+    assert sum(token is not None for token in tokens) == 1
+
+
+def test_signing_all_out_where_nobody_ever_was_makes_nothing(tmp_path: Path) -> None:
+    assert Access(tmp_path).sign_out_all() == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_process_sees_it_at_once(access: Access, tmp_path: Path, clock: Clock) -> None:

@@ -15,6 +15,7 @@ from server.console.access import SESSION_S, Access, form_token
 from server.console.app import MOST_TRIES
 from server.console.guard import COOKIE
 from server.console.paths import LARGEST_FORM, LOGIN, LOGOUT
+from shared.errors import ResourceError
 from tests.support.console import ask, get, played
 
 PAGES = ["/console", "/console/runs", "/console/runs/trial", "/console/audit"]
@@ -191,6 +192,17 @@ def test_a_folder_that_cannot_be_read_is_said_in_a_sentence(tmp_path: Path) -> N
     answer = get(broken, "/console", headers={"accept": "application/json"})
     assert answer.status_code == 503
     assert "roster" in answer.json()["error"]
+
+
+def test_what_is_wrong_with_the_disk_is_not_for_who_has_not_signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise ResourceError("cannot write /srv/coordinator: no space left")
+
+    code = Access(tmp_path).make_code()
+    monkeypatch.setattr(Access, "sign_in", full)
+    answer = ask(tmp_path, lambda client: client.post(LOGIN, data={"code": code}), signed_in=False)
+    assert answer.status_code == 503
+    assert "/srv" not in answer.text
 
 
 def test_the_console_brings_no_learning_with_it() -> None:

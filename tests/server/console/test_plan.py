@@ -30,6 +30,7 @@ def test_a_signed_plan(site: CoordinatorSite, tmp_path: Path) -> None:
     assert settings["aggregation.smallest_cohort"] == str(site.config.aggregation.smallest_cohort)
     assert settings["task.columns"] == "2 entries"
     assert settings["task.labels"] == "no, yes"
+    assert not any("head" in promise for promise in found.promises)
     assert any("ε = 8.0 at δ = 1e-05" in promise for promise in found.promises)
 
 
