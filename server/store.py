@@ -216,9 +216,9 @@ class Store:
         with self._begin() as connection:
             connection.execute(insert(EVENTS).values(run=run, time=time, event=occurred.model_dump(mode="json")))
 
-    def events(self, run: str, after: int = 0) -> tuple[tuple[int, float, Event], ...]:
-        """The events of a run after a sequence number: (sequence, seconds since 1970, event)."""
-        chosen = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.sequence > after).order_by(EVENTS.c.sequence)
+    def events(self, run: str, after: int = 0, most: int | None = None) -> tuple[tuple[int, float, Event], ...]:
+        """The events of a run after a sequence number, the first ``most`` of them: (sequence, seconds since 1970, event)."""
+        chosen = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.sequence > after).order_by(EVENTS.c.sequence).limit(most)
         with self._begin() as connection:
             return tuple((row.sequence, row.time, parse_event(json.dumps(row.event))) for row in connection.execute(chosen))
 

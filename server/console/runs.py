@@ -19,6 +19,8 @@ from shared.printable import one_line
 
 MOST_KEPT = 64
 """Runs whose newest picture is kept."""
+AT_ONCE = 2000
+"""Events that are in memory at a time: a long run has hundreds of thousands."""
 A_PAGE = 25
 """Runs on one page."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -127,9 +129,10 @@ class RunReader:
         self._kept.move_to_end(run)
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
-        for sequence, _, event in self._site.store.events(run, kept.seen):
-            kept.picture.see(event)
-            kept.seen = sequence
+        while events := self._site.store.events(run, kept.seen, AT_ONCE):
+            for sequence, _, event in events:
+                kept.picture.see(event)
+                kept.seen = sequence
         return kept
 
 

@@ -182,6 +182,15 @@ def test_a_store_may_be_made_by_several_at_once(opened: Opened) -> None:
     assert all(store.runs() == ("trial",) for store in stores)
 
 
+def test_events_come_in_pieces_too(opened: Opened) -> None:
+    store = opened()
+    for phase in ("train", "calibrate-range", "gate"):
+        store.add_event("one", 1.0, PhaseStarted(phase=phase))
+    whole = store.events("one")
+    assert store.events("one", most=2) == whole[:2]
+    assert store.events("one", whole[1][0], most=2) == whole[2:]
+
+
 def test_the_span_of_a_run_s_events_and_of_all(opened: Opened) -> None:
     store = opened()
     assert store.span() == Span(None, None, 0)

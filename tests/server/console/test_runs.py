@@ -41,6 +41,13 @@ def test_what_is_kept_follows_the_events(tmp_path: Path, monkeypatch: pytest.Mon
     assert reader.records("trial") == records
 
 
+def test_a_picture_in_pieces_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = CoordinatorSite(played(tmp_path).coordinator)
+    whole = RunReader(site).picture("trial")
+    monkeypatch.setattr("server.console.runs.AT_ONCE", 3)
+    assert RunReader(site).picture("trial") == whole
+
+
 def test_what_is_settled_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = CoordinatorSite(make_federation(tmp_path, 3).coordinator)
     site.store.start_run("trial", b"{}", b"")
