@@ -130,7 +130,8 @@ def make_app(superlink: str | None, ca: Path, console: str | None = None) -> Sta
 
     app = Starlette(lifespan=lifespan)
     passage = Passage(inward, console) if console else None
-    app.mount("/", Gateway(client if superlink else None, ca=ca.read_bytes(), console=passage))
+    # Not mounted: what is no path at all ("*", a whole URL) is refused as everything else is.
+    app.router.default = Gateway(client if superlink else None, ca=ca.read_bytes(), console=passage)
     return app
 
 

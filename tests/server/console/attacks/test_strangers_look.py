@@ -180,6 +180,7 @@ def test_a_code_in_the_query_is_not_taken(coordinator: Opened, stranger: httpx.C
         "/docs",
         "/openapi.json",
         "/health",
+        "*",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
