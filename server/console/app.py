@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs
@@ -35,6 +36,7 @@ FORM_S = 10.0
 """Longest wait for a whole form."""
 ASSETS = Path(__file__).parent / "assets"
 _KINDS = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
+_LOG = logging.getLogger("fedstill.console")
 SENTENCES = {404: "There is no such page.", 429: "Too many attempts to sign in: try again in a minute."}
 
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
@@ -92,9 +94,13 @@ def _add_sign_in(app: FastAPI, access: Access, pages: Pages) -> None:
         code = (await _form(request)).get("code", "")
         if not same_origin(request.headers):
             return forbidden()
-        if not access.names_open_code(code) and not tries.admits():
+        named = access.names_open_code(code)
+        if not named and not tries.admits():
             raise HTTPException(429)
         token = await asyncio.to_thread(access.sign_in, code)
+        # Guesses that name no open code are not logged: strangers must not be able to fill the log's disk.
+        if named:
+            _LOG.info("somebody %s", "has signed in" if token is not None else "has named an open code with a wrong secret")
         if token is None:
             refused = "This code does not hold: it is unknown, used or expired. Ask for a new one with 'fedstill coordinator console'."
             return pages.html(request, "login.html", 403, title="Sign in", refused=refused)

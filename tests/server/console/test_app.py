@@ -194,6 +194,16 @@ def test_a_folder_that_cannot_be_read_is_said_in_a_sentence(tmp_path: Path) -> N
     assert "roster" in answer.json()["error"]
 
 
+def test_who_signs_in_is_logged_and_strangers_fill_no_log(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="fedstill.console")
+    code = Access(folder).make_code()
+    for given in ("nonsense", f"{'0' * 16}.{'A' * 43}", f"{code[:17]}{'A' * 43}", code, code):
+        ask(folder, lambda client, given=given: client.post(LOGIN, data={"code": given}), signed_in=False)  # type: ignore[misc]
+    said = [record.getMessage() for record in caplog.records if record.name == "fedstill.console"]
+    assert said == ["somebody has named an open code with a wrong secret", "somebody has signed in"]
+    assert code.partition(".")[2] not in caplog.text
+
+
 def test_what_is_wrong_with_the_disk_is_not_for_who_has_not_signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise ResourceError("cannot write /srv/coordinator: no space left")
