@@ -1,7 +1,7 @@
 """A deployed federation on loopback for benchmarks: folders, the real commands as processes, and what each of them takes.
 
 Real TLS, real node authentication, the real Flower. Memory and CPU seconds are read from the system while the processes run,
-by what each one is: coordinator, superlink, executor, run (the ServerApp), door, gateway, api; institution, supernode, worker.
+by what each one is: coordinator, superlink, executor, run (the ServerApp), door, gateway, api, console; institution, supernode, worker.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ COMPONENTS = {
     "flwr-serverapp": "run",
     "server.gateway": "gateway",
     "server.api": "api",
+    "server.console": "console",
     "server.door": "door",
     "client.flower supernode": "supernode",
     "client.flower worker": "worker",
