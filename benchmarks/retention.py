@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.harness import Claim, claim, parser, report
-from benchmarks.schooling import Figures, changed, score_of, student_figures, student_of, teacher_figures, teacher_of
+from benchmarks.schooling import Figures, changed, kept_student, score_of, student_figures, student_of, teacher_figures, teacher_of
 from benchmarks.subjects import SUBJECTS, Subject
+from shared.models import save_model
 
 GOAL_KEPT, GOAL_FASTER = 0.97, 8.0
 
@@ -24,21 +26,25 @@ def main() -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=3)
     options.add_argument("--subject", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS), help="which sets (default all)")
+    options.add_argument("--students", type=Path, metavar="FOLDER", help="keep each student there: benchmarks/edge_steps.py takes them up")
     arguments = options.parse_args()
     claims: list[Claim] = []
     for name in arguments.subject:
-        claims.extend(measured(SUBJECTS[name](), arguments.seeds))
+        claims.extend(measured(SUBJECTS[name](), arguments.seeds, arguments.students))
     report("retention", claims, arguments)
 
 
-def measured(subject: Subject, seeds: int) -> Iterator[Claim]:
-    """The claims of one subject."""
+def measured(subject: Subject, seeds: int, folder: Path | None = None) -> Iterator[Claim]:
+    """The claims of one subject; its students are kept in ``folder``."""
     teacher = teacher_of(subject)
     theirs = teacher_figures(subject, teacher)
     students: list[Figures] = []
     alone: list[float] = []
     for seed in range(seeds):
-        students.append(student_figures(subject, *student_of(subject, teacher, seed=seed)))
+        student, seconds = student_of(subject, teacher, seed=seed)
+        if folder is not None:
+            save_model(kept_student(folder, subject.name, seed), student)
+        students.append(student_figures(subject, student, seconds))
         alone.append(score_of(subject, student_of(changed(subject, teacher="none"), None, seed=seed)[0]))
         print(
             f"{subject.name}, seed {seed}: teacher {theirs.score:.4f}, student {students[-1].score:.4f}, alone {alone[-1]:.4f}", flush=True

@@ -52,7 +52,7 @@ class Figures:
 def teacher_of(subject: Subject, *, seed: int = 0) -> Teacher:
     """The subject's large model: MiniLM for texts, EfficientNet-lite2 for images, boosted trees for tables; fitted on first use."""
     torch.set_num_threads(THREADS)
-    folder, task = KEPT / f"{subject.name}-teacher-{seed}", subject.config.task
+    folder, task = teacher_folder(subject.name, seed), subject.config.task
     if not (folder / "done").exists():
         print(f"fitting the teacher of {subject.name}, once", flush=True)
         match task.family:
@@ -79,7 +79,7 @@ def teacher_figures(subject: Subject, teacher: Teacher) -> Figures:
     one = subject.split.test.take(np.arange(1))
     torch.set_num_threads(1)
     latency = 1000 * median_seconds(lambda: teacher.show(one), repeats=50, warm_up=5)
-    size = max(sum(file.stat().st_size for file in (KEPT / f"{subject.name}-teacher-0").glob("model.*")), 1)
+    size = max(sum(file.stat().st_size for file in teacher_folder(subject.name).glob("model.*")), 1)
     return Figures(score, size, latency, parameters=teacher.parameters)
 
 
@@ -101,6 +101,16 @@ def student_of(subject: Subject, teacher: Teacher | None, *, seed: int, threads:
     started = time.perf_counter()
     student, _ = distil_alone(subject.split.train, config, targets, epochs=config.training.epochs, seed=seed, wanted=wanted, views=views)
     return student, time.perf_counter() - started
+
+
+def kept_student(folder: Path, subject: str, seed: int) -> Path:
+    """Where a benchmark keeps a student for another one."""
+    return folder / f"{subject}-{seed}.safetensors"
+
+
+def teacher_folder(subject: str, seed: int = 0) -> Path:
+    """Where :func:`teacher_of` keeps a teacher."""
+    return KEPT / f"{subject}-teacher-{seed}"
 
 
 def score_of(subject: Subject, student: Network) -> float:
