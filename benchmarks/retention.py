@@ -5,7 +5,7 @@
 One teacher a subject, fitted once (``benchmarks/schooling.py``): MiniLM fine-tuned on texts, EfficientNet-lite2 fine-tuned on
 images, boosted trees on tables. Students differ by seed. ``kept`` is the student's metric over the teacher's; its baseline is the
 same student without a teacher. ``faster``: the teacher's milliseconds for one record over the student's, both float32 in torch on one
-thread (trees: in their library); ``faster_onnx`` with the student in onnxruntime.
+thread (trees: in their library); ``faster_onnx`` with the student in onnxruntime, ``faster_both_onnx`` with both there (images alone).
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ def measured(subject: Subject, seeds: int, folder: Path | None = None) -> Iterat
     yield claim(f"{name}.latency", [one.latency_ms for one in students], "ms", baseline=theirs.latency_ms)
     yield claim(f"{name}.faster", [theirs.latency_ms / one.latency_ms for one in students], "times", goal=GOAL_FASTER)
     yield claim(f"{name}.faster_onnx", [theirs.latency_ms / (one.onnx_ms or one.latency_ms) for one in students], "times")
+    if theirs.onnx_ms is not None:
+        both = [theirs.onnx_ms / one.onnx_ms for one in students if one.onnx_ms]
+        yield claim(f"{name}.faster_both_onnx", both, "times", goal=GOAL_FASTER)
     yield claim(f"{name}.seconds", [one.seconds for one in students], "s")
 
 

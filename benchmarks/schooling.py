@@ -23,7 +23,7 @@ from shared.models.network import Network, count_parameters, predict_logits
 from shared.settings import TrainingSettings
 from shared.teachers import Teacher, open_teacher
 from shared.teachers.boosting import fit_boosting, save_boosting
-from shared.teachers.efficientnet import fit_efficientnet
+from shared.teachers.efficientnet import EfficientNetTeacher, fit_efficientnet
 from shared.teachers.fitting import fit_pretrained
 
 KEPT = Path("runs") / "benchmarks"
@@ -39,7 +39,8 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Figures:
-    """One model on the test part. ``latency_ms``: one record in torch on one thread; ``onnx_ms``: in onnxruntime, of students."""
+    """One model on the test part. ``latency_ms``: one record in torch on one thread; ``onnx_ms``: in onnxruntime, of students and of
+    the teachers of images."""
 
     score: float
     bytes: int
@@ -80,7 +81,10 @@ def teacher_figures(subject: Subject, teacher: Teacher) -> Figures:
     torch.set_num_threads(1)
     latency = 1000 * median_seconds(lambda: teacher.show(one), repeats=50, warm_up=5)
     size = max(sum(file.stat().st_size for file in teacher_folder(subject.name).glob("model.*")), 1)
-    return Figures(score, size, latency, parameters=teacher.parameters)
+    onnx = None
+    if isinstance(teacher, EfficientNetTeacher):
+        onnx = 1000 * onnx_latency(export_float(teacher.module(), subject.config.task), one.inputs)
+    return Figures(score, size, latency, onnx_ms=onnx, parameters=teacher.parameters)
 
 
 def asked(subject: Subject, teacher: Teacher) -> tuple[Targets, Wanted]:
