@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,9 @@ IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
 FEW, IMAGE_SIZE, FEW_SIZE = 1000, 96, 128
 """Pixels at which the teacher sees images of 28 to 96, and of 64 where there are few of them: more would cost half an hour a fit."""
 FLOAT_BYTES = 4
-THREADS = 2
-"""Of a teacher's fit. Students learn on one: they are too small to gain from more, and can be measured side by side."""
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
+"""Of a teacher's fit: on a busy machine two threads wait for each other, and one is faster. Students learn on one: they are too small to
+gain from more, and can be measured side by side."""
 
 
 @dataclass(frozen=True)
