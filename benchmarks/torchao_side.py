@@ -146,6 +146,8 @@ def compiled(model: nn.Module) -> Model:
 
     torch._dynamo.reset()
     inductor.freezing = True
+    # Its compiling processes would go on beside what is timed.
+    inductor.compile_threads = 1
     made: Model = torch.compile(model, dynamic=False)
     return made
 
