@@ -2,8 +2,8 @@
 
 - ``FEDSTILL_NNCF_PYTHON`` is the Python of a virtual environment with nncf, onnx and onnxruntime (``pip install nncf onnx onnxruntime``);
   it needs no torch for ONNX files.
-- ``FEDSTILL_TORCHAO_PYTHON`` is that of one with the torch of this one and torchao (``pip install torch==2.13.0 torchao==0.18.0 onnx
-  onnxscript numpy``, torch from its index of CPU builds). What runs in torch is measured there; inductor wants a C++ compiler.
+- ``FEDSTILL_TORCHAO_PYTHON`` is that of one with torchao and the torch that fedstill has (``pip install torch==2.13.0 torchao==0.18.0 onnx
+  onnxscript numpy``; the CPU build will do). What runs in torch is measured there; inductor wants a C++ compiler.
 
 What is not there, or fails, is said on stderr and left out of the figures.
 """
