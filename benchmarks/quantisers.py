@@ -30,7 +30,7 @@ from shared.data.records import Records
 from shared.errors import ArtifactError
 
 NNCF, TORCHAO = "FEDSTILL_NNCF_PYTHON", "FEDSTILL_TORCHAO_PYTHON"
-LIMIT_S = 900
+LIMIT_S = 1800
 _ROOT = Path(__file__).parents[1]
 
 
