@@ -4,12 +4,15 @@
 
 The student learns from a larger network of its own family and is quantised without being pruned. ``users`` is what users of onnxruntime
 do: ``quant_pre_process`` and ``quantize_static`` with its defaults, calibrated on 256 records; ``nncf`` is ``nncf.quantize`` with its
-defaults on the same records, where ``FEDSTILL_NNCF_PYTHON`` says where it is (``benchmarks/quantisers.py``). ``signed`` is what the gate
-of fedstill signs for this machine's kind, by a fifth of the records to learn from that nothing has learnt: ranges by mean-square error,
-only those operators in INT8 that its cost model finds worth it, and compared with float by measurement too. ``behind`` are points of
-accuracy below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how many times as fast as float ONNX. One
-record, one thread; the files take turns, and each time is the least of three medians. Memory is the peak of a fresh process with one
-model.
+defaults on the same records, where ``FEDSTILL_NNCF_PYTHON`` says where it is; ``torchao`` is the file of its static quantisation for x86 on
+those records, where ``FEDSTILL_TORCHAO_PYTHON`` says (``benchmarks/quantisers.py``). ``torchao_torch_static`` is that in torch, under
+inductor, ``torchao_torch_dynamic`` and ``torchao_torch_dynamic_compiled`` what its ``quantize_`` makes, ``torch_compiled`` is float under
+inductor; these take no turns with the files, and have no figure for memory: torchao's process measures them, in which it also
+calibrates and compiles. ``signed`` is what the gate of fedstill signs for this machine's kind, by a fifth of the records to learn from that
+nothing has learnt: ranges by mean-square error, only those operators in INT8 that its cost model finds worth it, and compared with float by
+measurement too. ``behind`` are points of accuracy below float ONNX, ``faster`` and ``lighter`` ratios to the teacher, ``than_float`` how
+many times as fast as float ONNX. One record, one thread; the files take turns, and each time is the least of three medians. Memory is the
+peak of a fresh process with one model.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.harness import Claim, claim, parser, report
-from benchmarks.quantisers import by_nncf
+from benchmarks.quantisers import by_nncf, by_torchao
 from benchmarks.subjects import banking77, credit
 from fedstill.compressing.quantising import calibrated, judged
 from fedstill.footprint import peak_bytes
@@ -131,13 +134,16 @@ def measure(family: Family, *, seed: int) -> dict[str, Figures]:
     with tempfile.TemporaryDirectory() as folder:
         known = split.train.inputs[:CALIBRATED]
         peer = by_nncf(content, known, Path(folder), transformer=is_transformer(family.student, family.task))
+        torchao = by_torchao(student, known, split.test, Path(folder))
         files = {
             "float": content,
             "users": as_users_do(content, known, Path(folder)),
-            **({} if peer is None else {"nncf": peer}),
+            "nncf": peer,
+            "torchao": torchao.content,
             "signed": signed(content, family, split, apart.test),
         }
-        return _figures(teacher, student, files, split.test, Path(folder))
+        there = {name: file for name, file in files.items() if file is not None}
+        return _figures(teacher, student, there, split.test, Path(folder), torchao.figures)
 
 
 def is_transformer(student: NetworkSettings, task: Task) -> bool:
@@ -190,7 +196,9 @@ def _turns(files: Mapping[str, bytes], inputs: NDArray[Any]) -> dict[str, float]
     return {name: min(turn[name] for turn in found) for name in files}
 
 
-def _figures(teacher: Network, student: Network, files: Mapping[str, bytes], test: Records, folder: Path) -> dict[str, Figures]:
+def _figures(
+    teacher: Network, student: Network, files: Mapping[str, bytes], test: Records, folder: Path, elsewhere: Mapping[str, Figures]
+) -> dict[str, Figures]:
     save_teacher(folder / "teacher", teacher)
     save_model(folder / "student.safetensors", student)
     seconds = _turns(files, test.inputs)
@@ -203,7 +211,7 @@ def _figures(teacher: Network, student: Network, files: Mapping[str, bytes], tes
         right = float((runtime.logits(runtime.session(content), test.inputs).argmax(axis=1) == test.labels).mean())
         peak = peak_bytes("onnx", folder / f"{name}.onnx", test)
         found[name] = {"accuracy": right, "ms": 1000 * seconds[name], "kb": len(content) / 1000, "mb": (peak or 0) / 1e6}
-    return {name: {**figures, **_beside(figures, found)} for name, figures in found.items()}
+    return {name: {**figures, **_beside(figures, found)} for name, figures in {**found, **elsewhere}.items()}
 
 
 def _torch(model: Network, test: Records, peak: int | None) -> Figures:
@@ -214,23 +222,25 @@ def _torch(model: Network, test: Records, peak: int | None) -> Figures:
 
 def _beside(figures: Figures, found: Mapping[str, Figures]) -> Figures:
     teacher, whole = found["teacher"], found.get("float", figures)
+    lighter = {"lighter": teacher["mb"] / figures["mb"] if figures["mb"] else 0.0} if "mb" in figures else {}
     return {
         "behind": 100 * (whole["accuracy"] - figures["accuracy"]),
         "than_float": whole["ms"] / figures["ms"],
         "faster": teacher["ms"] / figures["ms"],
-        "lighter": teacher["mb"] / figures["mb"] if figures["mb"] else 0.0,
+        **lighter,
     }
 
 
 def claims(name: str, found: Sequence[Mapping[str, Figures]]) -> Iterator[Claim]:
-    """All stages' figures over the seeds as claims; the goals are the signed file's."""
+    """All stages' figures over the seeds as claims; the goals are the signed file's. A stage counts in the seeds that have it."""
     goals = {"behind": BEHIND, "faster": FASTER, "lighter": LIGHTER, "than_float": 1.0}
     units = {"accuracy": "accuracy", "ms": "ms", "kb": "KB", "mb": "MB", "behind": "points"}
-    for stage in found[0]:
-        shown = ["accuracy", "ms", "kb", "mb", *(goals if stage in ("users", "nncf", "signed") else ())]
-        for figure in shown:
+    for stage in dict.fromkeys(stage for one in found for stage in one):
+        seeds = [one[stage] for one in found if stage in one]
+        shown = ["accuracy", "ms", "kb", "mb", *(() if stage in ("teacher", "student", "float") else goals)]
+        for figure in (figure for figure in shown if figure in seeds[0]):
             goal = goals.get(figure) if stage == "signed" else None
-            yield claim(f"{name}.{stage}.{figure}", [one[stage][figure] for one in found], units.get(figure, "×"), goal=goal)
+            yield claim(f"{name}.{stage}.{figure}", [one[figure] for one in seeds], units.get(figure, "×"), goal=goal)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ process got round to sending it, so a slow server cannot slow its own load. ``RA
 ``RATE.rejected`` the share that was refused or ran out of its deadline (1 s), ``RATE.sent_late`` how late this process was at
 its 99th percentile: that much of p99 is the generator's own. ``RATE.server_p50`` and ``.server_p99``, upper bounds from the
 histogram of the service's own metrics, leave the generator out. ``RATE.server_cpu`` is the server's processor time by request, which
-what else runs on the machine changes least. ``rss`` is the server's memory.
+what else runs on the machine changes least. ``RATE.rss`` is the server's memory.
 
 Both processes share the machine's processors with whatever else runs there; the goal is meant for an idle machine.
 """
@@ -26,10 +26,11 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -77,27 +78,36 @@ def main() -> None:
     arguments = options.parse_args()
     sys.setswitchinterval(SWITCH_S)  # as in the service: gRPC's thread must not wait for this one's turn to end
     figures: dict[tuple[int, str], list[float]] = {}
-    memory: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         key = Ed25519PrivateKey.generate()
         artifact, requests = heart(Path(folder) / "artifact", key)
         for seed in range(arguments.seeds):
             for rate in arguments.rates:
-                with served(artifact, public_bytes(key).hex()) as (process, ready):
-                    before = processor_s(process.pid)
-                    load = asyncio.run(put(ready["listening"], requests, rate, arguments.seconds, seed))
-                    spent = processor_s(process.pid) - before
-                    found = summary(load) | server_side(ready["metrics"])
-                    found["server_cpu"] = 1000 * spent / (WARM_UP + load.ends.total())
-                    memory.append(resident_mb(process.pid))
-                for name, value in found.items():
+                for name, value in played(artifact, key, requests, rate, arguments.seconds, seed).items():
                     figures.setdefault((rate, name), []).append(value)
-    units = {"rejected": "share"}
-    claims: list[Claim] = []
-    for (rate, name), values in figures.items():
-        goal = GOALS_MS.get(rate) if name == "p99" else None
-        claims.append(claim(f"{rate}.{name}", values, units.get(name, "ms"), goal=goal))
-    report("edge_service", [*claims, claim("rss", memory, "MB")], arguments)
+    report("edge_service", claims(figures, p99_ms=GOALS_MS), arguments)
+
+
+def claims(
+    figures: Mapping[tuple[int, str], Sequence[float]], prefix: str = "", p99_ms: Mapping[int, float] = MappingProxyType({})
+) -> list[Claim]:
+    """Figures by rate and name as claims, whose names begin with ``prefix``; ``p99_ms`` are goals by rate."""
+    units = {"rejected": "share", "rss": "MB"}
+    goals = {(rate, "p99"): goal for rate, goal in p99_ms.items()}
+    return [
+        claim(f"{prefix}{rate}.{name}", values, units.get(name, "ms"), goal=goals.get((rate, name)))
+        for (rate, name), values in figures.items()
+    ]
+
+
+def played(artifact: Path, key: Ed25519PrivateKey, requests: list[bytes], rate: int, seconds: float, seed: int) -> dict[str, float]:
+    """The figures of one rate at a fresh service."""
+    with served(artifact, public_bytes(key).hex()) as (process, ready):
+        before = processor_s(process.pid)
+        load = asyncio.run(put(ready["listening"], requests, rate, seconds, seed))
+        spent = processor_s(process.pid) - before
+        found = summary(load) | server_side(ready["metrics"])
+        return {**found, "server_cpu": 1000 * spent / (WARM_UP + load.ends.total()), "rss": resident_mb(process.pid)}
 
 
 def heart(folder: Path, key: Ed25519PrivateKey) -> tuple[Path, list[bytes]]:
@@ -105,16 +115,19 @@ def heart(folder: Path, key: Ed25519PrivateKey) -> tuple[Path, list[bytes]]:
     config, records = builtin_federation("heart"), read_heart()["cleveland"]
     assert isinstance(config.task, TabularTask)
     model = build(config.student, config.task, own_normalisation(config.task, records), seed=config.seed)
-    graph, rows = export_float(model, config.task), records.inputs
-    made = quantise(graph, ranges_of(graph, rows), GRID)
-    gate = GateResult(
-        records=1, float_right=1, max_drop=1.0, candidates=(CandidateResult(name=GRID, right=1, agree=1, size=len(made)),), winner=GRID
-    )
-    came = Provenance(
-        federation="heart", run="bench", rounds=0, void_rounds=0, roster_digest="0" * 64, student_parameters=count_parameters(model)
-    )
-    write_artifact(folder, made, Manifest(version=1, task=config.task, device="portable", grid=GRID, gate=gate, provenance=came), key)
+    rows = records.inputs
+    graph = export_float(model, config.task)
+    put_artifact(folder, quantise(graph, ranges_of(graph, rows), GRID), config.task, GRID, count_parameters(model), key)
     return folder, [request_of(config.task, row).SerializeToString() for row in rows]
+
+
+def put_artifact(folder: Path, made: bytes, task: TabularTask, grid: str, parameters: int, key: Ed25519PrivateKey) -> None:
+    """Signs a file as if it had passed a gate; what a service does with it does not depend on that."""
+    gate = GateResult(
+        records=1, float_right=1, max_drop=1.0, candidates=(CandidateResult(name=grid, right=1, agree=1, size=len(made)),), winner=grid
+    )
+    came = Provenance(federation="bench", run="bench", rounds=0, void_rounds=0, roster_digest="0" * 64, student_parameters=parameters)
+    write_artifact(folder, made, Manifest(version=1, task=task, device="portable", grid=grid, gate=gate, provenance=came), key)
 
 
 def request_of(task: TabularTask, row: NDArray[np.float32]) -> pb.PredictRequest:

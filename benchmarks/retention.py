@@ -5,17 +5,19 @@
 One teacher a subject, fitted once (``benchmarks/schooling.py``): MiniLM fine-tuned on texts, EfficientNet-lite2 fine-tuned on
 images, boosted trees on tables. Students differ by seed. ``kept`` is the student's metric over the teacher's; its baseline is the
 same student without a teacher. ``faster``: the teacher's milliseconds for one record over the student's, both float32 in torch on one
-thread (trees: in their library); ``faster_onnx`` with the student in onnxruntime.
+thread (trees: in their library); ``faster_onnx`` with the student in onnxruntime, ``faster_both_onnx`` with both there (images alone).
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.harness import Claim, claim, parser, report
-from benchmarks.schooling import Figures, changed, score_of, student_figures, student_of, teacher_figures, teacher_of
+from benchmarks.schooling import Figures, changed, kept_student, score_of, student_figures, student_of, teacher_figures, teacher_of
 from benchmarks.subjects import SUBJECTS, Subject
+from shared.models import save_model
 
 GOAL_KEPT, GOAL_FASTER = 0.97, 8.0
 
@@ -24,21 +26,25 @@ def main() -> None:
     """Measures and reports."""
     options = parser(__doc__ or "", seeds=3)
     options.add_argument("--subject", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS), help="which sets (default all)")
+    options.add_argument("--students", type=Path, metavar="FOLDER", help="keep each student there: benchmarks/edge_steps.py takes them up")
     arguments = options.parse_args()
     claims: list[Claim] = []
     for name in arguments.subject:
-        claims.extend(measured(SUBJECTS[name](), arguments.seeds))
+        claims.extend(measured(SUBJECTS[name](), arguments.seeds, arguments.students))
     report("retention", claims, arguments)
 
 
-def measured(subject: Subject, seeds: int) -> Iterator[Claim]:
-    """The claims of one subject."""
+def measured(subject: Subject, seeds: int, folder: Path | None = None) -> Iterator[Claim]:
+    """The claims of one subject; its students are kept in ``folder``."""
     teacher = teacher_of(subject)
     theirs = teacher_figures(subject, teacher)
     students: list[Figures] = []
     alone: list[float] = []
     for seed in range(seeds):
-        students.append(student_figures(subject, *student_of(subject, teacher, seed=seed)))
+        student, seconds = student_of(subject, teacher, seed=seed)
+        if folder is not None:
+            save_model(kept_student(folder, subject.name, seed), student)
+        students.append(student_figures(subject, student, seconds))
         alone.append(score_of(subject, student_of(changed(subject, teacher="none"), None, seed=seed)[0]))
         print(
             f"{subject.name}, seed {seed}: teacher {theirs.score:.4f}, student {students[-1].score:.4f}, alone {alone[-1]:.4f}", flush=True
@@ -54,6 +60,9 @@ def measured(subject: Subject, seeds: int) -> Iterator[Claim]:
     yield claim(f"{name}.latency", [one.latency_ms for one in students], "ms", baseline=theirs.latency_ms)
     yield claim(f"{name}.faster", [theirs.latency_ms / one.latency_ms for one in students], "times", goal=GOAL_FASTER)
     yield claim(f"{name}.faster_onnx", [theirs.latency_ms / (one.onnx_ms or one.latency_ms) for one in students], "times")
+    if theirs.onnx_ms is not None:
+        both = [theirs.onnx_ms / one.onnx_ms for one in students if one.onnx_ms]
+        yield claim(f"{name}.faster_both_onnx", both, "times", goal=GOAL_FASTER)
     yield claim(f"{name}.seconds", [one.seconds for one in students], "s")
 
 

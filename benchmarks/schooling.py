@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from shared.models.network import Network, count_parameters, predict_logits
 from shared.settings import TrainingSettings
 from shared.teachers import Teacher, open_teacher
 from shared.teachers.boosting import fit_boosting, save_boosting
-from shared.teachers.efficientnet import fit_efficientnet
+from shared.teachers.efficientnet import EfficientNetTeacher, fit_efficientnet
 from shared.teachers.fitting import fit_pretrained
 
 KEPT = Path("runs") / "benchmarks"
@@ -33,13 +34,15 @@ IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
 FEW, IMAGE_SIZE, FEW_SIZE = 1000, 96, 128
 """Pixels at which the teacher sees images of 28 to 96, and of 64 where there are few of them: more would cost half an hour a fit."""
 FLOAT_BYTES = 4
-THREADS = 2
-"""Of a teacher's fit. Students learn on one: they are too small to gain from more, and can be measured side by side."""
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
+"""Of a teacher's fit: on a busy machine two threads wait for each other, and one is faster. Students learn on one: they are too small to
+gain from more, and can be measured side by side."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One model on the test part. ``latency_ms``: one record in torch on one thread; ``onnx_ms``: in onnxruntime, of students."""
+    """One model on the test part. ``latency_ms``: one record in torch on one thread; ``onnx_ms``: in onnxruntime, of students and of
+    the teachers of images."""
 
     score: float
     bytes: int
@@ -52,7 +55,7 @@ class Figures:
 def teacher_of(subject: Subject, *, seed: int = 0) -> Teacher:
     """The subject's large model: MiniLM for texts, EfficientNet-lite2 for images, boosted trees for tables; fitted on first use."""
     torch.set_num_threads(THREADS)
-    folder, task = KEPT / f"{subject.name}-teacher-{seed}", subject.config.task
+    folder, task = teacher_folder(subject.name, seed), subject.config.task
     if not (folder / "done").exists():
         print(f"fitting the teacher of {subject.name}, once", flush=True)
         match task.family:
@@ -79,8 +82,11 @@ def teacher_figures(subject: Subject, teacher: Teacher) -> Figures:
     one = subject.split.test.take(np.arange(1))
     torch.set_num_threads(1)
     latency = 1000 * median_seconds(lambda: teacher.show(one), repeats=50, warm_up=5)
-    size = max(sum(file.stat().st_size for file in (KEPT / f"{subject.name}-teacher-0").glob("model.*")), 1)
-    return Figures(score, size, latency, parameters=teacher.parameters)
+    size = max(sum(file.stat().st_size for file in teacher_folder(subject.name).glob("model.*")), 1)
+    onnx = None
+    if isinstance(teacher, EfficientNetTeacher):
+        onnx = 1000 * onnx_latency(export_float(teacher.module(), subject.config.task), one.inputs)
+    return Figures(score, size, latency, onnx_ms=onnx, parameters=teacher.parameters)
 
 
 def asked(subject: Subject, teacher: Teacher) -> tuple[Targets, Wanted]:
@@ -101,6 +107,16 @@ def student_of(subject: Subject, teacher: Teacher | None, *, seed: int, threads:
     started = time.perf_counter()
     student, _ = distil_alone(subject.split.train, config, targets, epochs=config.training.epochs, seed=seed, wanted=wanted, views=views)
     return student, time.perf_counter() - started
+
+
+def kept_student(folder: Path, subject: str, seed: int) -> Path:
+    """Where a benchmark keeps a student for another one."""
+    return folder / f"{subject}-{seed}.safetensors"
+
+
+def teacher_folder(subject: str, seed: int = 0) -> Path:
+    """Where :func:`teacher_of` keeps a teacher."""
+    return KEPT / f"{subject}-teacher-{seed}"
 
 
 def score_of(subject: Subject, student: Network) -> float:

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import httpx
 from flwr.app import Context, Error, Message
 from flwr.common.constant import ErrorCode, Status, SubStatus
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, DeactivateNodeRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
@@ -36,11 +37,14 @@ from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.nodestate import NodeState
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from client.pace import Pace
 from shared.bundle import bundle_hash
+from shared.errors import FedstillError
+from shared.files import write_atomic
 from shared.logs import set_up
 
 App = Callable[[Message, Context], Message]
@@ -51,6 +55,8 @@ WORKER_POLL_S = 0.1
 """Seconds between two questions of the worker to its SuperNode, over loopback."""
 PULL_BACKOFF_S = 0.05
 """First wait for an object that is announced and not there yet; Flower's own is 1 s."""
+AWAY_S = 3.0
+"""How long a node that comes back stays away: the coordinator looks at least every second or so."""
 NOT_WANTED = frozenset({401, 403})
 """What a SuperNode answers to a worker whose task it does not know any more."""
 _RETRY_S = 45.0
@@ -108,6 +114,43 @@ def pull_quickly() -> None:
         **(inflatable_utils.pull_objects.__kwdefaults__ or {}),
         "initial_backoff": PULL_BACKOFF_S,
     }
+
+
+def leave_before_coming_back(kept: Path) -> None:
+    """Makes a SuperNode that was killed, and is started again, take leave of the connection that it had, and only then ask for a new one.
+
+    SuperLink 1.41 refuses a node that it takes for connected, and it does so until a minute has gone without a sign of life. Which node
+    it was, with which key, is ``kept`` in a file. Between leave and return it waits :data:`AWAY_S`: only while a node is away does
+    SuperLink say that what it had fetched is lost, and the coordinator sends that again.
+    """
+    activate = FleetHttpClient.ActivateNode
+
+    def leave_and_activate(self: FleetHttpClient, request: ActivateNodeRequest) -> ActivateNodeResponse:
+        left = _left_behind(kept, request.public_key)
+        if left is not None:
+            # A node that is away already, or unknown by now, is refused its leave.
+            with suppress(httpx.HTTPError, RuntimeError):
+                self.DeactivateNode(DeactivateNodeRequest(node_id=left))
+                _log.info("took leave of the connection that was left behind")
+                time.sleep(AWAY_S)
+        response = activate(self, request)
+        with suppress(FedstillError):  # a full disk: then the next one waits for a minute
+            write_atomic(kept, f"{response.node_id} {_digest(request.public_key)}\n".encode())
+        return response
+
+    FleetHttpClient.ActivateNode = leave_and_activate  # type: ignore[method-assign]
+
+
+def _left_behind(kept: Path, public_key: bytes) -> int | None:
+    try:
+        node, key = kept.read_text().split()
+        return int(node) if key == _digest(public_key) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _digest(public_key: bytes) -> str:
+    return hashlib.sha256(public_key).hexdigest()
 
 
 def load_installed_app() -> App:
@@ -229,6 +272,7 @@ def _run_supernode(arguments: list[str], alive: Path) -> None:
 
     poll_at(Pace(alive=alive))
     forget_what_did_not_arrive()
+    leave_before_coming_back(alive.with_name("node"))
     pull_quickly()
     sys.argv = ["flower-supernode", *arguments]
     end_whole(flower_supernode)

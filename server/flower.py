@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+import httpx
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
@@ -38,10 +40,15 @@ PULL_BACKOFF_S = 0.05
 """First wait for an object that is announced and not there yet; Flower's own is 1 s."""
 RETRY_S = 1.0
 """Seconds between two looks whether a node that went away is back."""
+STUMBLE_S = 60.0
+"""Seconds for which SuperLink may answer with errors of its own, as one does that is just being ended; then they are believed. Flower
+itself asks again only where nobody listens."""
 SUPERLINK = "flower-superlink"
 """The word by which this module's command line runs a SuperLink."""
 BUSY_TIMEOUT_MS = 120_000
 """Milliseconds for which a SuperLink's request waits for another one that writes to its database; Flower's own are 5,000."""
+
+Answered = TypeVar("Answered")
 
 
 @dataclass
@@ -106,7 +113,20 @@ class GridExchange:
             yield name, Absent(f"no answer within {deadline_s:g} s" if pending.message else pending.reason)
 
     def _nodes(self) -> dict[str, int]:
-        return {node.name: node.node_id for node in self._grid.get_nodes() if node.name in self._members and node.status in ONLINE}
+        nodes = self._patiently(lambda: list(self._grid.get_nodes()))
+        return {node.name: node.node_id for node in nodes if node.name in self._members and node.status in ONLINE}
+
+    def _patiently(self, call: Callable[[], Answered]) -> Answered:
+        """What ``call`` gives, tried again while SuperLink fails (status 500 and above), for :data:`STUMBLE_S`."""
+        end = self._clock() + STUMBLE_S
+        while True:
+            try:
+                return call()
+            except httpx.HTTPStatusError as error:
+                if not error.response.is_server_error or self._clock() >= end:
+                    raise
+            self._stop.check()
+            self._stop.wait(RETRY_S)
 
     def _send(self, waiting: Mapping[str, _Pending], ttl: float) -> None:
         now = self._clock()
@@ -117,14 +137,17 @@ class GridExchange:
             return
         nodes = self._nodes()
         reachable = [pending for pending in unsent if pending.institution in nodes]
-        messages = [_message(pending.request, nodes[pending.institution], ttl) for pending in reachable]
-        for pending, identifier in zip(reachable, self._grid.push_messages(messages), strict=True):
+        for pending, identifier in zip(reachable, self._patiently(lambda: self._pushed(reachable, nodes, ttl)), strict=True):
             # Flower gives no id for a message that it could not take; it is tried again like a lost one.
             pending.message = identifier or None
             pending.sends += 1
         for pending in unsent:
             if pending.message is None:
                 self._lose(pending)
+
+    def _pushed(self, pending: list[_Pending], nodes: Mapping[str, int], ttl: float) -> list[str]:
+        # New messages each time: Flower may have taken some of those whose sending failed, and takes no message twice.
+        return list(self._grid.push_messages([_message(one.request, nodes[one.institution], ttl) for one in pending]))
 
     def _lose(self, pending: _Pending) -> None:
         now = self._clock()
@@ -134,7 +157,7 @@ class GridExchange:
     def _collect(self, waiting: Mapping[str, _Pending]) -> Iterator[tuple[str, Answer]]:
         asked = {pending.message: pending for pending in waiting.values() if pending.message}
         # An error that Flower itself makes has not the node's id, so only the message's id tells whose it is.
-        for message in list(self._grid.pull_messages(list(asked))) if asked else []:
+        for message in self._patiently(lambda: list(self._grid.pull_messages(list(asked)))) if asked else []:
             pending = asked[message.metadata.reply_to_message_id]
             answer = _answer(message)
             if isinstance(answer, Absent) and message.has_error() and message.error.code in LOST_CODES:

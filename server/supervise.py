@@ -99,7 +99,7 @@ class CoordinatorService:
         self._frontage = Frontage(self._home, self._supervisor, options.host, options.port, console=options.console)
         self._ports = {"superlink": 0, "door": options.port}
         self._seen = 0
-        self._stumbled = ""
+        self._stumbled, self._lost = "", ""
         self._online: tuple[str, ...] = ()
         self._running_with = self._site.roster
         self._kept_up = self._renewed = time.monotonic()
@@ -179,7 +179,8 @@ class CoordinatorService:
             if details.startswith(_FAILED_INSIDE):
                 raise RunError(f"run '{run}' failed: {details.removeprefix(_FAILED_INSIDE)}")
             self._say(f"the run was broken off ({details}); going on from the last closed round")
-            self._supervisor.restart("executor")  # and with it a ServerApp that does not know yet that it is lost
+            if not self._lost:
+                self._supervisor.restart("executor")  # and with it a ServerApp that does not know yet that it is lost
         raise RunError(f"run '{run}' was lost {MOST_RESTARTS} times; see the logs, then run again to go on from the last closed round")
 
     def _left(self) -> frozenset[str]:
@@ -201,7 +202,7 @@ class CoordinatorService:
 
     def _follow(self, control: Control, run: str, number: int, stop: StopSignals) -> str | None:
         """Follows a Flower run to its end; None if it completed, else Flower's words for why it did not."""
-        answered = time.monotonic()
+        answered, self._lost = time.monotonic(), ""
         while True:
             try:
                 status = control.status(number)
@@ -219,6 +220,10 @@ class CoordinatorService:
                     with self._stumbling():
                         control.stop(number)
                         return "an institution was revoked"
+                if self._lost:
+                    with self._stumbling():
+                        control.stop(number)
+                        return self._lost
                 self._look("running", stop, run=run)
             except KeyboardInterrupt:
                 with contextlib.suppress(DeploymentError):
@@ -289,6 +294,9 @@ class CoordinatorService:
             raise DeploymentError(f"{ended.name} ended {ended.failures} times in a row (code {ended.code}); see {log}: {tail(log)}")
         if ended.failures <= MOST_FAILURES:
             self._say(f"{ended.name} ended (code {ended.code}); starting it again")
+        if ended.name == "executor":
+            # Its ServerApp, in its process group, has ended with it. SuperLink would wait a minute for the next sign of life.
+            self._lost = "the executor ended"
 
     def _await(self, ready: Callable[[], bool], name: str, stop: StopSignals) -> None:
         deadline = time.monotonic() + START_S

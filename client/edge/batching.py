@@ -1,12 +1,15 @@
 """Micro-batching with a bounded queue: rows of several requests run as one batch, and what cannot wait is refused at once.
 
-Everything here runs in one event loop, but for the model itself, which has a thread of its own.
+Everything here runs in one event loop. So does a model that is quick enough: to hand a row to another thread and its answer back takes
+longer than a small net does. A batch that is expected to take more than ``inline_s`` has a thread of its own, so that requests are
+still heard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,11 +39,13 @@ class Runs(Protocol):
 @dataclass(frozen=True)
 class Limits:
     """``batch``: most rows in one run of the model, and in one request; ``queue``: most rows that wait; ``wait_s``: how long the first
-    row of a batch waits for others (0: whatever has come while the batch before was computed)."""
+    row of a batch waits for others (0: whatever has come while the batch before was computed); ``inline_s``: how long a batch may be
+    expected to take that is computed in the event loop itself (0: none is)."""
 
     batch: int = 64
     queue: int = 1024
     wait_s: float = 0.0
+    inline_s: float = 0.0005
 
 
 @dataclass(eq=False)
@@ -67,6 +72,7 @@ class Batcher:
         self._rows = 0
         self._came = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "edge-model")
+        self._pace = Pace()
 
     @property
     def rows_waiting(self) -> int:
@@ -139,7 +145,7 @@ class Batcher:
         inputs = tickets[0].inputs if len(tickets) == 1 else np.concatenate([ticket.inputs for ticket in tickets])
         self.batches += 1
         try:
-            logits = await asyncio.get_running_loop().run_in_executor(self._thread, tickets[0].model.logits, inputs)
+            logits = await self._logits(tickets[0].model, inputs)
         except Exception as error:  # a request must fail, not the service
             if len(tickets) == 1:
                 _settle(tickets[0], error=error)
@@ -147,10 +153,43 @@ class Batcher:
             for ticket in tickets:  # what one request's rows did must not reach the others
                 await self._compute([ticket])
             return
+        self._give(tickets, logits)
+
+    async def _logits(self, model: Runs, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        if self._pace.expected_s(model, len(inputs)) <= self.limits.inline_s:
+            logits = self._pace.timed(model, inputs)
+            await asyncio.sleep(0)  # between two batches requests are heard and answers leave, however many wait
+            return logits
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._pace.timed, model, inputs)
+
+    def _give(self, tickets: Sequence[_Ticket], logits: NDArray[np.float32]) -> None:
         start = 0
         for ticket in tickets:
             _settle(ticket, logits[start : start + len(ticket.inputs)])
             start += len(ticket.inputs)
+
+
+class Pace:
+    """How long a model takes for a row: a moving mean of what it took. One model at a time; of another nothing is known at first."""
+
+    KEPT = 0.9
+
+    def __init__(self) -> None:
+        self._model: Runs | None = None
+        self._row_s = float("inf")
+
+    def expected_s(self, model: Runs, rows: int) -> float:
+        """Seconds that a batch will take, if each row takes as long as one did; infinite of a model that was not run yet."""
+        return rows * self._row_s if model is self._model else float("inf")
+
+    def timed(self, model: Runs, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The model's logits; raises what it raises."""
+        started = time.perf_counter()
+        logits = model.logits(inputs)
+        took = (time.perf_counter() - started) / max(len(inputs), 1)
+        known = model is self._model and self._row_s < float("inf")
+        self._model, self._row_s = model, self.KEPT * self._row_s + (1 - self.KEPT) * took if known else took
+        return logits
 
 
 def _alike(batch: Sequence[_Ticket]) -> list[list[_Ticket]]:

@@ -29,6 +29,7 @@ from shared.files import write_atomic
 
 if TYPE_CHECKING:
     from shared.compress.gate import Allowed
+    from shared.data.records import Split
     from shared.models import Network
 
 SUMMARY_FILE, PLOT_FILE, GRAPH_FILE, PRUNED_FILE = "summary.json", "pareto.png", "student.onnx", "student.safetensors"
@@ -53,9 +54,11 @@ class _Work:
     points: list[tuple[str, float, float]] = field(default_factory=list)
 
 
-def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
+def run_compression(plan: CompressPlan, console: Console, pool: Split | None = None) -> CompressSummary:
     """Compresses by the plan; a folder in which an earlier command was stopped is taken up. Raises :class:`shared.errors.FedstillError`
     and its kinds; a student that the gate refuses leaves its tables and its float checkpoint in the folder, and no artifact.
+
+    ``pool``: the records, where they are loaded already; else those of the plan's federation.
     """
     import torch
 
@@ -67,7 +70,7 @@ def run_compression(plan: CompressPlan, console: Console) -> CompressSummary:
     torch.set_num_threads(plan.threads)
     watch = Stopwatch()
     with watch.part("records"):
-        student, parts = _loaded(plan)
+        student, parts = _loaded(plan, pool)
     with run_lock(plan.folder, plan.federation.name), ExitStack() as keeping:
         steps = _taken_up(plan, console)
         # What a teacher says of the records stays here no longer than it is needed: the folder is for others to have.
@@ -101,11 +104,11 @@ def _taken_up(plan: CompressPlan, console: Console) -> Steps:
     return Steps(plan.folder)
 
 
-def _loaded(plan: CompressPlan) -> tuple[Network, Parts]:
+def _loaded(plan: CompressPlan, pool: Split | None) -> tuple[Network, Parts]:
     from shared.data import load_pool
     from shared.models import load_model
 
-    return load_model(plan.student), parts_of(load_pool(plan.federation), plan.seed)
+    return load_model(plan.student), parts_of(load_pool(plan.federation) if pool is None else pool, plan.seed)
 
 
 def _begun(plan: CompressPlan, console: Console, lessons: Lessons, student: Network) -> _Work:

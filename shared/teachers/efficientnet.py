@@ -134,6 +134,21 @@ class EfficientNetTeacher:
         found = Features(logits, tuple(cells(state) for state in states), tuple(activation_attention(state) for state in states[1:]))
         return chosen(found, hidden, attentions)
 
+    def module(self) -> nn.Module:
+        """The teacher as one module, uint8 ``(batch, height, width, channels)`` -> logits ``(batch, labels)``: what an exporter needs."""
+        return _Whole(self._net, self._pixels, self._order).eval()
+
+
+class _Whole(nn.Module):
+    def __init__(self, net: Any, pixels: Pixels, order: Tensor) -> None:
+        super().__init__()
+        self.net, self.pixels = net, pixels
+        self.register_buffer("order", order)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.net(self.pixels(inputs))
+        return logits.index_select(1, self.get_buffer("order"))
+
 
 def _stage_ends(net: Any) -> tuple[int, ...]:
     widths = [block._block_args.output_filters for block in net._blocks]

@@ -6,22 +6,35 @@ import hashlib
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode, Status, SubStatus
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, DeactivateNodeRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 import client.flower
-from client.flower import PULL_BACKOFF_S, allowed, answer, forget_what_did_not_arrive, poll_at, pull_quickly
+from client.flower import (
+    AWAY_S,
+    PULL_BACKOFF_S,
+    allowed,
+    answer,
+    forget_what_did_not_arrive,
+    leave_before_coming_back,
+    poll_at,
+    pull_quickly,
+)
 from client.pace import Pace
 from shared.bundle import app_bundle, bundle_hash
+from shared.errors import ResourceError
 
 OURS = Fab(bundle_hash(), app_bundle(), {})
 FOREIGN = Fab(hashlib.sha256(b"import os").hexdigest(), b"import os", {})
@@ -218,3 +231,77 @@ end_whole(main)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
     assert ended.returncode == 3
+
+
+class Fleet:
+    """A SuperLink's fleet interface, as the patched client calls it: refuses a node that is connected, as Flower's does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.connected, self.asked, self.node = False, list[str](), 2**63 + 5
+
+        def activate(_client: object, request: ActivateNodeRequest) -> ActivateNodeResponse:
+            self.asked.append("activate")
+            if self.connected:
+                raise refused(409)
+            self.connected = True
+            return ActivateNodeResponse(node_id=self.node)
+
+        def deactivate(_client: object, request: DeactivateNodeRequest) -> None:
+            self.asked.append(f"deactivate {request.node_id}")
+            if not self.connected or request.node_id != self.node:
+                raise refused(409)
+            self.connected = False
+
+        monkeypatch.setattr(FleetHttpClient, "ActivateNode", activate)
+        monkeypatch.setattr(FleetHttpClient, "DeactivateNode", deactivate)
+        monkeypatch.setattr(client.flower.time, "sleep", lambda seconds: self.asked.append(f"away {seconds:g} s"))
+
+    def come(self, key: bytes = b"key") -> int:
+        with FleetHttpClient("https://127.0.0.1:1", interceptors=[]) as caller:
+            return caller.ActivateNode(ActivateNodeRequest(public_key=key)).node_id
+
+
+def test_a_killed_supernode_takes_leave_and_is_let_in_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fleet = Fleet(monkeypatch)
+    leave_before_coming_back(tmp_path / "node")
+    assert fleet.come() == fleet.come() == fleet.node
+    assert fleet.asked == ["activate", f"deactivate {fleet.node}", f"away {AWAY_S:g} s", "activate"]
+
+
+def test_one_that_took_leave_itself_does_not_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fleet = Fleet(monkeypatch)
+    leave_before_coming_back(tmp_path / "node")
+    fleet.come()
+    fleet.connected = False
+    fleet.come()
+    assert fleet.asked == ["activate", f"deactivate {fleet.node}", "activate"]
+
+
+@pytest.mark.parametrize("kept", ["", "no number", "5", "5 another-key", "\x00 \xff \x00"])
+def test_what_is_kept_of_another_key_or_damaged_is_not_used(kept: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fleet = Fleet(monkeypatch)
+    (tmp_path / "node").write_text(kept)
+    leave_before_coming_back(tmp_path / "node")
+    fleet.come()
+    assert fleet.asked == ["activate"]
+    assert fleet.connected
+
+
+def test_a_disk_that_is_full_keeps_nobody_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fleet = Fleet(monkeypatch)
+    leave_before_coming_back(tmp_path / "not there" / "\x00")
+    monkeypatch.setattr(client.flower, "write_atomic", full)
+    assert fleet.come() == fleet.node
+
+
+def full(*given: object) -> None:
+    raise ResourceError("the disk is full")
+
+
+def test_one_that_is_refused_all_the_same_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fleet = Fleet(monkeypatch)
+    leave_before_coming_back(tmp_path / "node")
+    fleet.connected = True  # another SuperNode with this key
+    with pytest.raises(httpx.HTTPStatusError):
+        fleet.come()
+    assert not (tmp_path / "node").exists()

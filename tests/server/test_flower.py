@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -218,6 +219,58 @@ def test_a_node_that_is_offline_is_waited_for() -> None:
 
 def test_a_message_is_not_sent_again_for_ever() -> None:
     assert flaky(10**6) == (Absent("its node went away"), MOST_SENDS)
+
+
+class Ending(Flaky):
+    """A SuperLink that is being ended: each of the first calls of a kind is answered with an error of its own."""
+
+    errors = 0
+    status = 500
+
+    def _fail(self) -> None:
+        self.errors -= 1
+        if self.errors >= 0:
+            request = httpx.Request("POST", "https://127.0.0.1/v1/runtime/push-messages")
+            raise httpx.HTTPStatusError("failed", request=request, response=httpx.Response(self.status, request=request))
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        self._fail()
+        return super().push_messages(messages)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        self._fail()
+        return super().get_nodes()
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        self._fail()
+        return super().pull_messages(message_ids)
+
+
+def ending(errors: int, status: int, monkeypatch: pytest.MonkeyPatch, *, tick: float = 1.0) -> Answer:
+    monkeypatch.setattr("server.flower.RETRY_S", 0.001)
+    app = ClientApp()
+    app.train()(lambda message, context: echo("", message))
+    grid = Ending(app, {"ash": Path("ash")})
+    grid.losses, grid.errors, grid.status = 0, errors, status
+    ticks = iter(range(100_000))
+    exchange = GridExchange(grid, frozenset({"ash"}), poll_s=0.001, patience_s=1e9, clock=lambda: tick * next(ticks))
+    try:
+        ((_, answer),) = list(exchange.ask({"ash": Request("train", b"header")}, 9000.0))
+        return answer
+    finally:
+        grid.close()
+
+
+@pytest.mark.parametrize("errors", [1, 2, 3, 7])
+def test_a_superlink_that_is_being_ended_is_asked_again(errors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ending(errors, 503, monkeypatch) == Reply(b"header")
+
+
+def test_its_errors_are_believed_in_the_end_and_a_refusal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(httpx.HTTPStatusError):
+        ending(10**6, 500, monkeypatch)
+    with pytest.raises(httpx.HTTPStatusError):
+        ending(1, 403, monkeypatch)
 
 
 def test_looks_become_rarer_the_longer_one_waits() -> None:

@@ -237,6 +237,32 @@ def test_a_run_that_cannot_be_stopped_yet_is_stopped_at_the_next_look(tmp_path: 
     assert said == ["will try again: SuperLink is away"]
 
 
+def test_a_run_whose_executor_has_ended_is_stopped_at_once_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    service, link = make_service(tmp_path, said), Link()
+    monkeypatch.setattr("server.supervise.LOOK_S", 0.0)
+    monkeypatch.setattr(service._supervisor, "tend", lambda: [Ended("executor", -9, 1)])
+    link.failures = [DeploymentError("SuperLink is away")]
+    with StopSignals() as stop:
+        assert service._follow(cast("Control", link), "trial", 1, stop) == "the executor ended"
+    assert link.asked == ["stop", "stop"]
+    assert said[0] == "executor ended (code -9); starting it again"
+
+
+def test_another_process_that_ends_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, link = make_service(tmp_path, []), Link()
+    monkeypatch.setattr("server.supervise.LOOK_S", 0.0)
+
+    def gateway_ends() -> list[Ended]:
+        link.finished = len(link.asked) == 0
+        return [Ended("gateway", -9, 1)]
+
+    monkeypatch.setattr(service._supervisor, "tend", gateway_ends)
+    with StopSignals() as stop:
+        assert service._follow(cast("Control", link), "trial", 1, stop) == "stopped"
+    assert link.asked == []
+
+
 def test_a_roster_that_cannot_be_read_says_nothing_of_who_has_left(tmp_path: Path) -> None:
     said: list[str] = []
     service = make_service(tmp_path, said)

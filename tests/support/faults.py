@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,8 @@ from tests.support.deployed import Running, command, make_deployable, wait_for
 from tests.support.small import SmallFederation, make_federation
 
 ROOT = Path(__file__).parents[2]
+OUT_VARIABLE = "FEDSTILL_FAULTS_OUT"
+"""Names a file that gets a JSON line for each cell, or each hour of blows, that was played."""
 ROUNDS = 2
 INSTITUTIONS = 3
 SECONDS = {"ash": 0.6, "birch": 1.8, "cedar": 1.8}
@@ -179,7 +181,11 @@ def strike(here: Ground, running: Running, component: Component, action: Action,
     """Kills, stops for ``hang_s`` seconds, or ends a component; its supervisor, if it has one, starts it again."""
     root = here.services[VICTIM] if component in ("supernode", "worker") else running
     wait_for(lambda: bool(find(root, component)), f"a running {component}", 30)
-    found = find(root, component)
+    blow(find(root, component), action, hang_s)
+
+
+def blow(found: Sequence[psutil.Process], action: Action, hang_s: float) -> None:
+    """Kills, stops for ``hang_s`` seconds, or ends processes; those that have ended meanwhile are left."""
     numbers = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP, "restart": signal.SIGTERM}
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -239,3 +245,11 @@ def check_whole(here: Ground, run: str) -> None:
             if entry["kind"] == "answered" and entry["fields"]["stage"] == "train":
                 assert number not in answered
                 answered.add(number)
+
+
+def note(table: dict[str, object]) -> None:
+    """Keeps an outcome for ``docs/results/faults.md``."""
+    path = os.environ.get(OUT_VARIABLE)
+    if path:
+        with Path(path).open("a") as file:
+            file.write(json.dumps(table) + "\n")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.edge.batching import Batcher, ExpiredError, Limits, QueueFullError
+from client.edge.batching import Batcher, ExpiredError, Limits, Pace, QueueFullError
 from tests.support.edge import until
 
 
@@ -185,3 +185,79 @@ def test_rows_that_the_model_cannot_compute_fail_their_own_request_alone() -> No
         assert [isinstance(answer, ValueError) for answer in found] == [False, False, True, False]
 
     play(scene)
+
+
+class Where:
+    """Notes the thread that each of its runs has."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def logits(self, inputs: Any) -> Any:
+        self.threads.append(threading.get_ident())
+        if (inputs < 0).any():
+            raise ValueError("negative")
+        return inputs * 2
+
+
+def inline_runs(inline_s: float, *models: Where) -> list[bool]:
+    """Whether each run was in the event loop's own thread: three of each model in turn."""
+    found: list[bool] = []
+
+    async def scene(batcher: Batcher) -> None:
+        for model in models:
+            for _ in range(3):
+                assert (await batcher.submit(model, rows(1, 2))).tolist() == [[2], [4]]
+            found.extend(thread == threading.get_ident() for thread in model.threads)
+
+    play(scene, Limits(inline_s=inline_s))
+    return found
+
+
+def test_a_model_that_was_quick_enough_is_run_in_the_event_loop_and_a_new_one_is_not_yet() -> None:
+    assert inline_runs(3600.0, Where(), Where()) == [False, True, True] * 2
+
+
+def test_a_model_that_is_not_quick_enough_never_is() -> None:
+    assert inline_runs(0.0, Where()) == [False] * 3
+
+
+def test_a_larger_batch_is_expected_to_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 10.0, 12.0])
+    monkeypatch.setattr("client.edge.batching.time.perf_counter", lambda: next(ticks))
+    pace, model = Pace(), Doubling()
+    assert pace.expected_s(model, 1) == float("inf")
+    pace.timed(model, rows(1, 2))
+    assert (pace.expected_s(model, 1), pace.expected_s(model, 8)) == (0.5, 4.0)
+    assert pace.expected_s(Doubling(), 1) == float("inf")
+    pace.timed(model, rows(1))
+    assert pace.expected_s(model, 1) == pytest.approx(0.9 * 0.5 + 0.1 * 2.0)
+
+
+def test_what_fails_in_the_event_loop_is_its_requests_loss_alone() -> None:
+    async def scene(batcher: Batcher) -> None:
+        model = Where()
+        await batcher.submit(model, rows(1))
+        answers = await asyncio.gather(*(batcher.submit(model, rows(value)) for value in (1, -1, 3)), return_exceptions=True)
+        assert [isinstance(answer, ValueError) for answer in answers] == [False, True, False]
+        assert model.threads[-1] == threading.get_ident()
+
+    play(scene, Limits(inline_s=3600.0))
+
+
+def test_others_have_their_turn_between_two_batches_in_the_event_loop() -> None:
+    seen: list[int] = []
+
+    async def scene(batcher: Batcher) -> None:
+        model = Where()
+        await batcher.submit(model, rows(1))
+
+        async def watch() -> None:
+            while len(seen) < 50:
+                seen.append(len(model.threads))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(watch(), *(batcher.submit(model, rows(1)) for _ in range(6)))
+        assert {2, 3, 4} <= set(seen), "one batch a turn"
+
+    play(scene, Limits(batch=1, inline_s=3600.0))

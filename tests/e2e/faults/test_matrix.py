@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -21,6 +18,7 @@ from tests.support.faults import (
     Point,
     check_whole,
     ground,
+    note,
     play,
     strike,
     wait_until,
@@ -32,8 +30,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(900)]
 DEADLINES_S: dict[Action, float] = {"kill": 60.0, "hang": 10.0, "restart": 60.0}
 """A round's deadline: a process that was ended comes back within it, one that hangs does not."""
 HANG_S = DEADLINES_S["hang"] + 3.0
-OUT_VARIABLE = "FEDSTILL_FAULTS_OUT"
-"""Names a file that gets a JSON line for each cell that was played."""
 CELLS = [(component, action, point) for component in get_args(Component) for action in get_args(Action) for point in get_args(Point)]
 
 
@@ -61,11 +57,3 @@ def test_a_run_survives(component: Component, action: Action, point: Point, here
     note({"component": component, "action": action, "point": point, "same": same, **asdict(outcome)})
     assert same or outcome.void or outcome.missing, "the same institutions survived, so the student is the undisturbed one"
     wait_for(lambda: all(service.process.poll() is None for service in here.services.values()), "the institutions' services")
-
-
-def note(table: dict[str, object]) -> None:
-    """Keeps a cell's outcome for ``docs/results/faults.md``."""
-    path = os.environ.get(OUT_VARIABLE)
-    if path:
-        with Path(path).open("a") as file:
-            file.write(json.dumps(table) + "\n")

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from shared.compress import runtime
+from shared.compress.export import export_float
 from shared.data.records import Records
 from shared.errors import CheckpointError, ConfigError, EmptyInstitutionError
 from shared.settings import TrainingSettings
 from shared.task import ImageTask
 from shared.teachers import kind_of, open_teacher
-from shared.teachers.efficientnet import CARD_FILE, MODEL_FILE, fit_efficientnet
+from shared.teachers.efficientnet import CARD_FILE, MODEL_FILE, EfficientNetTeacher, fit_efficientnet
 from tests.support.networks import TABLE
 from tests.support.teachers import places
 
@@ -50,6 +52,16 @@ def test_it_learns_and_shows_its_stages(folder: Path) -> None:
     again = open_teacher(folder, TASK.model_copy(update={"labels": ("light", "dark")}))
     torch.testing.assert_close(again.show(images()).logits, found.logits.flip(1))
     assert again.digest != teacher.digest
+
+
+def test_as_one_module_it_can_be_exported_and_says_the_same(folder: Path) -> None:
+    task = TASK.model_copy(update={"labels": ("light", "dark")})
+    teacher = open_teacher(folder, task)
+    assert isinstance(teacher, EfficientNetTeacher)
+    said = teacher.show(images()).logits
+    torch.testing.assert_close(teacher.module()(torch.from_numpy(images().inputs)), said)
+    found = runtime.logits(runtime.session(export_float(teacher.module(), task)), images().inputs)
+    np.testing.assert_allclose(found, said.numpy(), atol=1e-3)
 
 
 def test_the_same_seed_gives_the_same_net(folder: Path, tmp_path: Path) -> None:
