@@ -326,6 +326,7 @@ def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.setattr(flowers, "flower_superlink", lambda: None)
+    monkeypatch.setattr(uvicorn.run, "__kwdefaults__", dict(uvicorn.run.__kwdefaults__))
     main([SUPERLINK, "--port", "8000"])
     assert sys.argv == [SUPERLINK, "--port", "8000"]
     with pytest.raises(SystemExit):
