@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
@@ -17,7 +18,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from fedstill.simulation import Faults, LocalGrid, Vanish, no_faults
-from server.flower import BUSY_TIMEOUT_MS, MOST_SENDS, SUPERLINK, GridExchange, main, pause, wait_for_the_database
+from server.flower import BUSY_TIMEOUT_MS, END_S, MOST_SENDS, SUPERLINK, GridExchange, end_quickly, main, pause, wait_for_the_database
 from server.stopping import Interrupted, StopSignal
 from shared.exchange import LARGEST_WHOLE, Absent, Again, Answer, MessageKind, Refusal, Reply, Request, never_again
 
@@ -297,6 +298,25 @@ def test_a_superlink_waits_for_its_database(tmp_path: Path, monkeypatch: pytest.
     store._engine.dispose()
 
 
+def test_a_superlink_ends_without_waiting_for_open_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn.run, "__kwdefaults__", dict(uvicorn.run.__kwdefaults__))
+    monkeypatch.setattr(sys.modules["uvicorn.main"], "Server", Seen)
+    end_quickly()
+    with pytest.raises(SystemExit):
+        uvicorn.run("flwr.superlink.main:app", host="127.0.0.1", port=0, log_config=None)
+    assert Seen.config.timeout_graceful_shutdown == END_S
+
+
+class Seen:
+    """In uvicorn's place: notes how it was to run, and does not."""
+
+    config: uvicorn.Config
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        Seen.config = config
+        raise SystemExit
+
+
 def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from flwr.supercore import sql_mixin
 
@@ -306,6 +326,7 @@ def test_the_command_line_is_flowers_own(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.setattr(flowers, "flower_superlink", lambda: None)
+    monkeypatch.setattr(uvicorn.run, "__kwdefaults__", dict(uvicorn.run.__kwdefaults__))
     main([SUPERLINK, "--port", "8000"])
     assert sys.argv == [SUPERLINK, "--port", "8000"]
     with pytest.raises(SystemExit):
