@@ -46,8 +46,8 @@ class EpochKeeper:
     def current(self, next_round: int, least: int) -> Epoch:
         """The epoch that ``next_round`` uses. One that was being opened when the coordinator died is asked again.
 
-        Where fewer than ``least`` institutions gave a key and some did not answer at all, another is opened,
-        :data:`MOST_OPENINGS` in all. Where operators have yet to approve the run, they are asked again until the deadline.
+        Where fewer than ``least`` institutions gave a key and some did not answer at all, or are back since and were not asked, another is
+        opened, :data:`MOST_OPENINGS` in all. Where operators have yet to approve the run, they are asked again until the deadline.
         """
         epoch = self._fitting(next_round)
         for _ in range(int(self.deadline_s / APPROVAL_S)):
@@ -56,7 +56,8 @@ class EpochKeeper:
             self.wait(APPROVAL_S)
             epoch = self._collect(self._begin(epoch.number + 1, next_round))
         for _ in range(MOST_OPENINGS - 1):
-            silent = set(epoch.asked) - set(epoch.keys) - set(epoch.refused)
+            here = self.exchange.institutions() & set(self.roster.members)
+            silent = (here | set(epoch.asked)) - set(epoch.keys) - set(epoch.refused)
             if len(epoch.keys) >= least or not silent:
                 break
             epoch = self._collect(self._begin(epoch.number + 1, next_round))

@@ -116,6 +116,24 @@ def test_the_silent_are_asked_again_after_one_two_and_four_rounds_and_the_refusi
     assert openings == [1, 3, 7]
 
 
+def test_one_that_was_away_at_both_openings_is_asked_once_it_is_back(federation: SmallFederation) -> None:
+    # As a storm of failures left it: silent in the first epoch, not there in the second, which has too few keys for any round.
+    def answers(epoch: int) -> dict[str, Answer]:
+        return {name: Reply(to_wire(key_of(federation, name, epoch))) for name in NAMES[:2]}
+
+    class Away(Scripted):
+        def ask(self, requests: Mapping[str, Request], deadline_s: float, again: Again = never_again) -> Iterator[tuple[str, Answer]]:
+            yield from super().ask(requests, deadline_s, again)
+            self.answers = answers(2)
+
+    epoch = keeper(federation, Away(answers(1) | {"cedar": Absent("asleep")}), []).current(1, least=3)
+    assert (epoch.number, set(epoch.keys)) == (2, set(NAMES[:2]))
+    back = Scripted(answers(3) | {"cedar": Reply(to_wire(key_of(federation, "cedar", 3)))})
+    epoch = keeper(federation, back, []).current(1, least=3)
+    assert (epoch.number, set(epoch.keys)) == (3, set(NAMES[:3]))
+    assert back.asked == [frozenset(NAMES[:3])]
+
+
 def test_misses_are_counted_from_the_last_epoch_backwards() -> None:
     epochs = [
         Epoch(1, 1, ("ash", "elm"), "open", {"ash": b"", "elm": b""}),
