@@ -92,7 +92,7 @@ def outlast(here: Ground, run: str, storm: Storm) -> None:
         if code == 0:
             return
         calm += time.monotonic() >= storm.end
-    raise AssertionError(f"the run did not end in {MOST_STARTS} starts of a calm hour: {running.log.read_text()}")
+    raise AssertionError(f"the run did not end in {MOST_STARTS} starts once it was calm: {running.log.read_text()}")
 
 
 @pytest.fixture
