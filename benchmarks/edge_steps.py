@@ -85,7 +85,16 @@ def _stage(stage: Stage) -> dict[str, float]:
 def claims(subject: str, found: Sequence[Figures], seeds: int) -> list[Claim]:
     """All seeds' figures; ``signed``: the share of students of which the gate signed a file."""
     goals = {"signed.behind": BEHIND, "signed.faster": FASTER, "signed.lighter": LIGHTER, "signed.than_float": 1.0}
-    units = {"accuracy": "share", "macro_f1": "share", "kb": "KB", "behind": "points", "faster": "×", "lighter": "×", "than_float": "×"}
+    units = {
+        "accuracy": "share",
+        "macro_f1": "share",
+        "kb": "KB",
+        "mb": "MB",
+        "behind": "points",
+        "faster": "×",
+        "lighter": "×",
+        "than_float": "×",
+    }
     rows = [claim(f"{subject}.signed", [len(found) / seeds], "share", goal=1.0)]
     for name in found[0] if found else ():
         first, _, last = name.rpartition(".")
