@@ -17,6 +17,7 @@ peak of a fresh process with one model.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,7 +154,10 @@ def is_transformer(student: NetworkSettings, task: Task) -> bool:
 
 
 def as_users_do(content: bytes, inputs: NDArray[Any], folder: Path) -> bytes:
-    """The file that onnxruntime's own static quantisation makes, with its defaults."""
+    """The file that onnxruntime's own static quantisation makes, with its defaults.
+
+    Where its symbolic shape inference gives up, as on the encoder, it is left out, which is what its users are told to do.
+    """
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -167,7 +171,12 @@ def as_users_do(content: bytes, inputs: NDArray[Any], folder: Path) -> bytes:
 
     given, prepared, made = (folder / f"{name}.onnx" for name in ("given", "prepared", "made"))
     given.write_bytes(content)
-    quant_pre_process(str(given), str(prepared))
+    with contextlib.chdir(folder):  # where it gives up it leaves what it had in the current folder
+        try:
+            quant_pre_process(str(given), str(prepared))
+        except Exception as error:  # a bare one is what it raises
+            print(f"onnxruntime's own quantisation: without symbolic shapes: {error}", file=sys.stderr, flush=True)
+            quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
     quantize_static(str(prepared), str(made), Reader())
     return made.read_bytes()
 

@@ -5,10 +5,15 @@ import dataclasses
 import pytest
 
 from benchmarks import edge_families
-from benchmarks.edge_families import FAMILIES, claims, here, measure
+from benchmarks.edge_families import FAMILIES, as_users_do, claims, here, measure
 from benchmarks.quantisers import NNCF, TORCHAO, InTorch
+from shared.compress import runtime
 from shared.compress.devices import DEVICES
+from shared.compress.export import export_float
+from shared.distill.teacher import own_normalisation
+from shared.models import build
 from shared.settings import NetworkSettings
+from tests.support.networks import TEXTS, records
 
 
 def short_measure():
@@ -65,3 +70,17 @@ def test_what_torch_measured_elsewhere_stands_beside_float(monkeypatch, found):
 
 def test_this_machine_is_a_known_device_or_any():
     assert here() in DEVICES
+
+
+def test_onnxruntimes_own_way_takes_an_encoder_too_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    # Its symbolic shape inference gives up on it, and writes what it had into the current folder.
+    current, folder = tmp_path / "current", tmp_path / "folder"
+    current.mkdir()
+    folder.mkdir()
+    monkeypatch.chdir(current)
+    known = records(TEXTS, 24)
+    student = build(NetworkSettings(width=16, depth=2, heads=2), TEXTS, own_normalisation(TEXTS, known), seed=1)
+    content = export_float(student, TEXTS)
+    made = runtime.logits(runtime.session(as_users_do(content, known.inputs, folder)), known.inputs)
+    assert made.shape == runtime.logits(runtime.session(content), known.inputs).shape
+    assert not list(current.iterdir())
