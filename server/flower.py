@@ -51,7 +51,7 @@ END_S = 3
 BUSY_TIMEOUT_MS = 120_000
 """Milliseconds for which a SuperLink's request waits for another one that writes to its database; Flower's own are 5,000."""
 
-Answered = TypeVar("Answered")
+_Answered = TypeVar("_Answered")
 
 
 @dataclass
@@ -119,7 +119,7 @@ class GridExchange:
         nodes = self._patiently(lambda: list(self._grid.get_nodes()))
         return {node.name: node.node_id for node in nodes if node.name in self._members and node.status in ONLINE}
 
-    def _patiently(self, call: Callable[[], Answered]) -> Answered:
+    def _patiently(self, call: Callable[[], _Answered]) -> _Answered:
         """What ``call`` gives, tried again while SuperLink fails (status 500 and above), for :data:`STUMBLE_S`."""
         end = self._clock() + STUMBLE_S
         while True:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -76,7 +77,8 @@ class Storm:
         name = self._random.choice(sorted(self._here.services))
         root = psutil.Process(self._here.services[name].process.pid)
         for process in [root, *root.children(recursive=True)]:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._here.services[name].wait(30)
         self.struck["institution kill"] += 1
         self._here.begin(name)
