@@ -7,7 +7,8 @@ operators alone, and this list of graphs had no part in them or in the model. Gr
 several widths, depths and input sizes, with random weights, in float and in INT8. Each is timed in rounds over all graphs, batch 1,
 one thread, by that thread's own clock: the smallest of the rounds' medians, as the tables are made. ``rank.*`` is Spearman's
 correlation between predicted and measured, ``error.*`` the median of ``|predicted / measured - 1|``, ``faster_int8`` how often the
-sign of what INT8 gains over float is predicted right.
+sign of what INT8 gains over float is predicted right. A processor with more than AVX2 can be measured as one without
+(``benchmarks/avx2_only.c``), with ``--device x86-avx2``.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f} after", flush=True)
     report("edge_predictor", claims(points), arguments)
     if not arguments.no_keep:
-        plot(points, RESULTS / "edge_predictor.png")
-        keep(points)
+        plot(points, RESULTS / picture(profile))
+        keep(points, picture(profile))
 
 
 def graphs(profile: DeviceProfile) -> Iterator[Subject]:
@@ -179,11 +180,16 @@ def plot(points: Sequence[Point], path: Path) -> None:
     write_atomic(path, content.getvalue())
 
 
-def keep(points: Sequence[Point]) -> None:
-    """Appends every graph's figures to the page."""
+def picture(profile: DeviceProfile) -> str:
+    """The file name of a profile's plot."""
+    return f"edge_predictor_{profile.name}.png"
+
+
+def keep(points: Sequence[Point], image: str) -> None:
+    """Appends every graph's figures to the page, and its ``image``."""
     path = RESULTS / "edge_predictor.md"
     rows = [_row(point) for point in points]
-    head = ["", "![predicted and measured](edge_predictor.png)", "", "| family | graph | | predicted ms | measured ms | ratio |"]
+    head = ["", f"![predicted and measured]({image})", "", "| family | graph | | predicted ms | measured ms | ratio |"]
     write_atomic(path, (path.read_text() + "\n".join([*head, "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n").encode())
 
 
