@@ -5,13 +5,13 @@
  *
  * Linux on x86-64 whose processor can fault on the instruction CPUID (`cpuid_fault` in /proc/cpuinfo; arch_prctl(2), ARCH_SET_CPUID).
  * Each CPUID of the process then raises SIGSEGV, and the handler answers with what the processor says, less the hidden bits. Threads inherit
- * it, other programs do not: they load this library anew. What runs is the real processor; its clock and caches stay its own. */
+ * it, other programs do not: they load this library anew. Not for a program that takes SIGSEGV for itself, as Python's faulthandler does.
+ * What runs is the real processor; its clock and caches stay its own. /proc/cpuinfo is not changed: docs/devices.md says how to. */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -49,8 +49,8 @@ static struct sigaction before;
 static void on_fault(int number, siginfo_t *info, void *context) {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     const unsigned char *code = (const unsigned char *)registers[REG_RIP];
-    (void)info;
-    if (code[0] != 0x0f || code[1] != 0xa2) {
+    /* A refused instruction comes from the kernel; any other fault may have left RIP where nothing can be read. */
+    if (info->si_code != SI_KERNEL || code[0] != 0x0f || code[1] != 0xa2) {
         /* A real fault: whoever was here first has it, on the instruction's next try. */
         sigaction(number, &before, NULL);
         return;
@@ -67,7 +67,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
 __attribute__((constructor)) static void hide(void) {
     struct sigaction action = {0};
     action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    action.sa_flags = SA_SIGINFO;
     if (sigaction(SIGSEGV, &action, &before) != 0 || syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) != 0) {
         fputs("avx2_only: this processor or kernel cannot fault on CPUID (cpuid_fault in /proc/cpuinfo)\n", stderr);
         _exit(1);

@@ -57,5 +57,6 @@ def test_products_of_bytes_saturate_in_16_bits_as_on_such_a_processor(library: P
     assert int(_run(PRODUCT, library).stdout) == 32 * (2**15 - 1)
 
 
-def test_a_fault_that_is_no_question_for_features_still_ends_the_process(library: Path) -> None:
-    assert _run("import ctypes; ctypes.string_at(0)", library).returncode == -signal.SIGSEGV
+@pytest.mark.parametrize("fault", ["ctypes.string_at(0)", "ctypes.CFUNCTYPE(None)(8)()"], ids=["read", "jump"])
+def test_a_fault_that_is_no_question_for_features_still_ends_the_process(library: Path, fault: str) -> None:
+    assert _run(f"import ctypes; {fault}", library).returncode == -signal.SIGSEGV
