@@ -2,8 +2,8 @@
 
 ``FEDSTILL_ARM_PYTHON`` is the command that starts such a Python (``docs/devices.md`` says how to make one with ``qemu-aarch64`` and
 aarch64 wheels). It sees this machine's files, and has numpy, onnxruntime and cryptography. Under an emulator ``QEMU_CPU`` chooses the
-core; on a real machine that variable does nothing. Counting also needs ``FEDSTILL_ARM_COUNTER``, the emulator's plugin ``libinsn.so``,
-and an emulator that was built with plugins.
+core; on a real machine that variable does nothing. Counting also needs ``FEDSTILL_ARM_COUNTER``, the emulator's plugin that is made from
+``benchmarks/arm_counter.c``, and an emulator that was built with plugins.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.compress.devices import DEVICES
+
 COMMAND, COUNTER = "FEDSTILL_ARM_PYTHON", "FEDSTILL_ARM_COUNTER"
 CPUS: Mapping[str, str] = {
     "cortex-a53": "cortex-a53",
@@ -37,6 +39,8 @@ LIMIT_S = 1800
 """No call of the ARM side takes longer; it is ended then."""
 CALLS = 10
 """Calls of a graph whose instructions are counted together."""
+LINE = 64
+"""Bytes of a cache's line."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -50,12 +54,23 @@ class Asked:
     model: bytes = b""
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Of one call of a graph: ``instructions`` that it executes, and lines of :data:`LINE` bytes that the first and the second cache lack.
+
+    The caches are emulated too, and fetch nothing ahead, as those of a real core would.
+    """
+
+    instructions: float
+    misses: tuple[float, float]
+
+
 def missing(*, counting: bool = False) -> str:
     """Why nothing can be run here, in one sentence; empty where it can."""
     if COMMAND not in os.environ:
         return f"{COMMAND} is not set, so nothing is run on ARM; docs/devices.md says how to make such a command"
     if counting and not Path(os.environ.get(COUNTER, "")).is_file():
-        return f"{COUNTER} is not the emulator's libinsn.so, so nothing is counted on ARM; docs/devices.md says where it comes from"
+        return f"{COUNTER} is not the emulator's plugin, so nothing is counted on ARM; docs/devices.md says how to make arm_counter.so"
     return ""
 
 
@@ -73,27 +88,38 @@ def answers(asked: Sequence[Asked], cpu: str) -> list[NDArray[np.float32]]:
         return [np.load(order["logits"], allow_pickle=False) for order in orders]
 
 
-def counted(asked: Sequence[Asked], cpu: str) -> list[float]:
-    """Instructions that one call of each file executes for the first of its records on ``cpu``, a name of :data:`CPUS`.
+def counted(asked: Sequence[Asked], cpu: str) -> list[Counts]:
+    """What one call of each file takes for the first of its records on ``cpu``, a name of :data:`CPUS` and of a known device.
 
     Counted is a process that makes :data:`CALLS` calls less one that makes none, both copies of one in which the graph is loaded and
-    warm: what starting and ending take cancels. Raises ``RuntimeError`` where the emulator does not count.
+    warm: what starting and ending take cancels. The caches are the two smallest of the device's profile. Raises ``RuntimeError``
+    where the emulator does not count.
     """
     with _ordered(asked) as (folder, orders):
         for order in orders:
             order["times"] = [0, CALLS]
         log = folder / "counted.log"
-        plugin = f"{Path(os.environ[COUNTER]).resolve()},inline=on"
+        plugin = ",".join([str(Path(os.environ[COUNTER]).resolve()), *_caches(cpu)])
         _carry_out(folder, orders, cpu, {"QEMU_PLUGIN": plugin, "QEMU_LOG": "plugin", "QEMU_LOG_FILENAME": str(log)})
-        totals = instructions_in(log.read_text() if log.exists() else "")
+        totals = counts_in(log.read_text() if log.exists() else "")
     if len(totals) != 2 * len(asked) + 1:
         raise RuntimeError(f"the emulator wrote {len(totals)} totals for {2 * len(asked) + 1} processes; was it built with plugins?")
-    return [(many - none) / CALLS for none, many in zip(totals[:-1:2], totals[1::2], strict=True)]
+    return [_of_a_call(none, many) for none, many in zip(totals[:-1:2], totals[1::2], strict=True)]
 
 
-def instructions_in(log: str) -> list[int]:
-    """One total for each process that ended, in order, from what ``libinsn.so`` writes."""
-    return [int(found) for found in re.findall(r"^total insns: (\d+)", log, re.MULTILINE)]
+def counts_in(log: str) -> list[Counts]:
+    """One total for each process that ended, in order, from what the plugin writes."""
+    found = re.findall(r"^total insns: (\d+)\nmisses: (\d+) (\d+)$", log, re.MULTILINE)
+    return [Counts(int(instructions), (int(first), int(second))) for instructions, first, second in found]
+
+
+def _of_a_call(none: Counts, many: Counts) -> Counts:
+    first, second = (max(0.0, after - before) / CALLS for before, after in zip(none.misses, many.misses, strict=True))
+    return Counts((many.instructions - none.instructions) / CALLS, (first, second))
+
+
+def _caches(cpu: str) -> list[str]:
+    return [f"l{level}={int(cache.bytes.value)}" for level, cache in enumerate(DEVICES[cpu].caches[:2], start=1)]
 
 
 @contextmanager

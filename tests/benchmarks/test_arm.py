@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import arm
-from benchmarks.arm import COMMAND, COUNTER, CPUS, Asked, answers, counted, instructions_in, machine, missing
+from benchmarks.arm import COMMAND, COUNTER, CPUS, Asked, Counts, answers, counted, counts_in, machine, missing
 from shared.compress import runtime
 
 INPUTS = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
@@ -48,9 +48,9 @@ def test_without_a_command_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch
 def test_counting_needs_the_emulators_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(COUNTER, raising=False)
     assert missing() == ""
-    assert missing(counting=True).startswith("FEDSTILL_ARM_COUNTER is not the emulator's libinsn.so")
-    (tmp_path / "libinsn.so").touch()
-    monkeypatch.setenv(COUNTER, str(tmp_path / "libinsn.so"))
+    assert missing(counting=True).startswith("FEDSTILL_ARM_COUNTER is not the emulator's plugin")
+    (tmp_path / "arm_counter.so").touch()
+    monkeypatch.setenv(COUNTER, str(tmp_path / "arm_counter.so"))
     assert missing(counting=True) == ""
 
 
@@ -77,11 +77,11 @@ def test_the_core_is_named_to_the_emulator_alone(monkeypatch: pytest.MonkeyPatch
 def test_calls_are_counted_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Five totals: of two graphs, each without and with calls, and of the process that they are copies of."""
     asked = [Asked(INPUTS, model=one_product())] * 2
-    monkeypatch.setenv(COUNTER, str(tmp_path / "libinsn.so"))
-    totals = (100, 150, 200, 1200, 90)
-    monkeypatch.setenv(COMMAND, emulator(tmp_path, "".join(f"cpu 0 insns: {total}\ntotal insns: {total}\n" for total in totals)))
-    assert counted(asked, "cortex-a72") == [50 / arm.CALLS, 1000 / arm.CALLS]
-    monkeypatch.setenv(COMMAND, emulator(tmp_path, "total insns: 4\n"))
+    monkeypatch.setenv(COUNTER, str(tmp_path / "arm_counter.so"))
+    totals = ((100, 7, 3), (150, 27, 3), (200, 8, 4), (1200, 108, 2), (90, 1, 1))
+    monkeypatch.setenv(COMMAND, emulator(tmp_path, "".join(f"total insns: {all}\nmisses: {one} {two}\n" for all, one, two in totals)))
+    assert counted(asked, "cortex-a72") == [Counts(50 / arm.CALLS, (20 / arm.CALLS, 0)), Counts(1000 / arm.CALLS, (100 / arm.CALLS, 0))]
+    monkeypatch.setenv(COMMAND, emulator(tmp_path, "total insns: 4\nmisses: 0 0\n"))
     with pytest.raises(RuntimeError, match="1 totals for 5 processes"):
         counted(asked, "cortex-a72")
 
@@ -96,4 +96,12 @@ def test_orders_to_run_alone_are_carried_out(tmp_path: Path, monkeypatch: pytest
 
 
 def test_totals_are_read_from_the_plugins_own_lines() -> None:
-    assert instructions_in("cpu 0 insns: 7\ntotal insns: 7\nother\ncpu 0 insns: 9\ncpu 1 insns: 1\ntotal insns: 10\n") == [7, 10]
+    log = "other\ntotal insns: 7\nmisses: 3 1\nother\ntotal insns: 10\nmisses: 0 0\ntotal insns: 9\n"
+    assert counts_in(log) == [Counts(7, (3, 1)), Counts(10, (0, 0))]
+
+
+def test_the_emulated_caches_are_the_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(COUNTER, str(tmp_path / "arm_counter.so"))
+    monkeypatch.setenv(COMMAND, f"{sys.executable} -c 'import os, sys; sys.exit(os.environ[\"QEMU_PLUGIN\"])'")
+    with pytest.raises(RuntimeError, match=r"arm_counter\.so,l1=65536,l2=524288$"):
+        counted([Asked(INPUTS, model=one_product())], "cortex-a76")

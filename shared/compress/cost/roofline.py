@@ -35,7 +35,8 @@ STEPS = MappingProxyType(
 )
 """Simple vector steps a number: polynomials of about twenty terms in exp and erf, a few passes in a norm, strided reads in a copy."""
 DEPTHWISE_SHARE = MappingProxyType({False: 0.25, True: 0.0625})
-"""Of the dense rate: each number is used for one channel alone, and in INT8 there are no kernels for it that add up pairs."""
+"""Of the dense rate in float and INT8, where a profile says nothing of depthwise convolutions: each number is used for one channel alone.
+As slow in INT8 as on x86, which has no kernels for it that add up pairs: then a net is rather left in float than made slower."""
 
 
 def seconds(operator: Operator, profile: DeviceProfile) -> float:
@@ -56,9 +57,15 @@ def bandwidth(touched: int, profile: DeviceProfile) -> float:
 def _computing(operator: Operator, profile: DeviceProfile) -> float:
     if operator.kind not in DENSE:
         return operator.rows * operator.work * STEPS[operator.kind] / (profile.float_macs.value * profile.clock.value)
-    peak = (profile.int8_macs if operator.int8 else profile.float_macs).value * profile.clock.value * profile.attained.value
-    share = DEPTHWISE_SHARE[operator.int8] if operator.kind == "depthwise" else 1.0
-    return operator.rows * padded_work(operator, profile) / (peak * share)
+    rate = _macs(operator, profile) * profile.clock.value * profile.attained.value
+    return operator.rows * padded_work(operator, profile) / rate
+
+
+def _macs(operator: Operator, profile: DeviceProfile) -> float:
+    dense, own = (profile.int8_macs, profile.depthwise_int8_macs) if operator.int8 else (profile.float_macs, profile.depthwise_float_macs)
+    if operator.kind != "depthwise":
+        return dense.value
+    return own.value if own is not None else dense.value * DEPTHWISE_SHARE[operator.int8]
 
 
 def padded_work(operator: Operator, profile: DeviceProfile) -> float:

@@ -108,8 +108,9 @@ class DeviceProfile(Frozen):
     """A kind of device. ``grids``: the names of ``RECIPES`` that may be signed for it, best first, and ``reason`` why these.
 
     ``float_macs`` and ``int8_macs`` are the most multiply-accumulates a cycle of one core, ``attained`` the share of them that
-    dense kernels reach; ``channel_block`` the channels that kernels work on together (others are padded), ``blocked_floats``
-    whether float convolutions keep maps in such blocks; ``memory_bandwidth`` what one core reads from memory, ``memory_bytes``
+    dense kernels reach; ``depthwise_float_macs`` and ``depthwise_int8_macs`` replace them for depthwise convolutions, which without
+    them do a quarter and a sixteenth; ``channel_block`` the channels that kernels work on together (others are padded),
+    ``blocked_floats`` whether float convolutions keep maps in such blocks; ``memory_bandwidth`` what one core reads, ``memory_bytes``
     what a device of this kind has at least; ``dispatch`` the seconds that each operator costs before it computes anything, ``call``
     those of one call of the runtime. ``operators`` are measured tables: what they lack is estimated from the rest
     (``shared/compress/cost/roofline.py``).
@@ -126,6 +127,8 @@ class DeviceProfile(Frozen):
     clock: Quantity
     float_macs: Quantity
     int8_macs: Quantity
+    depthwise_float_macs: Quantity | None = None
+    depthwise_int8_macs: Quantity | None = None
     attained: Quantity
     channel_block: Quantity
     blocked_floats: bool = False

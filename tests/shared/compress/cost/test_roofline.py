@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.compress.cost.kinds import DENSE
 from shared.compress.cost.operators import Operator
 from shared.compress.cost.roofline import STEPS, bandwidth, padded_work, seconds
-from shared.compress.devices import DEVICES
+from shared.compress.devices import DEVICES, Quantity
 
 PROFILE = DEVICES["cortex-a76"]
 
@@ -56,6 +56,32 @@ def test_bytes_come_from_the_smallest_cache_that_holds_them():
 def test_int8_gains_what_the_instructions_do(device, gain):
     times = [seconds(gemm(256, 512, 512, int8=int8), DEVICES[device]) - DEVICES[device].dispatch.value for int8 in (False, True)]
     assert times[0] / times[1] == pytest.approx(gain, rel=0.01)
+
+
+def with_depthwise(**rates):
+    return DEVICES["portable"].model_copy(update={name: Quantity(value=value, source="core") for name, value in rates.items()})
+
+
+def computing(operator, profile):
+    return seconds(operator, profile) - profile.dispatch.value
+
+
+def test_depthwise_convolutions_have_rates_of_their_own():
+    profile = with_depthwise(depthwise_float_macs=2.0, depthwise_int8_macs=3.0)
+    for int8, rate in ((False, 2.0), (True, 3.0)):
+        operator = gemm(4096, 4096, 16, int8=int8, kind="depthwise")
+        expected = operator.rows * operator.work / (rate * profile.clock.value * profile.attained.value)
+        assert computing(operator, profile) == pytest.approx(expected)
+        for kind in DENSE - {"depthwise"}:
+            assert seconds(dataclasses.replace(operator, kind=kind), profile) == seconds(
+                dataclasses.replace(operator, kind=kind), DEVICES["portable"]
+            )
+
+
+@pytest.mark.parametrize("device", [name for name, profile in DEVICES.items() if profile.depthwise_int8_macs is None])
+def test_where_a_profile_says_nothing_depthwise_convolutions_are_rather_left_in_float(device):
+    whole, int8 = (computing(gemm(4096, 4096, 16, int8=int8, kind="depthwise"), DEVICES[device]) for int8 in (False, True))
+    assert int8 >= whole
 
 
 def test_every_light_kind_has_its_steps():

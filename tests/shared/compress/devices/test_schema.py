@@ -21,7 +21,8 @@ def changed(**changes):
 def test_every_number_has_a_source_that_says_why(name):
     profile = DEVICES[name]
     named = list(profile.named_sources())
-    assert len(named) == 10 + 2 * len(profile.caches) + len(profile.operators)
+    depthwise = [rate for rate in (profile.depthwise_float_macs, profile.depthwise_int8_macs) if rate is not None]
+    assert len(named) == 10 + len(depthwise) + 2 * len(profile.caches) + len(profile.operators)
     assert set(named) == set(profile.sources)
 
 
