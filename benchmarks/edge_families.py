@@ -40,7 +40,7 @@ from shared.compress.devices import DEVICES
 from shared.compress.export import export_float
 from shared.compress.gate import Allowed
 from shared.compress.here import ANY, is_here
-from shared.compress.latency import onnx_latency, torch_latency
+from shared.compress.latency import onnx_latencies, torch_latency
 from shared.compress.paying import remembered
 from shared.data.digits import TASK as DIGITS
 from shared.data.digits import read_digits
@@ -58,7 +58,7 @@ from shared.settings import DistillationSettings, NetworkSettings, TrainingSetti
 from shared.task import Task
 
 TAUGHT = DistillationSettings(temperature=2.0, soft_weight=0.7, hidden_weight=0.0, attention_weight=0.0)
-HELD_OUT, GATED, CALIBRATED, TURNS, ALLOWED = 0.3, 0.2, 256, 3, 0.02
+HELD_OUT, GATED, CALIBRATED, REPEATS, ALLOWED = 0.3, 0.2, 256, 300, 0.02
 FASTER, LIGHTER, BEHIND = 4.0, 3.2, 0.3
 
 
@@ -188,7 +188,7 @@ def signed(content: bytes, family: Family, split: Split, gated: Records) -> byte
     files = candidates(content, calibrated(content, split.train, family.task), device, cost)
     while True:
         found = judged(content, files, gated, family.task, Allowed(ALLOWED), cost)
-        whole, own = _turns({"float": content, "own": found.winner}, split.test.inputs).values()
+        whole, own = onnx_latencies({"float": content, "own": found.winner}, split.test.inputs, repeats=REPEATS).values()
         if own <= whole or len(files) == 1:
             return found.winner
         files = {name: file for name, file in files.items() if name != found.result.winner}
@@ -199,18 +199,12 @@ def here() -> str:
     return next((name for name, one in DEVICES.items() if ANY not in one.instruction_sets and is_here(one.instruction_sets)), "portable")
 
 
-def _turns(files: Mapping[str, bytes], inputs: NDArray[Any]) -> dict[str, float]:
-    """Seconds of a record by file: the least of the medians of :data:`TURNS` turns."""
-    found = [{name: onnx_latency(content, inputs, repeats=300) for name, content in files.items()} for _ in range(TURNS)]
-    return {name: min(turn[name] for turn in found) for name in files}
-
-
 def _figures(
     teacher: Network, student: Network, files: Mapping[str, bytes], test: Records, folder: Path, elsewhere: Mapping[str, Figures]
 ) -> dict[str, Figures]:
     save_teacher(folder / "teacher", teacher)
     save_model(folder / "student.safetensors", student)
-    seconds = _turns(files, test.inputs)
+    seconds = onnx_latencies(files, test.inputs, repeats=REPEATS)
     found: dict[str, Figures] = {
         "teacher": _torch(teacher, test, peak_bytes("teacher", folder / "teacher", test, teacher.task)),
         "student": _torch(student, test, peak_bytes("student", folder / "student.safetensors", test)),

@@ -24,7 +24,7 @@ from fedstill.baselines import pool
 from shared.compress import runtime
 from shared.compress.calibrate import ranges_of
 from shared.compress.export import export_float
-from shared.compress.latency import onnx_latency
+from shared.compress.latency import onnx_latencies
 from shared.compress.prune.anatomy import anatomy
 from shared.compress.prune.apply import prune
 from shared.compress.prune.federated import multiple_for
@@ -88,7 +88,7 @@ def measure(trial: Trial, task: str, *, quick: bool = False) -> dict[str, Figure
         logits = runtime.logits(runtime.session(files[name]), trial.graded.inputs)
         accuracy = score(logits, trial.graded.labels, len(config.task.labels)).accuracy
         found[name] = {"unhealed": unhealed, "healed": healed, "accuracy": accuracy, "parameters": float(count_parameters(made))}
-    for name, seconds in timed(files, learnt).items():
+    for name, seconds in onnx_latencies(files, learnt.inputs, turns=TURNS, repeats=100).items():
         found[name]["latency"] = seconds * 1e3
     return found
 
@@ -118,12 +118,6 @@ def int8(student: Network, learnt: Records) -> bytes:
     """The INT8 file, its ranges from the records that are learnt from."""
     content = export_float(student, student.task)
     return quantise(content, ranges_of(content, learnt.inputs), GRID)
-
-
-def timed(files: Mapping[str, bytes], learnt: Records) -> dict[str, float]:
-    """Seconds of one record: of :data:`TURNS` medians the least."""
-    turns = [{name: onnx_latency(content, learnt.inputs, repeats=100) for name, content in files.items()} for _ in range(TURNS)]
-    return {name: float(np.min([turn[name] for turn in turns])) for name in files}
 
 
 def claims(task: str, seeds: Sequence[Mapping[str, Figures]]) -> list[Claim]:

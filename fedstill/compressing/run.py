@@ -223,14 +223,15 @@ def _fast_enough_here(work: _Work, files: dict[str, bytes], allowed: Allowed) ->
     """The gate's verdict, and where this machine is of the device's kind, only on what is not slower than float by measurement either."""
     from shared.compress.devices import find_profile
     from shared.compress.here import is_here
-    from shared.compress.latency import onnx_latency
+    from shared.compress.latency import onnx_latencies
 
     test, cost = work.lessons.parts.test, work.scorer.cost
     while True:
         verdict = judged(work.original, files, test, work.student.task, allowed, cost)
         if not is_here(find_profile(work.plan.device).instruction_sets):
             return verdict
-        ratio = onnx_latency(verdict.winner, test.inputs) / onnx_latency(work.original, test.inputs)
+        taken = onnx_latencies({"winner": verdict.winner, "float": work.original}, test.inputs)
+        ratio = taken["winner"] / taken["float"]
         if ratio <= NOT_SLOWER_HERE:
             return verdict
         name = verdict.result.winner

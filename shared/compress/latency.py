@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ def onnx_latency(content: bytes, inputs: NDArray[Any], *, repeats: int = 200) ->
     loaded = runtime.session(content)
     record = inputs[:1]
     return median_seconds(lambda: loaded.run(["logits"], {"inputs": record}), repeats=repeats)
+
+
+def onnx_latencies(files: Mapping[str, bytes], inputs: NDArray[Any], *, turns: int = 3, repeats: int = 200) -> dict[str, float]:
+    """Seconds as :func:`onnx_latency` of several ONNX files, by name, to be compared.
+
+    They take ``turns``, and the least of a file's medians counts: what else runs on the machine only ever adds time, and not to one
+    of them alone.
+    """
+    found = [{name: onnx_latency(content, inputs, repeats=repeats) for name, content in files.items()} for _ in range(turns)]
+    return {name: min(turn[name] for turn in found) for name in files}
 
 
 def torch_latency(model: nn.Module, inputs: NDArray[Any], *, repeats: int = 200) -> float:

@@ -49,6 +49,26 @@ def plan(folder, student, identity, **changes):
     return CompressPlan(folder=folder, student=student, federation=FEDERATION, **given)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def elsewhere():
+    """This machine is of no device's kind, so that what is signed does not depend on how busy it is; see ``here``."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("shared.compress.here.is_here", lambda instruction_sets: False)
+        yield
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """This machine is of the device's kind, and the files are as slow as ``slow`` says, in order of the gate's verdicts."""
+
+    def slow(*ratios):
+        left = iter(ratios)
+        monkeypatch.setattr("shared.compress.here.is_here", lambda instruction_sets: True)
+        monkeypatch.setattr("shared.compress.latency.onnx_latencies", lambda files, inputs: {"winner": next(left), "float": 1.0})
+
+    return slow
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, student, identity):
     folder = tmp_path_factory.mktemp("runs") / "first"
@@ -123,6 +143,25 @@ def test_a_budget_that_nothing_keeps_is_refused_and_nothing_is_signed(tmp_path, 
         run_compression(plan(tmp_path / "tight", student, identity, prune=False, budget_mb=0.0001), Console(quiet=True))
     assert not (tmp_path / "tight" / "artifact").exists()
     assert not list((tmp_path / "tight").glob("*.tar.zst"))
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_on_a_device_of_its_kind_what_is_slower_than_float_is_not_signed(here, tmp_path, student, identity):
+    here(1.5, 1.01)
+    console = Console(file=io.StringIO(), width=200)
+    summary = run_compression(plan(tmp_path / "slow", student, identity, prune=False, device="cortex-a76"), console)
+    said = console.file.getvalue()
+    [refused] = [line for line in said.splitlines() if "takes 1.50 times as long as float, measured here: not signed" in line]
+    winner = open_artifact(summary.artifact, bytes.fromhex(summary.signer)).manifest["gate"]["winner"]
+    assert f"'{winner}'" not in refused
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_where_all_files_are_slower_than_float_nothing_is_signed(here, tmp_path, student, identity):
+    here(*[1.2] * 20)
+    with pytest.raises(ArtifactError, match=r"takes 1\.20 times as long as float, measured here; --device names another"):
+        run_compression(plan(tmp_path / "slower", student, identity, prune=False), Console(quiet=True))
+    assert not (tmp_path / "slower" / "artifact").exists()
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, student, identity):

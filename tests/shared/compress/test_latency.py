@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from shared.compress.latency import median_seconds, onnx_latency, torch_latency
+from shared.compress import latency
+from shared.compress.latency import median_seconds, onnx_latencies, onnx_latency, torch_latency
 
 
 def test_warm_up_does_not_count():
@@ -19,3 +21,16 @@ def test_both_runtimes_give_a_time_and_leave_all_as_it_was(table_net, table_onnx
     assert table_net.training
     assert torch.get_num_threads() == threads
     table_net.eval()
+
+
+def test_files_that_are_compared_take_turns_and_a_busy_moment_spoils_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+    busy = {3: 5.0}
+
+    def timed(content, inputs, *, repeats):
+        asked.append(content)
+        return {b"a": 1.0, b"b": 2.0}[content] * busy.get(len(asked), 1.0)
+
+    monkeypatch.setattr(latency, "onnx_latency", timed)
+    assert onnx_latencies({"one": b"a", "other": b"b"}, None, turns=2) == {"one": 1.0, "other": 2.0}
+    assert asked == [b"a", b"b", b"a", b"b"]
