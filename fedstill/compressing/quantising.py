@@ -57,7 +57,7 @@ def judged(
 ) -> Judged:
     """Puts ``files``, the best first, before the gate on held-out ``records``; ``original`` is the float student that they come from.
 
-    Raises :class:`shared.errors.ArtifactError` where none may be signed.
+    Raises :class:`shared.errors.ArtifactError` where none may be signed, as :func:`shared.compress.gate.choose` does.
     """
     from shared.compress.gate import gate_counts, results
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fedstill.compressing.cutting import Limits, cuts
 from fedstill.compressing.lessons import Lessons, Parts, parts_of, teacher_of
 from fedstill.compressing.plan import CompressPlan, check_folder
+from fedstill.compressing.pruning import prune, undo_last_cut
 from fedstill.compressing.quantising import Judged, Ranges, calibrated, figures_of, judged, right_of
 from fedstill.compressing.scoring import Scorer
 from fedstill.compressing.signing import ARTIFACT_FOLDER, signer, write_signed
 from fedstill.compressing.steps import Steps, left_unfinished
-from fedstill.progress import progress_bar
-from fedstill.report.compressed import CompressSummary, Cut, FileFigures, Stage, plot_pareto, print_cuts, print_files, print_stages
+from fedstill.compressing.work import GRAPH_FILE, PRUNED_FILE, Work
+from fedstill.report.compressed import CompressSummary, FileFigures, plot_pareto, print_files, print_stages
 from fedstill.stopwatch import Stopwatch
 from server.locking import run_lock
 from shared.compress.archive import ARCHIVE_SUFFIX
@@ -32,31 +31,15 @@ if TYPE_CHECKING:
     from shared.data.records import Split
     from shared.models import Network
 
-SUMMARY_FILE, PLOT_FILE, GRAPH_FILE, PRUNED_FILE = "summary.json", "pareto.png", "student.onnx", "student.safetensors"
-INT8_FILE = "int8.onnx"
+SUMMARY_FILE, PLOT_FILE, INT8_FILE = "summary.json", "pareto.png", "int8.onnx"
 NOT_SLOWER_HERE = 1.05
 """Measured times of one machine repeat within a few per cent: beyond this ratio a file is slower than float where it was measured."""
 
 
-@dataclass
-class _Work:
-    """What the steps hand on to each other."""
-
-    plan: CompressPlan
-    console: Console
-    lessons: Lessons
-    scorer: Scorer
-    student: Network
-    original: bytes
-    changes: list[str] = field(default_factory=list)
-    stages: list[Stage] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
-    points: list[tuple[str, float, float]] = field(default_factory=list)
-
-
 def run_compression(plan: CompressPlan, console: Console, pool: Split | None = None) -> CompressSummary:
     """Compresses by the plan; a folder in which an earlier command was stopped is taken up. Raises :class:`shared.errors.FedstillError`
-    and its kinds; a student that the gate refuses leaves its tables and its float checkpoint in the folder, and no artifact.
+    and its kinds. Where the gate refuses a pruned student for what it loses, the last cut is undone, and so on to the student that came
+    in; one that is refused then leaves its tables and its float graph in the folder, and no artifact.
 
     ``pool``: the records, where they are loaded already; else those of the plan's federation.
     """
@@ -81,9 +64,9 @@ def run_compression(plan: CompressPlan, console: Console, pool: Split | None = N
             work = _begun(plan, console, lessons, student)
         if plan.prune:
             with watch.part("prune"):
-                _pruned(work)
+                prune(work)
         with watch.part("quantise"):
-            verdict, figures = _quantised(work)
+            verdict, figures = _signable(work)
         with watch.part("sign"):
             write_signed(plan, work.student, verdict, work.original, work.changes, identity)
             summary = _summary(work, figures, identity.public_key().public_bytes_raw().hex(), dict(watch.parts))
@@ -111,58 +94,37 @@ def _loaded(plan: CompressPlan, pool: Split | None) -> tuple[Network, Parts]:
     return load_model(plan.student), parts_of(load_pool(plan.federation) if pool is None else pool, plan.seed)
 
 
-def _begun(plan: CompressPlan, console: Console, lessons: Lessons, student: Network) -> _Work:
+def _begun(plan: CompressPlan, console: Console, lessons: Lessons, student: Network) -> Work:
     from shared.compress.export import export_float
 
     scorer = Scorer(lessons.parts.test, student.task, cost_of(plan))
     original = export_float(student, student.task)
-    work = _Work(plan, console, lessons, scorer, student, original)
+    work = Work(plan, console, lessons, scorer, student, original)
     write_atomic(plan.folder / GRAPH_FILE, original)
     if plan.teacher is not None:
         work.stages.append(scorer.teacher("teacher, torch", lessons.teacher, plan.teacher))
     work.stages.append(scorer.student("student, torch", student, plan.student))
     work.stages.append(scorer.graph("student, ONNX", original, student, plan.folder / GRAPH_FILE))
-    work.points.append(_point(work.stages[-1]))
     print_stages(work.stages, console, f"benchmark: {len(lessons.parts.test):,} held-out records", plan.device)
     return work
 
 
-def _pruned(work: _Work) -> None:
-    """Cuts what can go; leaves the student that is left, healed, in the folder."""
-    from shared.compress.devices import find_profile
-    from shared.compress.export import export_float
-    from shared.compress.prune.plan import PruneSettings
-    from shared.models import save_model
+def _signable(work: Work) -> tuple[Judged, list[FileFigures]]:
+    """What may be signed of the pruned student, or of the last one on the way to it that loses little enough."""
+    from shared.compress.gate import LossRefusal
 
-    plan, task = work.plan, work.student.task
-    block = int(find_profile(plan.device).channel_block.value)
-    settings = PruneSettings(keep_layers=plan.keep_layers, first_depth=work.student.settings.depth, multiple=block)
-    limits = Limits(plan.max_drop, None if plan.budget_ms is None else plan.budget_ms / 1000)
-    with progress_bar(work.console, None) as bar:
-        tried = cuts(
-            work.student,
-            work.lessons,
-            settings,
-            limits,
-            lambda student: work.scorer.cost(export_float(student, task)),
-            plan.healing_epochs,
-            lambda loss: bar.advance(f"healing, loss {loss:.4f}"),
-        )
-        for cut, student in tried:
-            work.cuts.append(cut)
-            work.student = student
-    kept = [cut for cut in work.cuts if cut.accepted]
-    print_cuts(work.cuts, work.console)
-    if kept:
-        work.changes.append(f"pruned ({', '.join(cut.name for cut in kept)}), each healed by {plan.healing_epochs} epochs of distillation")
-        save_model(plan.folder / PRUNED_FILE, work.student)
-        pruned = export_float(work.student, task)
-        write_atomic(plan.folder / GRAPH_FILE, pruned)
-        work.stages.append(work.scorer.graph("pruned, ONNX", pruned, work.student, plan.folder / GRAPH_FILE))
-        work.points.append(_point(work.stages[-1]))
+    while True:
+        try:
+            return _quantised(work)
+        except LossRefusal as refusal:
+            if not work.before:
+                raise
+            last = [cut.name for cut in work.cuts if cut.accepted][-1]
+            work.console.print(f"{refusal}\nthe last cut, '{last}', went too far and is undone", highlight=False, soft_wrap=True)
+            undo_last_cut(work)
 
 
-def _quantised(work: _Work) -> tuple[Judged, list[FileFigures]]:
+def _quantised(work: Work) -> tuple[Judged, list[FileFigures]]:
     from shared.compress.gate import Allowed
     from shared.compress.latency import onnx_latency
 
@@ -183,12 +145,11 @@ def _quantised(work: _Work) -> tuple[Judged, list[FileFigures]]:
         work.stages.append(work.scorer.graph(f"INT8 {winner.name}", verdict.winner, work.student, path))
     finally:
         path.unlink(missing_ok=True)
-    work.points.append(_point(work.stages[-1]))
     print_stages(work.stages, work.console, f"compressed for {plan.device}", plan.device)
     return verdict, figures
 
 
-def _files(work: _Work) -> dict[str, bytes]:
+def _files(work: Work) -> dict[str, bytes]:
     """The candidates of the device, best first: of the student as it is, or as it learnt on the grid where that answers better."""
     from shared.compress.devices import WEIGHTS_ONLY, find_profile
     from shared.compress.export import export_float
@@ -213,13 +174,13 @@ def _files(work: _Work) -> dict[str, bytes]:
     return others
 
 
-def _candidates(work: _Work, content: bytes, ranges: Ranges) -> dict[str, bytes]:
+def _candidates(work: Work, content: bytes, ranges: Ranges) -> dict[str, bytes]:
     from shared.compress.candidates import candidates
 
     return candidates(content, ranges, work.plan.device, work.scorer.cost)
 
 
-def _fast_enough_here(work: _Work, files: dict[str, bytes], allowed: Allowed) -> Judged:
+def _fast_enough_here(work: Work, files: dict[str, bytes], allowed: Allowed) -> Judged:
     """The gate's verdict, and where this machine is of the device's kind, only on what is not slower than float by measurement either."""
     from shared.compress.devices import find_profile
     from shared.compress.here import is_here
@@ -252,7 +213,7 @@ def cost_of(plan: CompressPlan) -> Callable[[bytes], float]:
     return remembered(lambda content: predict(content, profile).seconds)
 
 
-def _summary(work: _Work, figures: list[FileFigures], signed_by: str, seconds: dict[str, float]) -> CompressSummary:
+def _summary(work: Work, figures: list[FileFigures], signed_by: str, seconds: dict[str, float]) -> CompressSummary:
     plan = work.plan
     plot_pareto(work.points, plan.budget_ms, plan.folder / PLOT_FILE)
     return CompressSummary(
@@ -269,8 +230,3 @@ def _summary(work: _Work, figures: list[FileFigures], signed_by: str, seconds: d
         plot=plan.folder / PLOT_FILE,
         seconds=seconds,
     )
-
-
-def _point(stage: Stage) -> tuple[str, float, float]:
-    assert stage.here_ms is not None
-    return stage.name, stage.here_ms, stage.accuracy

@@ -29,6 +29,10 @@ LARGE = 2**20
 LEAST_SHRINKING = 3
 
 
+class LossRefusal(ArtifactError):
+    """Nothing may be signed, and it is what a file loses that stands in the way: one that lost less would have been signed."""
+
+
 class LabelledRecords(Protocol):
     """Raw records and their labels, as ``shared.data.Records`` holds them."""
 
@@ -85,7 +89,8 @@ def choose(candidates: Mapping[str, Cost], sums: Mapping[str, NDArray[Any]], flo
     """The name of the file to sign. ``candidates`` best first, in the order of the counters.
 
     Only those that :func:`objection` has nothing against may win: the first that agrees with the float student on
-    :data:`LEAST_AGREEMENT` of the records, else the one that agrees most. Raises :class:`ArtifactError` with the figures.
+    :data:`LEAST_AGREEMENT` of the records, else the one that agrees most. Raises :class:`ArtifactError` with the figures,
+    :class:`LossRefusal` where losing less would have been enough.
     """
     records, float_right = int(sums["gate_records"][0]), int(sums["gate_float_right"][0])
     if records < 1:
@@ -101,7 +106,8 @@ def choose(candidates: Mapping[str, Cost], sums: Mapping[str, NDArray[Any]], flo
         figures = "; ".join(
             f"{name}: accuracy {count / records:.4f}, {words}" for name, count, words in zip(names, right, against, strict=True)
         )
-        raise ArtifactError(
+        refusal = LossRefusal if any(objection(cost, 0.0, float_cost, allowed) is None for cost in candidates.values()) else ArtifactError
+        raise refusal(
             f"no INT8 file may be signed: accuracy {float_right / records:.4f} in float, on {records} held-out records, allowed loss "
             f"{allowed.max_drop}; {figures}; raise compression.max_drop, or choose another device or student"
         )

@@ -14,9 +14,11 @@ import pytest
 from rich.console import Console
 
 from fedstill.compressing.plan import CompressPlan
+from fedstill.compressing.quantising import judged
 from fedstill.compressing.run import run_compression
 from fedstill.compressing.steps import STEPS_FOLDER
 from fedstill.plan import builtin_federation
+from shared.compress.gate import LossRefusal
 from shared.compress.verify import open_artifact
 from shared.data import load_pool
 from shared.distill.teacher import own_normalisation
@@ -28,13 +30,21 @@ from shared.settings import NetworkSettings
 FEDERATION = builtin_federation("heart")
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    file = tmp_path_factory.mktemp("student") / "student.safetensors"
+def kept(file, settings):
     train = load_pool(FEDERATION).train
-    settings = NetworkSettings(width=16, depth=5, heads=1, inner=16)
     save_model(file, build(settings, FEDERATION.task, own_normalisation(FEDERATION.task, train), seed=1))
     return file
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    return kept(tmp_path_factory.mktemp("student") / "student.safetensors", NetworkSettings(width=16, depth=5, heads=1, inner=16))
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A student of which more than a block can be cut."""
+    return kept(tmp_path_factory.mktemp("wide") / "student.safetensors", NetworkSettings(width=16, depth=5, heads=2, inner=16))
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +155,77 @@ def test_a_budget_that_nothing_keeps_is_refused_and_nothing_is_signed(tmp_path, 
     assert not list((tmp_path / "tight").glob("*.tar.zst"))
 
 
+@pytest.fixture
+def gate(monkeypatch):
+    """A gate that raises each of ``refusals`` once before it judges as the real one does; gives back how often it was asked."""
+
+    def refuse(*refusals):
+        left, asked = list(refusals), []
+
+        def judge(*given):
+            asked.append(given)
+            if left:
+                raise left.pop(0)
+            return judged(*given)
+
+        monkeypatch.setattr("fedstill.compressing.run.judged", judge)
+        return asked
+
+    return refuse
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_cut_too_far_is_undone_and_what_was_before_it_is_signed(gate, tmp_path, wide, identity):
+    gate()
+    whole = run_compression(plan(tmp_path / "far", wide, identity), Console(quiet=True))
+    names = [cut.name for cut in whole.cuts if cut.accepted]
+    asked = gate(*[LossRefusal("0.02 lost")] * (len(names) - 1))
+    console = Console(file=io.StringIO(), width=200)
+    summary = run_compression(plan(tmp_path / "back", wide, identity), console)
+    assert len(asked) == len(names) > 1
+    assert [cut.name for cut in summary.cuts if cut.accepted] == names[:1] == ["1 of 5 blocks"]
+    assert [cut.name for cut in summary.cuts if cut.reason.startswith("undone")] == names[1:]
+    assert f"the last cut, '{names[-1]}', went too far and is undone" in console.file.getvalue()
+    [change] = open_artifact(summary.artifact, bytes.fromhex(summary.signer)).manifest["provenance"]["changes"]
+    assert change.startswith("pruned (1 of 5 blocks), each healed by 1 epochs")
+    assert change.endswith(f"; {len(names) - 1} more undone, whose files the gate refused")
+    left = load_model(summary.folder / "student.safetensors").settings
+    assert (left.depth, left.heads) == (4, 2)
+    pruned = [stage.parameters for stage in summary.stages if stage.name == "pruned, ONNX"]
+    assert pruned == [summary.stages[-1].parameters]
+    assert whole.stages[-1].parameters < pruned[0] < whole.stages[0].parameters
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_where_every_cut_is_undone_the_student_is_quantised_as_it_came(gate, done, tmp_path, student, identity):
+    gate(*[LossRefusal("0.02 lost")] * sum(cut.accepted for cut in done[0].cuts))
+    summary = run_compression(plan(tmp_path / "whole", student, identity), Console(quiet=True))
+    unpruned = run_compression(plan(tmp_path / "unpruned", student, identity, prune=False), Console(quiet=True))
+    assert (summary.artifact / "model.onnx").read_bytes() == (unpruned.artifact / "model.onnx").read_bytes()
+    assert (summary.folder / "student.onnx").read_bytes() == (unpruned.folder / "student.onnx").read_bytes()
+    assert not (summary.folder / "student.safetensors").exists()
+    assert "pruned, ONNX" not in {stage.name for stage in summary.stages}
+    [change] = open_artifact(summary.artifact, bytes.fromhex(summary.signer)).manifest["provenance"]["changes"]
+    assert change.startswith("not pruned; ")
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_student_that_is_refused_even_whole_is_refused(gate, tmp_path, student, identity):
+    asked = gate(*[LossRefusal("0.02 lost")] * 100)
+    with pytest.raises(LossRefusal, match=r"0\.02 lost"):
+        run_compression(plan(tmp_path / "never", student, identity), Console(quiet=True))
+    assert 1 < len(asked) < 100
+    assert not (tmp_path / "never" / "artifact").exists()
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_what_no_larger_student_would_cure_undoes_nothing(gate, tmp_path, student, identity):
+    asked = gate(ArtifactError("too slow"))
+    with pytest.raises(ArtifactError, match="too slow"):
+        run_compression(plan(tmp_path / "slow", student, identity), Console(quiet=True))
+    assert len(asked) == 1
+
+
 @pytest.mark.usefixtures("unmeasured")
 def test_on_a_device_of_its_kind_what_is_slower_than_float_is_not_signed(here, tmp_path, student, identity):
     here(1.5, 1.01)
@@ -176,6 +257,7 @@ ALONE = """
 import sys
 from rich.console import Console
 from fedstill.compressing.plan import CompressPlan
+from fedstill.compressing.quantising import judged
 from fedstill.compressing.run import run_compression
 run_compression(CompressPlan.model_validate_json(sys.argv[1]), Console(quiet=True))
 """

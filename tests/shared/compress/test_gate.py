@@ -10,7 +10,7 @@ from shared.compress import runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges
 from shared.compress.calibrate import range_counts as count_ranges
 from shared.compress.devices import DEVICES, saturates_here
-from shared.compress.gate import Allowed, Cost, choose, gate_counts, results
+from shared.compress.gate import Allowed, Cost, LossRefusal, choose, gate_counts, results
 from shared.compress.quantise import quantise
 from shared.errors import ArtifactError
 
@@ -104,6 +104,18 @@ def test_a_large_one_must_be_a_third():
     assert choose({"a": Cost(large.size // 3)}, counts, large, Allowed(0.02)) == "a"
     with pytest.raises(ArtifactError, match="bytes where float has"):
         choose({"a": Cost(large.size // 3 + 1)}, counts, large, Allowed(0.02))
+
+
+def test_only_where_losing_less_would_have_been_enough_is_it_a_matter_of_loss():
+    lossy = sums(100, 90, [70], [75])
+    with pytest.raises(LossRefusal, match=r"0\.2000 lost"):
+        choose({"a": ANY}, lossy, Cost(20), Allowed(0.1))
+    with pytest.raises(ArtifactError, match=r"0\.2000 lost") as refused:
+        choose({"a": ANY}, lossy, Cost(20), Allowed(0.1, size=5))
+    assert not isinstance(refused.value, LossRefusal)
+    slow_and_lossy = {"lossy": Cost(10, 1.0), "slow": Cost(10, 9.0)}
+    with pytest.raises(LossRefusal):
+        choose(slow_and_lossy, sums(100, 90, [70, 90], [75, 99]), Cost(20, 2.0), Allowed(0.1))
 
 
 def test_budgets_hold():
