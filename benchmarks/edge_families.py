@@ -90,10 +90,13 @@ def _heart() -> Family:
     return Family(HEART, NetworkSettings(width=96, depth=6, heads=8), NetworkSettings(width=48, depth=3, heads=4), whole, rows, 10)
 
 
-def _credit() -> Family:
-    found = credit()
-    teacher = NetworkSettings(width=64, depth=4, heads=8)
-    return Family(found.config.task, teacher, NetworkSettings(width=32, depth=2), lambda seed: found.split, found.config.training, 4)
+def _credit(teacher: NetworkSettings, student: NetworkSettings, rate: float) -> Callable[[], Family]:
+    def made() -> Family:
+        found = credit()
+        training = found.config.training.model_copy(update={"learning_rate": rate})
+        return Family(found.config.task, teacher, student, lambda seed: found.split, training, 4)
+
+    return made
 
 
 def _messages() -> Family:
@@ -113,7 +116,13 @@ FAMILIES: Mapping[str, Callable[[], Family]] = {
         NetworkSettings(width=64, depth=3, heads=4, architecture="transformer", patch=2),
         _PATCHES,
     ),
-    "credit_transformer": _credit,
+    "digits_vision_large": _digits(
+        NetworkSettings(width=256, depth=4, heads=8, architecture="transformer", patch=2),
+        NetworkSettings(width=128, depth=3, heads=4, architecture="transformer", patch=2),
+        _PATCHES.model_copy(update={"learning_rate": 1e-3}),
+    ),
+    "credit_transformer": _credit(NetworkSettings(width=64, depth=4, heads=8), NetworkSettings(width=32, depth=2), 3e-3),
+    "credit_transformer_large": _credit(NetworkSettings(width=192, depth=4, heads=8), NetworkSettings(width=128, depth=3, heads=4), 1e-3),
     "banking77_encoder": _messages,
 }
 BUILTIN = ("heart_transformer", "digits_convolutional", "digits_vision")
