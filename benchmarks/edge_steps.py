@@ -5,8 +5,9 @@
 ``fedstill compress`` itself, for this machine's kind of processor: EfficientNet-lite2, fitted once, teaches one student a seed, or those
 that ``benchmarks.retention --students FOLDER`` kept are taken, and heals what each cut breaks. Cuts are accepted on two fifths of the test
 part; accuracy and macro F1 are counted on the other three. Milliseconds of one record on one thread, megabytes of a fresh process with one
-model. ``pruned`` is the float student where no cut was accepted (``cuts``: how many were). ``faster`` and ``lighter`` compare the signed
-file with the teacher in torch, ``than_float`` with the float file before all steps; ``behind`` are points of accuracy below that file.
+model. ``pruned`` is the float student where no cut was kept (``cuts``: how many were; ``undone``: how many more had been, of which the gate
+signed nothing). ``faster`` and ``lighter`` compare the signed file with the teacher in torch, ``than_float`` with the float file before all
+steps; ``behind`` are points of accuracy below that file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.harness import Claim, claim, parser, report
 from benchmarks.schooling import kept_student, student_of, teacher_folder, teacher_of
 from benchmarks.subjects import SUBJECTS, Subject
 from fedstill.compressing.plan import CompressPlan
+from fedstill.compressing.pruning import UNDONE
 from fedstill.compressing.run import run_compression
 from fedstill.report.compressed import CompressSummary, Stage
 from shared.errors import ArtifactError
@@ -67,7 +69,8 @@ def figures_of(summary: CompressSummary) -> Figures:
         "signed.than_float": found["float.ms"] / found["signed.ms"],
     }
     seconds = {f"seconds.{step}": took for step, took in summary.seconds.items()}
-    return {**found, **ratios, "cuts": float(sum(cut.accepted for cut in summary.cuts)), **seconds}
+    cuts = {"cuts": sum(cut.accepted for cut in summary.cuts), "undone": sum(cut.reason == UNDONE for cut in summary.cuts)}
+    return {**found, **ratios, **{name: float(count) for name, count in cuts.items()}, **seconds}
 
 
 def _stage(stage: Stage) -> dict[str, float]:
@@ -94,6 +97,7 @@ def claims(subject: str, found: Sequence[Figures], seeds: int) -> list[Claim]:
         "faster": "×",
         "lighter": "×",
         "than_float": "×",
+        "undone": "cuts",
     }
     rows = [claim(f"{subject}.signed", [len(found) / seeds], "share", goal=1.0)]
     for name in found[0] if found else ():
