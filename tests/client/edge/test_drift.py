@@ -31,6 +31,35 @@ def test_moments_of_parts_are_those_of_the_whole(sizes: list[int], seed: int) ->
             assert moments.deviation[column] == pytest.approx(values.std(), rel=1e-6, abs=1e-9)
 
 
+@given(st.lists(st.integers(0, 5), max_size=6), st.integers(1, 3), st.integers(0, 99))
+def test_pixels_of_parts_have_the_moments_of_all_of_them(sizes: list[int], channels: int, seed: int) -> None:
+    rng, moments = np.random.default_rng(seed), Moments(channels)
+    parts = [rng.integers(0, 256, (size, 3, 2, channels), dtype=np.uint8) for size in sizes]
+    for part in parts:
+        moments.add_pixels(part)
+    whole = np.concatenate([np.empty((0, channels)), *(part.reshape(-1, channels) for part in parts)])
+    np.testing.assert_array_equal(moments.count, len(whole))
+    if len(whole):
+        np.testing.assert_allclose(moments.mean, whole.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(moments.deviation, whole.std(axis=0), rtol=1e-9, atol=1e-6)
+
+
+def test_white_images_are_counted_without_overflow() -> None:
+    moments = Moments(1)
+    moments.add_pixels(np.full((3, 600, 600, 1), 255, np.uint8))
+    assert (moments.mean[0], moments.deviation[0]) == (255.0, 0.0)
+
+
+def test_requests_are_counted_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One by one, a block of 256 rows kept the event loop, and all who wait for an answer, for ten milliseconds.
+    counted: list[int] = []
+    monkeypatch.setattr(Moments, "add", lambda self, values: counted.append(len(values)))
+    drift = Drift(MANIFEST)
+    for row in table_rows(2 * BLOCK, 4):
+        drift.add(row[np.newaxis])
+    assert counted == [BLOCK, BLOCK]
+
+
 def test_a_table_s_figures_are_those_of_its_rows() -> None:
     drift, rows = Drift(MANIFEST), table_rows(BLOCK, 3)
     for start in range(0, BLOCK, 7):
@@ -96,3 +125,11 @@ def test_texts_are_seen_by_their_length() -> None:
     drift.add(ids)
     assert drift.seen()[0].mean == pytest.approx(4.5)
     assert drift.seen()[0].deviation == pytest.approx(0.5)
+
+
+def test_texts_of_several_lengths_are_counted_together() -> None:
+    drift = Drift({"task": {"family": "text", "padding": 0}})
+    for length in (3, 5):
+        drift.add(np.full((BLOCK // 2, length), 7, np.int32))
+    assert drift.seen()[0].count == BLOCK
+    assert drift.seen()[0].mean == pytest.approx(4.0)
