@@ -45,7 +45,7 @@ def undo_last_cut(work: Work) -> None:
     """Back to the student before the last cut that was kept, whatever it learnt since; there must be one (``work.before``).
 
     Cuts are accepted by the watched records, and the gate counts others: what the first allow, the second may refuse. A cut that is undone
-    asks the gate once more, about a student that is nearer to the one that came in; how many were undone is in the manifest.
+    asks the gate once more, about a student that is nearer to the one that came in; what was undone is in the manifest.
     """
     work.student = work.before.pop()
     place = max(place for place, cut in enumerate(work.cuts) if cut.accepted)
@@ -61,8 +61,8 @@ def _leave(work: Work) -> None:
     from shared.models import save_model
 
     plan, kept = work.plan, [cut.name for cut in work.cuts if cut.accepted]
-    undone = sum(cut.reason == UNDONE for cut in work.cuts)
-    back = f"; {undone} more undone, whose files the gate refused" if undone else ""
+    undone = [cut.name for cut in work.cuts if cut.reason == UNDONE]
+    back = f"; undone, as the gate refused their files: {', '.join(undone)}" if undone else ""
     healed = f"pruned ({', '.join(kept)}), each healed by {plan.healing_epochs} epochs of distillation" if kept else "not pruned"
     work.changes = [healed + back] if kept or undone else []
     graph = export_float(work.student, work.student.task) if kept else work.original
