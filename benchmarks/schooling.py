@@ -31,8 +31,8 @@ KEPT = Path("runs") / "benchmarks"
 """Teachers and their targets: minutes of work that all benchmarks share."""
 TEXT_TEACHER = TrainingSettings(epochs=4, batch_size=32, learning_rate=1e-4)
 IMAGE_TEACHER = TrainingSettings(epochs=8, batch_size=16, learning_rate=2e-4)
-FEW, IMAGE_SIZE, FEW_SIZE = 1000, 96, 128
-"""Pixels at which the teacher sees images of 28 to 96, and of 64 where there are few of them: more would cost half an hour a fit."""
+IMAGE_SIZE = 96
+"""Pixels at which the teacher sees images of 28 to 128: more would cost half an hour a fit."""
 FLOAT_BYTES = 4
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 """Of a teacher's fit: on a busy machine two threads wait for each other, and one is faster. Students learn on one: they are too small to
