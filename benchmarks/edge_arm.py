@@ -29,12 +29,10 @@ from fedstill.compressing.quantising import Judged, calibrated, judged
 from shared.compress import runtime
 from shared.compress.artifact import write_artifact
 from shared.compress.candidates import candidates
-from shared.compress.cost import predict
-from shared.compress.devices import DEVICES
+from shared.compress.cost import timing_on
 from shared.compress.export import export_float
 from shared.compress.gate import Allowed
 from shared.compress.manifest import Manifest, Provenance
-from shared.compress.paying import remembered
 from shared.compress.quantise import quantise
 from shared.compress.verify import open_artifact
 from shared.data.records import Split
@@ -100,11 +98,11 @@ def signed(family: Family, student: Network, split: Split, folder: Path, *, seed
     content = export_float(student, family.task)
     parts = hold_out(split.train, GATED, seed=seed, site="gate")
     ranges = calibrated(content, parts.train, family.task)
-    cost = remembered(lambda file: predict(file, DEVICES[DEVICE]).seconds)
+    timing = timing_on(DEVICE)
     made = {name: {grid: quantise(content, ranges, grid)} for name, grid in GRIDS.items()}
     verdicts = {name: judged(content, files, parts.test, family.task, Allowed(1.0), None) for name, files in made.items()}
-    best = candidates(content, ranges, DEVICE, cost)
-    verdicts["signed"] = judged(content, best, parts.test, family.task, Allowed(ALLOWED), cost)
+    best = candidates(content, ranges, DEVICE, timing)
+    verdicts["signed"] = judged(content, best, parts.test, family.task, Allowed(ALLOWED), timing)
     identity, nothing = Ed25519PrivateKey.generate(), split.test.inputs[:0]
     found = {"float": Asked(nothing, model=content)}
     for name, verdict in verdicts.items():

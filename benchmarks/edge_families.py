@@ -35,13 +35,12 @@ from fedstill.compressing.quantising import calibrated, judged
 from fedstill.footprint import peak_bytes
 from shared.compress import runtime
 from shared.compress.candidates import candidates
-from shared.compress.cost import predict
+from shared.compress.cost import timing_on
 from shared.compress.devices import DEVICES
 from shared.compress.export import export_float
 from shared.compress.gate import Allowed
 from shared.compress.here import ANY, is_here
 from shared.compress.latency import onnx_latencies, torch_latency
-from shared.compress.paying import remembered
 from shared.data.digits import TASK as DIGITS
 from shared.data.digits import read_digits
 from shared.data.heart import TASK as HEART
@@ -193,10 +192,10 @@ def as_users_do(content: bytes, inputs: NDArray[Any], folder: Path) -> bytes:
 def signed(content: bytes, family: Family, split: Split, gated: Records) -> bytes:
     """The first file that the gate allows on the ``gated`` records and that is no slower here than float."""
     device = here()
-    cost = remembered(lambda file: predict(file, DEVICES[device]).seconds)
-    files = candidates(content, calibrated(content, split.train, family.task), device, cost)
+    timing = timing_on(device)
+    files = candidates(content, calibrated(content, split.train, family.task), device, timing)
     while True:
-        found = judged(content, files, gated, family.task, Allowed(ALLOWED), cost)
+        found = judged(content, files, gated, family.task, Allowed(ALLOWED), timing)
         whole, own = onnx_latencies({"float": content, "own": found.winner}, split.test.inputs, repeats=REPEATS).values()
         if own <= whole or len(files) == 1:
             return found.winner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from shared.task import TabularTask
 from shared.work import Normalisation
 
 if TYPE_CHECKING:
+    from shared.compress.cost import Timing
     from shared.compress.manifest import Provenance
 
 
@@ -138,7 +139,7 @@ class InstalledToolbox:
         graph = self._float(student)
         key = hashlib.sha256(graph + repr(sorted(ranges.items())).encode()).digest()
         if self._made is None or self._made[0] != key:
-            self._made = key, candidates(graph, ranges, self._config.compression.device, self._cost)
+            self._made = key, candidates(graph, ranges, self._config.compression.device, self._timing)
         return {FLOAT: graph, **self._made[1]}
 
     def publish(self, publication: Publication) -> Path:
@@ -157,7 +158,7 @@ class InstalledToolbox:
         whole = files.pop(FLOAT)
         digest = hashlib.sha256(whole).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
-        gate = results(whole, files, sums, Allowed(config.compression.max_drop), self._cost)
+        gate = results(whole, files, sums, Allowed(config.compression.max_drop), self._timing)
         scales = facts.normalisation
         manifest = Manifest(
             version=publication.version,
@@ -232,13 +233,10 @@ class InstalledToolbox:
         return count_parameters(build(config.teacher, config.task, publication.state.facts.normalisation.of_inputs, seed=config.seed))
 
     @cached_property
-    def _cost(self) -> Callable[[bytes], float]:
-        from shared.compress.cost import predict
-        from shared.compress.devices import find_profile
-        from shared.compress.paying import remembered
+    def _timing(self) -> Timing:
+        from shared.compress.cost import timing_on
 
-        profile = find_profile(self._config.compression.device)
-        return remembered(lambda content: predict(content, profile).seconds)
+        return timing_on(self._config.compression.device)
 
     def _float(self, student: Student) -> bytes:
         from shared.compress.export import export_float

@@ -14,11 +14,13 @@ from fedstill.compressing.lessons import Lessons
 from fedstill.report.compressed import Cut
 
 if TYPE_CHECKING:
+    from shared.compress.cost import Times
     from shared.compress.prune.plan import PruneSettings
     from shared.models import Network
 
 LEAST_WON = 0.01
-"""A cut must win this part of the time on the device: below it the cost model says nothing, and quality would go for nothing."""
+"""A cut must win this part of the time on the device, and be slower on none that it stands for: below it the cost model says nothing,
+and quality would go for nothing."""
 SHARE_OF_DROP = 0.5
 """The part of what may be lost in all that cuts may lose: the rest is left to quantising, and to luck on other records."""
 RANKED = 2048
@@ -27,7 +29,7 @@ RANKED = 2048
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: ``max_drop`` of accuracy in all, ``seconds`` on the device that are few enough (None: as few as can be had)."""
+    """When to stop: ``max_drop`` of accuracy in all, ``seconds`` on the slowest device that are few enough (None: as few as can be had)."""
 
     max_drop: float
     seconds: float | None = None
@@ -35,10 +37,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Kept:
-    """A student on the way, its time on the device and its accuracy on the watched records."""
+    """A student on the way, its times on the device and those that it stands for, and its accuracy on the watched records."""
 
     student: Network
-    seconds: float
+    times: Times
     accuracy: float
 
 
@@ -47,7 +49,7 @@ def cuts(
     lessons: Lessons,
     settings: PruneSettings,
     limits: Limits,
-    cost: Callable[[Network], float],
+    timing: Callable[[Network], Times],
     epochs: int,
     on_epoch: Callable[[float], object] = lambda loss: None,
 ) -> Iterator[tuple[Cut, Network]]:
@@ -56,11 +58,11 @@ def cuts(
     Blocks are offered first, the cheapest to lose at each moment, then heads, then inner channels, then rewrites. A kind of cut that
     was refused once is not tried again: what is left is more needed, not less.
     """
-    start = Kept(student, cost(student), lessons.watched(student).accuracy)
+    start = Kept(student, timing(student), lessons.watched(student).accuracy)
     now, refused = start, set[str]()
-    while limits.seconds is None or now.seconds > limits.seconds:
+    while limits.seconds is None or now.times.most > limits.seconds:
         for name, smaller, exact in _offered(now.student, lessons, settings, refused):
-            cut, after = _tried(name, smaller, now, start, lessons, limits, cost, 0 if exact else epochs, on_epoch)
+            cut, after = _tried(name, smaller, now, start, lessons, limits, timing, 0 if exact else epochs, on_epoch)
             yield cut, after.student
             if cut.accepted:
                 now = after
@@ -104,21 +106,21 @@ def _tried(
     start: Kept,
     lessons: Lessons,
     limits: Limits,
-    cost: Callable[[Network], float],
+    timing: Callable[[Network], Times],
     epochs: int,
     on_epoch: Callable[[float], object],
 ) -> tuple[Cut, Kept]:
     from shared.models import count_parameters
 
-    seconds, parameters = cost(smaller), count_parameters(smaller)
-    if seconds > now.seconds * (1 - LEAST_WON):
-        return _cut(name, now, now.accuracy, parameters, seconds, "wins no time on the device"), now
+    times, parameters = timing(smaller), count_parameters(smaller)
+    if times.burden(now.times) > 1 - LEAST_WON:
+        return _cut(name, now, now.accuracy, parameters, times.seconds, "wins no time on the device"), now
     healed = lessons.heal(smaller, epochs, name, on_epoch)
     accuracy = lessons.watched(healed).accuracy
     lost = start.accuracy - accuracy
     if lost > SHARE_OF_DROP * limits.max_drop:
-        return _cut(name, now, accuracy, parameters, seconds, f"{100 * lost:.2f} points lost in all"), now
-    return _cut(name, now, accuracy, parameters, seconds, ""), Kept(healed, seconds, accuracy)
+        return _cut(name, now, accuracy, parameters, times.seconds, f"{100 * lost:.2f} points lost in all"), now
+    return _cut(name, now, accuracy, parameters, times.seconds, ""), Kept(healed, times, accuracy)
 
 
 def _cut(name: str, now: Kept, accuracy: float, parameters: int, seconds: float, reason: str) -> Cut:

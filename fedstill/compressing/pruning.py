@@ -28,7 +28,7 @@ def prune(work: Work) -> None:
             work.lessons,
             settings,
             limits,
-            lambda student: work.scorer.cost(export_float(student, task)),
+            lambda student: work.scorer.timing(export_float(student, task)),
             plan.healing_epochs,
             lambda loss: bar.advance(f"healing, loss {loss:.4f}"),
         )

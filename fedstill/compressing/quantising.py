@@ -13,6 +13,7 @@ from fedstill.report.compressed import FileFigures
 from shared.task import Task, TextTask
 
 if TYPE_CHECKING:
+    from shared.compress.cost import Timing
     from shared.compress.gate import Allowed
     from shared.compress.manifest import GateResult
     from shared.data.records import Records
@@ -52,9 +53,7 @@ def right_of(content: bytes, records: Records, task: Task) -> int:
     return int((found == records.labels).sum())
 
 
-def judged(
-    original: bytes, files: Mapping[str, bytes], records: Records, task: Task, allowed: Allowed, cost: Callable[[bytes], float] | None
-) -> Judged:
+def judged(original: bytes, files: Mapping[str, bytes], records: Records, task: Task, allowed: Allowed, timing: Timing | None) -> Judged:
     """Puts ``files``, the best first, before the gate on held-out ``records``; ``original`` is the float student that they come from.
 
     Raises :class:`shared.errors.ArtifactError` where none may be signed, as :func:`shared.compress.gate.choose` does.
@@ -62,7 +61,7 @@ def judged(
     from shared.compress.gate import gate_counts, results
 
     sums = gate_counts(original, files, records, task.heads)
-    return Judged(files, results(original, files, sums, allowed, cost, masked=False), sums)
+    return Judged(files, results(original, files, sums, allowed, timing, masked=False), sums)
 
 
 def figures_of(judged: Judged, inputs: NDArray[Any], latency: Callable[[bytes, NDArray[Any]], float]) -> Sequence[FileFigures]:

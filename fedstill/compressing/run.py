@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from fedstill.report.compressed import CompressSummary, FileFigures, plot_pareto
 from fedstill.stopwatch import Stopwatch
 from server.locking import run_lock
 from shared.compress.archive import ARCHIVE_SUFFIX
-from shared.compress.paying import remembered
 from shared.errors import ArtifactError
 from shared.files import write_atomic
 
@@ -95,9 +93,10 @@ def _loaded(plan: CompressPlan, pool: Split | None) -> tuple[Network, Parts]:
 
 
 def _begun(plan: CompressPlan, console: Console, lessons: Lessons, student: Network) -> Work:
+    from shared.compress.cost import timing_on
     from shared.compress.export import export_float
 
-    scorer = Scorer(lessons.parts.test, student.task, cost_of(plan))
+    scorer = Scorer(lessons.parts.test, student.task, timing_on(plan.device))
     original = export_float(student, student.task)
     work = Work(plan, console, lessons, scorer, student, original)
     write_atomic(plan.folder / GRAPH_FILE, original)
@@ -177,7 +176,7 @@ def _files(work: Work) -> dict[str, bytes]:
 def _candidates(work: Work, content: bytes, ranges: Ranges) -> dict[str, bytes]:
     from shared.compress.candidates import candidates
 
-    return candidates(content, ranges, work.plan.device, work.scorer.cost)
+    return candidates(content, ranges, work.plan.device, work.scorer.timing)
 
 
 def _fast_enough_here(work: Work, files: dict[str, bytes], allowed: Allowed) -> Judged:
@@ -186,9 +185,9 @@ def _fast_enough_here(work: Work, files: dict[str, bytes], allowed: Allowed) -> 
     from shared.compress.here import is_here
     from shared.compress.latency import onnx_latencies
 
-    test, cost = work.lessons.parts.test, work.scorer.cost
+    test, timing = work.lessons.parts.test, work.scorer.timing
     while True:
-        verdict = judged(work.original, files, test, work.student.task, allowed, cost)
+        verdict = judged(work.original, files, test, work.student.task, allowed, timing)
         if not is_here(find_profile(work.plan.device).instruction_sets):
             return verdict
         taken = onnx_latencies({"winner": verdict.winner, "float": work.original}, test.inputs)
@@ -202,15 +201,6 @@ def _fast_enough_here(work: Work, files: dict[str, bytes], allowed: Allowed) -> 
             )
         work.console.print(f"'{name}' takes {ratio:.2f} times as long as float, measured here: not signed", highlight=False, soft_wrap=True)
         files = {other: content for other, content in files.items() if other != name}
-
-
-def cost_of(plan: CompressPlan) -> Callable[[bytes], float]:
-    """Seconds of one record by the device's cost model; each file is looked at once."""
-    from shared.compress.cost import predict
-    from shared.compress.devices import find_profile
-
-    profile = find_profile(plan.device)
-    return remembered(lambda content: predict(content, profile).seconds)
 
 
 def _summary(work: Work, figures: list[FileFigures], signed_by: str, seconds: dict[str, float]) -> CompressSummary:

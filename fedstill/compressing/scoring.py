@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +11,18 @@ from fedstill.report.distilled import Scores
 from fedstill.scoring import student_scores, teacher_scores
 
 if TYPE_CHECKING:
+    from shared.compress.cost import Timing
     from shared.data.records import Records
     from shared.models import Network
     from shared.task import Task
     from shared.teachers import Teacher
 
-Cost = Callable[[bytes], float]
-
 
 class Scorer:
-    """Figures on ``test``; ``cost`` is the device's model of time."""
+    """Figures on ``test``; ``timing`` are the device's models of time."""
 
-    def __init__(self, test: Records, task: Task, cost: Cost) -> None:
-        self.test, self._task, self.cost = test, task, cost
+    def __init__(self, test: Records, task: Task, timing: Timing) -> None:
+        self.test, self._task, self.timing = test, task, timing
 
     def teacher(self, name: str, teacher: Teacher, file: Path) -> Stage:
         """A teacher that lies at ``file``."""
@@ -52,7 +50,7 @@ class Scorer:
             parameters=count_parameters(student),
             bytes=len(content),
             here_ms=1000 * onnx_latency(content, records.inputs),
-            device_ms=1000 * self.cost(content),
+            device_ms=1000 * self.timing(content).seconds,
             peak_mb=_megabytes(peak_bytes("onnx", file, records)),
         )
 

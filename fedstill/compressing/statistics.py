@@ -35,10 +35,9 @@ def sign_for(folder: Path, run: str | None, device: str, allowed: Allowed, out: 
     where none of them may be signed for the device.
     """
     from shared.compress.artifact import write_artifact
-    from shared.compress.cost import predict
+    from shared.compress.cost import timing_on
     from shared.compress.devices import find_profile
     from shared.compress.gate import results
-    from shared.compress.paying import remembered
 
     site = CoordinatorSite(folder)
     home = site.run_folder(_finished(site, run))
@@ -46,15 +45,15 @@ def sign_for(folder: Path, run: str | None, device: str, allowed: Allowed, out: 
     profile = find_profile(device)
     files = _judged_files(home / CANDIDATES_FILE, manifest)
     whole = files.pop(FLOAT)
-    seconds = remembered(lambda content: predict(content, profile).seconds)
+    timing = timing_on(device)
     usable = {name: content for name, content in files.items() if _is_exact(name, profile.grids)}
     if not usable:
         raise ArtifactError(
             f"no file that was judged in the run computes exactly on '{device}'; run a federation with compression.device = '{device}'"
         )
-    ranked = sorted(usable, key=lambda name: (seconds(usable[name]), len(usable[name])))
+    ranked = sorted(usable, key=lambda name: (timing(usable[name]).burden(timing(whole)), len(usable[name])))
     judged = {name: usable[name] for name in ranked}
-    gate = results(whole, judged, _sums(manifest, ranked), allowed, seconds)
+    gate = results(whole, judged, _sums(manifest, ranked), allowed, timing)
     tokenizer = read_bytes(home / ARTIFACT_FOLDER / "tokenizer.json", what="tokeniser") if manifest.task.family == "text" else None
     described = manifest.model_copy(update={"device": profile.name, "grid": gate.winner, "gate": gate})
     return write_artifact(out, judged[gate.winner], described, site.identity, tokenizer)

@@ -63,6 +63,9 @@ def _figures(manifest: Manifest, model_size: int) -> str:
     stored = f", and the weights of {manifest.operators.weights} operators that compute in float" if manifest.operators.weights else ""
     if gate.float_seconds is not None:
         lines += ["", f"Milliseconds are the cost model's of `{manifest.device}` for one record, not a measurement."]
+    if won.ratios:
+        speeds = ", ".join(f"{1 / ratio:.2f} on `{name}`" for name, ratio in won.ratios.items())
+        lines += ["", f"Times as fast as the float student, by the models of the devices that it is for: {speeds}."]
     lines += ["", f"The file has {model_size} bytes. In INT8: {integer}{stored}. Allowed loss of accuracy: {gate.max_drop}."]
     return "\n".join(lines)
 

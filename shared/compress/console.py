@@ -160,7 +160,11 @@ def _speed(gate: dict[str, Any], won: dict[str, Any]) -> list[tuple[str, str]]:
     # Of a manifest that is older than these figures, or of a device that nobody has a model of, nothing is said.
     here, whole = won.get("seconds"), gate.get("float_seconds")
     times = [] if not here or not whole else [("time a record", f"{here * 1e3:.3f} ms, float {whole * 1e3:.3f} ms, by the device's model")]
-    size = gate.get("float_size")
+    size, ratios = gate.get("float_size"), won.get("ratios") or {}
+    if ratios:
+        fastest, slowest = min(ratios, key=lambda name: ratios[name]), max(ratios, key=lambda name: ratios[name])
+        span = f"{1 / ratios[slowest]:.2f} × float on {slowest} to {1 / ratios[fastest]:.2f} × on {fastest}"
+        times.append(("speed elsewhere", f"{span}, by the models of {len(ratios)} devices"))
     return times if not size else [*times, ("size beside float", f"{won['size']:,} of {size:,} bytes, {size / won['size']:.1f} × smaller")]
 
 

@@ -8,7 +8,7 @@ sees the device's arithmetic and not this one's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.compress import graph, runtime
-from shared.compress.candidates import not_slower
+from shared.compress.cost.times import Times, Timing
 from shared.compress.devices import saturates_here
 from shared.compress.manifest import CandidateResult, GateResult
 from shared.errors import ArtifactError
@@ -70,10 +70,10 @@ def gate_counts(
 
 @dataclass(frozen=True)
 class Cost:
-    """What a file costs on the device: its bytes, and its seconds for one record, None where nothing is known of them."""
+    """What a file costs: its bytes, and its times on the device and on those that it stands for, None where nothing is known of them."""
 
     size: int
-    seconds: float | None = None
+    times: Times | None = None
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,14 @@ def objection(cost: Cost, drop: float, float_cost: Cost, allowed: Allowed) -> st
     """
     if drop > allowed.max_drop:
         return f"{drop:.4f} lost"
-    if cost.seconds is not None and float_cost.seconds is not None and not not_slower(cost.seconds, float_cost.seconds):
-        return f"{cost.seconds * 1e3:.3f} ms where float takes {float_cost.seconds * 1e3:.3f} ms"
+    slower = None if cost.times is None or float_cost.times is None else cost.times.slower(float_cost.times)
+    if slower is not None:
+        device, taken, in_float = slower
+        return f"{taken * 1e3:.3f} ms where float takes {in_float * 1e3:.3f} ms{f' on {device}' if device else ''}"
     if cost.size * (LEAST_SHRINKING if float_cost.size > LARGE else 1) > float_cost.size:
         return f"{cost.size} bytes where float has {float_cost.size}"
-    if allowed.seconds is not None and (cost.seconds is None or cost.seconds > allowed.seconds):
-        return "a time that nobody knows" if cost.seconds is None else f"{cost.seconds * 1e3:.3f} of {allowed.seconds * 1e3:.3f} ms"
+    if allowed.seconds is not None and (cost.times is None or cost.times.most > allowed.seconds):
+        return "a time that nobody knows" if cost.times is None else f"{cost.times.most * 1e3:.3f} of {allowed.seconds * 1e3:.3f} ms"
     return f"{cost.size} of {allowed.size} bytes" if allowed.size is not None and cost.size > allowed.size else None
 
 
@@ -136,20 +138,22 @@ def results(
     candidates: Mapping[str, bytes],
     sums: Mapping[str, NDArray[Any]],
     allowed: Allowed,
-    seconds: Callable[[bytes], float] | None = None,
+    timing: Timing | None = None,
     *,
     masked: bool = True,
 ) -> GateResult:
     """The gate's decision and figures as the manifest holds them; raises as :func:`choose` does.
 
-    ``seconds``: the device's cost model, by which a file must not be slower than ``float_onnx``; without one nobody knows.
+    ``timing``: the cost models by which a file must be slower than ``float_onnx`` on no device; without them nobody knows.
     ``masked``: the sums came from institutions.
     """
-    costs = {name: Cost(len(content), None if seconds is None else seconds(content)) for name, content in candidates.items()}
-    whole = Cost(len(float_onnx), None if seconds is None else seconds(float_onnx))
+    costs = {name: Cost(len(content), None if timing is None else timing(content)) for name, content in candidates.items()}
+    whole = Cost(len(float_onnx), None if timing is None else timing(float_onnx))
     winner = choose(costs, sums, whole, allowed)
     entries = tuple(
-        CandidateResult(name=name, right=int(sums["gate_right"][i]), agree=int(sums["gate_agree"][i]), size=cost.size, seconds=cost.seconds)
+        CandidateResult(
+            name=name, right=int(sums["gate_right"][i]), agree=int(sums["gate_agree"][i]), size=cost.size, **_told(cost.times, whole.times)
+        )
         for i, (name, cost) in enumerate(costs.items())
     )
     return GateResult(
@@ -160,8 +164,14 @@ def results(
         winner=winner,
         masked=masked,
         float_size=whole.size,
-        float_seconds=whole.seconds,
+        float_seconds=None if whole.times is None else whole.times.seconds,
     )
+
+
+def _told(times: Times | None, whole: Times | None) -> dict[str, Any]:
+    if times is None or whole is None:
+        return {}
+    return {"seconds": times.seconds, "ratios": times.ratios(whole)}
 
 
 def _answers(content: bytes, records: LabelledRecords, heads: Sequence[Head], *, exact: bool = False) -> NDArray[np.int64]:

@@ -36,13 +36,15 @@ class InputSchema(Frozen):
 
 class CandidateResult(Frozen):
     """One candidate on the gate's held-out records: how often right, how often the float student's answer; its bytes, and the
-    seconds that the device's cost model gives it for one record, null where there is none."""
+    seconds that the device's cost model gives it for one record, null where there is none; ``ratios``: its time as a part of the float
+    student's on each of the devices that the device stands for, by their models."""
 
     name: str
     right: int = Field(ge=0)
     agree: int = Field(ge=0)
     size: int = Field(ge=0)
     seconds: float | None = Field(default=None, gt=0.0)
+    ratios: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
 
 
 class GateResult(Frozen):

@@ -7,7 +7,6 @@ whole file, for a node's conversions are its neighbours' too.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 
@@ -20,22 +19,10 @@ from shared.compress.scope import scope
 from shared.compress.silent import silently_quantised
 
 Cost = Callable[[bytes], float]
-"""Seconds that a device would take for one record with an ONNX file; equal bytes cost the same."""
+"""How a file compares with others of the same student, less is better: seconds, or :meth:`shared.compress.cost.Times.burden`. Equal bytes
+cost the same."""
 LEAST_GAIN = 1e-3
 """The part of the whole time that a decision must win: below it the cost model says nothing."""
-
-
-def remembered(cost: Cost) -> Cost:
-    """The same cost model, asked once about each file."""
-    known: dict[bytes, float] = {}
-
-    def seconds(content: bytes) -> float:
-        digest = hashlib.sha256(content).digest()
-        if digest not in known:
-            known[digest] = cost(content)
-        return known[digest]
-
-    return seconds
 
 
 def left_in_float(content: bytes, ranges: Ranges, grid: str, cost: Cost) -> frozenset[str]:

@@ -55,7 +55,11 @@ def predict(content: bytes, profile: DeviceProfile, *, tokens: int | None = None
 
     Equal arguments give equal results with one version of onnxruntime. Raises :class:`ArtifactError` for a file that it cannot run.
     """
-    graph = fused(content, tokens)
+    return predicted(fused(content, tokens), profile)
+
+
+def predicted(graph: Fused, profile: DeviceProfile) -> Prediction:
+    """The same of a file that the runtime has been asked about already: it answers slowly, and the same for every device."""
     block = int(profile.channel_block.value)
     found = with_conversions(graph, block=block, blocked_floats=profile.blocked_floats)
     costs = tuple(_cost(operator, profile) for operator in found)

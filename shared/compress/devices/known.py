@@ -23,7 +23,9 @@ _ORDER = ("portable", "x86-avx2", "x86-avx512-vnni", "cortex-a53", "cortex-a72",
 def read_profile(path: Path) -> DeviceProfile:
     """The profile in a TOML file. Raises :class:`ConfigError` with one sentence for one that cannot be used,
     :class:`MissingFileError` for none."""
-    return _parse(read_bytes(path, what="device profile"), str(path))
+    profile = _parse(read_bytes(path, what="device profile"), str(path))
+    _check_stands_for(profile, str(path))
+    return profile
 
 
 def find_profile(name: str) -> DeviceProfile:
@@ -54,6 +56,18 @@ def _parse(content: bytes, where: str) -> DeviceProfile:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the profile"
         raise ConfigError(f"{where}: '{place}': {first['msg'].removeprefix('Value error, ')}; see docs/devices.md") from error
+
+
+def _check_stands_for(profile: DeviceProfile, where: str) -> None:
+    single = [name for name, device in DEVICES.items() if not device.stands_for]
+    unknown = [name for name in profile.stands_for if name not in single]
+    if unknown:
+        raise ConfigError(f"{where}: 'stands_for': there is no device '{unknown[0]}'; name some of {', '.join(single)}")
+    overflowing = [name for name in profile.stands_for if profile.saturates and not DEVICES[name].saturates]
+    if overflowing:
+        raise ConfigError(
+            f"{where}: 'grids': some may overflow on '{overflowing[0]}'; those of 'portable' do not: {', '.join(GRIDS['portable'])}"
+        )
 
 
 def _known() -> Mapping[str, DeviceProfile]:

@@ -113,7 +113,8 @@ class DeviceProfile(Frozen):
     ``blocked_floats`` whether float convolutions keep maps in such blocks; ``memory_bandwidth`` what one core reads, ``memory_bytes``
     what a device of this kind has at least; ``dispatch`` the seconds that each operator costs before it computes anything, ``call``
     those of one call of the runtime. ``operators`` are measured tables: what they lack is estimated from the rest
-    (``shared/compress/cost/roofline.py``).
+    (``shared/compress/cost/roofline.py``). ``stands_for``: names of known devices that a file for this one goes to as well, and on none
+    of which it may be slower than float or over a budget of time.
     """
 
     format: Literal[1] = 1
@@ -122,6 +123,7 @@ class DeviceProfile(Frozen):
     reason: str = Field(min_length=10)
     grids: tuple[str, ...] = Field(min_length=1)
     instruction_sets: tuple[str, ...] = Field(min_length=1)
+    stands_for: tuple[str, ...] = ()
     sources: dict[str, Source]
     cores: Quantity
     clock: Quantity

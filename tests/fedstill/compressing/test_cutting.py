@@ -6,6 +6,7 @@ import pytest
 
 from fedstill.compressing import cutting
 from fedstill.compressing.cutting import Limits, cuts, kind_of
+from shared.compress.cost import Times
 from shared.compress.prune.plan import PruneSettings
 from shared.models import count_parameters
 from shared.settings import NetworkSettings
@@ -30,9 +31,13 @@ class Lessons:
         return SimpleNamespace(accuracy=self._accuracy(student))
 
 
-def tried(accuracy, limits, cost=count_parameters):
+def by_size(student):
+    return Times(float(count_parameters(student)))
+
+
+def tried(accuracy, limits, timing=by_size):
     lessons = Lessons(accuracy)
-    return list(cuts(network(settings=DEEP), lessons, SETTINGS, limits, cost, 1)), lessons
+    return list(cuts(network(settings=DEEP), lessons, SETTINGS, limits, timing, 1)), lessons
 
 
 def test_every_kind_is_cut_as_far_as_it_goes_where_nothing_is_lost():
@@ -68,10 +73,30 @@ def test_losses_add_up_from_the_first_student_on():
 
 
 def test_what_wins_no_time_is_not_even_healed():
-    found, lessons = tried(lambda student: 0.9, Limits(0.01), cost=lambda student: 1.0)
+    found, lessons = tried(lambda student: 0.9, Limits(0.01), timing=lambda student: Times(1.0))
     assert not any(cut.accepted for cut, _ in found)
     assert {cut.reason for cut, _ in found} == {"wins no time on the device"}
     assert lessons.healed == []
+
+
+def test_what_is_slower_on_a_device_that_the_profile_stands_for_wins_nothing_either():
+    def timing(student):
+        size = float(count_parameters(student))
+        return Times(size, {"elsewhere": 1 / size})
+
+    found, lessons = tried(lambda student: 0.9, Limits(0.01), timing)
+    assert not any(cut.accepted for cut, _ in found)
+    assert lessons.healed == []
+
+
+def test_a_budget_is_one_of_every_device():
+    size = count_parameters(network(settings=DEEP))
+
+    def timing(student):
+        return Times(float(count_parameters(student)), {"slow": 10.0 * count_parameters(student)})
+
+    assert tried(lambda student: 0.9, Limits(0.01, seconds=2.0 * size), timing)[0]
+    assert tried(lambda student: 0.9, Limits(0.01, seconds=20.0 * size), timing)[0] == []
 
 
 def test_it_stops_where_the_budget_is_met():

@@ -5,6 +5,7 @@ import pytest
 
 from fedstill.compressing.quantising import calibrated, figures_of, judged, right_of
 from shared.compress.calibrate import calibrated_tensors
+from shared.compress.cost import Times
 from shared.compress.export import export_float
 from shared.compress.gate import Allowed
 from shared.compress.quantise import quantise
@@ -25,7 +26,7 @@ def verdict():
     content = export_float(network(), TABLE)
     files = {"u8s8-7bit": quantise(content, calibrated(content, records(count=60), TABLE), "u8s8-7bit")}
     held_out = records(count=50, seed=3)
-    return content, held_out, judged(content, files, held_out, TABLE, Allowed(1.0), lambda file: float(len(file)))
+    return content, held_out, judged(content, files, held_out, TABLE, Allowed(1.0), lambda file: Times(float(len(file))))
 
 
 def test_the_gate_counts_here_and_says_so(verdict):
@@ -48,7 +49,7 @@ def test_figures_are_those_of_the_gate(verdict):
 def test_what_is_slower_than_the_student_that_came_in_is_refused(verdict):
     content, held_out, found = verdict
     with pytest.raises(ArtifactError, match="where float takes"):
-        judged(content, found.files, held_out, TABLE, Allowed(1.0), lambda file: 1.0 if file == content else 2.0)
+        judged(content, found.files, held_out, TABLE, Allowed(1.0), lambda file: Times(1.0 if file == content else 2.0))
 
 
 def test_right_answers_are_counted():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fedstill.compressing.scoring import Scorer
+from shared.compress.cost import Times
 from shared.compress.export import export_float
 from shared.models import count_parameters, save_model
 from shared.teachers.own import OwnTeacher
@@ -12,7 +13,7 @@ from tests.support.networks import TABLE, network, records
 @pytest.fixture
 def scorer(monkeypatch):
     monkeypatch.setattr("fedstill.compressing.scoring.peak_bytes", lambda *given: 2_000_000)
-    return Scorer(records(count=40), TABLE, lambda content: 0.003)
+    return Scorer(records(count=40), TABLE, lambda content: Times(0.003, {"a slower one": 0.004}))
 
 
 def test_one_student_has_the_same_quality_in_torch_in_onnx_and_as_a_teacher(scorer, tmp_path):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.compress.candidates import SAME_TIME, candidates, not_slower
+from shared.compress.candidates import candidates
+from shared.compress.cost import Times, timing_on
+from shared.compress.cost.times import SAME_TIME
 from shared.compress.devices import DEVICES, RECIPES
 from shared.compress.operators import count_operators
 from shared.compress.quantise import quantise
@@ -27,12 +29,12 @@ def test_they_follow_the_device_and_equal_files_come_once(table_onnx, table_rows
 
 
 def test_where_integers_are_slower_the_weights_alone_are_kept_in_8_bits(image_onnx, images):
-    found = candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: 1.0 + 0.1 * integers(file))
+    found = candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: Times(1.0 + 0.1 * integers(file)))
     assert [integers(made) for made in found.values()] == [0]
 
 
 def test_the_fastest_comes_first_and_of_equals_the_smallest(image_onnx, images):
-    found = candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: 1.0 - 0.05 * integers(file))
+    found = candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: Times(1.0 - 0.05 * integers(file)))
     times = [-integers(made) for made in found.values()]
     assert times == sorted(times)
     alike = [len(made) for made in found.values() if integers(made) == -times[0]]
@@ -44,7 +46,7 @@ def test_only_what_pays_is_in_int8(image_onnx, images):
     # The classifier alone is slower in INT8: the best file has all else in it.
     def cost(file):
         kinds = count_operators(file).int8
-        return 1.0 - 0.05 * kinds.get("Conv", 0) + 0.1 * kinds.get("Gemm", 0)
+        return Times(1.0 - 0.05 * kinds.get("Conv", 0) + 0.1 * kinds.get("Gemm", 0))
 
     name, best = next(iter(candidates(image_onnx, ranges(image_onnx, images), "portable", cost).items()))
     assert name.endswith("-paying")
@@ -54,18 +56,37 @@ def test_only_what_pays_is_in_int8(image_onnx, images):
 
 def test_equal_arguments_give_equal_files(image_onnx, images):
     made = [
-        list(candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: 1.0 - 0.01 * integers(file)).items())
+        list(candidates(image_onnx, ranges(image_onnx, images), "portable", lambda file: Times(1.0 - 0.01 * integers(file))).items())
         for _ in range(2)
     ]
     assert made[0] == made[1]
 
 
 def test_every_name_is_a_recipe_of_the_same_grid(image_onnx, images):
-    found = candidates(image_onnx, ranges(image_onnx, images), "x86-avx512-vnni", lambda file: 1.0 - 0.01 * integers(file))
+    found = candidates(image_onnx, ranges(image_onnx, images), "x86-avx512-vnni", lambda file: Times(1.0 - 0.01 * integers(file)))
     assert set(found) <= set(RECIPES)
     assert found["u8s8"] == quantise(image_onnx, ranges(image_onnx, images), "u8s8")
 
 
-def test_what_a_cost_model_cannot_tell_apart_is_not_slower():
-    assert not_slower(1.0 + SAME_TIME, 1.0)
-    assert not not_slower(1.0 + 2 * SAME_TIME, 1.0)
+def test_what_pays_on_one_device_and_not_on_another_is_left_in_float(image_onnx, images):
+    # Everything pays on the device itself; elsewhere the classifier costs more than all convolutions win.
+    def timing(file):
+        kinds = count_operators(file).int8
+        convolutions, classifiers = kinds.get("Conv", 0), kinds.get("Gemm", 0)
+        return Times(1.0 - 0.1 * convolutions - 0.1 * classifiers, {"elsewhere": 1.0 - 0.1 * convolutions + 0.5 * classifiers})
+
+    found = candidates(image_onnx, ranges(image_onnx, images), "portable", timing)
+    assert all("Gemm" not in count_operators(made).int8 for made in found.values())
+    best = next(iter(found.values()))
+    assert count_operators(best).int8["Conv"] == 3
+
+
+@pytest.mark.parametrize("family", ["table", "image"])
+def test_a_portable_file_is_slower_on_no_known_device(family, request, table_rows, images):
+    content = request.getfixturevalue(f"{family}_onnx")
+    found = candidates(content, ranges(content, {"table": table_rows, "image": images}[family]), "portable", timing_on("portable"))
+    assert found
+    for made in found.values():
+        for device in DEVICES:
+            times, whole = (timing_on(device)(one).seconds for one in (made, content))
+            assert times <= whole * (1 + SAME_TIME)

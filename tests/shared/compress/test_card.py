@@ -18,6 +18,13 @@ def test_every_figure_comes_from_the_manifest(manifest):
         assert text in card
 
 
+def test_speeds_on_many_devices_are_said_one_by_one(manifest):
+    assert "Times as fast" not in render(manifest, 1)
+    timed = tuple(entry.model_copy(update={"ratios": {"cortex-a72": 0.8, "x86-avx2": 1.0}}) for entry in manifest.gate.candidates)
+    card = render(manifest.model_copy(update={"gate": manifest.gate.model_copy(update={"candidates": timed})}), 1)
+    assert "by the models of the devices that it is for: 1.25 on `cortex-a72`, 1.00 on `x86-avx2`." in card
+
+
 def test_every_column_is_listed_with_its_categories(manifest):
     card = render(manifest, 1)
     assert "| age | numeric |  |" in card

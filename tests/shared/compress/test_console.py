@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import io
 import json
 import sys
@@ -31,6 +32,15 @@ def test_facts_hold_what_a_reader_asks_for(artifact):
     assert facts["agreement with float"] == "1.0000"
     assert facts["rounds"] == "12, 1 void; cohorts 4, 4, 3"
     assert facts["epsilon"] == "no differential privacy"
+
+
+def test_speeds_on_many_devices_are_said_from_the_slowest_to_the_fastest(artifact):
+    gate = artifact.manifest["gate"]
+    timed = [entry | {"seconds": 1e-3, "ratios": {"a53": 0.8, "a72": 0.5, "avx2": 1.0}} for entry in gate["candidates"]]
+    told = copy.copy(artifact)
+    told.manifest = artifact.manifest | {"gate": gate | {"candidates": timed, "float_seconds": 2e-3}}
+    assert dict(console.facts(told))["speed elsewhere"] == "1.00 × float on avx2 to 2.00 × on a72, by the models of 3 devices"
+    assert "speed elsewhere" not in dict(console.facts(artifact))
 
 
 def test_times_are_shares_of_a_whole_by_operator(artifact):

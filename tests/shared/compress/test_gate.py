@@ -9,6 +9,7 @@ from onnx import helper
 from shared.compress import runtime
 from shared.compress.calibrate import calibrated_tensors, choose_ranges
 from shared.compress.calibrate import range_counts as count_ranges
+from shared.compress.cost import Times
 from shared.compress.devices import DEVICES, saturates_here
 from shared.compress.gate import Allowed, Cost, LossRefusal, choose, gate_counts, results
 from shared.compress.quantise import quantise
@@ -86,10 +87,24 @@ def test_nothing_to_sign_says_the_figures_and_what_is_against_each():
 
 
 def test_a_slower_file_is_not_signed_however_right_it_is():
-    files = {"slow": Cost(5, 1.2e-3), "fast": Cost(6, 0.9e-3)}
-    assert choose(files, sums(1000, 800, [800, 790], [1000, 950]), Cost(20, 1e-3), Allowed(0.02)) == "fast"
+    files = {"slow": Cost(5, Times(1.2e-3)), "fast": Cost(6, Times(0.9e-3))}
+    assert choose(files, sums(1000, 800, [800, 790], [1000, 950]), Cost(20, Times(1e-3)), Allowed(0.02)) == "fast"
     with pytest.raises(ArtifactError, match=r"slow: accuracy 0\.8000, 1\.200 ms where float takes 1\.000 ms"):
-        choose({"slow": files["slow"]}, sums(1000, 800, [800], [1000]), Cost(20, 1e-3), Allowed(0.02))
+        choose({"slow": files["slow"]}, sums(1000, 800, [800], [1000]), Cost(20, Times(1e-3)), Allowed(0.02))
+
+
+def test_a_file_that_is_slower_on_one_of_many_devices_is_not_signed_for_them():
+    counts, whole = sums(1000, 800, [800], [1000]), Cost(20, Times(1e-3, {"a72": 8e-4, "a76": 5e-4}))
+    assert choose({"a": Cost(5, Times(9e-4, {"a72": 8e-4, "a76": 5e-4}))}, counts, whole, Allowed(0.02)) == "a"
+    with pytest.raises(ArtifactError, match=r"a: accuracy 0\.8000, 0\.600 ms where float takes 0\.500 ms on a76;"):
+        choose({"a": Cost(5, Times(9e-4, {"a72": 9e-4, "a76": 6e-4}))}, counts, whole, Allowed(0.02))
+
+
+def test_a_budget_of_time_is_one_of_the_slowest_device():
+    counts, cost = sums(1000, 800, [800], [1000]), Cost(5, Times(1e-3, {"slow": 3e-3}))
+    assert choose({"a": cost}, counts, Cost(20, cost.times), Allowed(0.02, seconds=3e-3)) == "a"
+    with pytest.raises(ArtifactError, match=r"3\.000 of 2\.000 ms"):
+        choose({"a": cost}, counts, Cost(20, cost.times), Allowed(0.02, seconds=2e-3))
 
 
 def test_a_file_that_is_not_smaller_is_not_signed():
@@ -113,20 +128,20 @@ def test_only_where_losing_less_would_have_been_enough_is_it_a_matter_of_loss():
     with pytest.raises(ArtifactError, match=r"0\.2000 lost") as refused:
         choose({"a": ANY}, lossy, Cost(20), Allowed(0.1, size=5))
     assert not isinstance(refused.value, LossRefusal)
-    slow_and_lossy = {"lossy": Cost(10, 1.0), "slow": Cost(10, 9.0)}
+    slow_and_lossy = {"lossy": Cost(10, Times(1.0)), "slow": Cost(10, Times(9.0))}
     with pytest.raises(LossRefusal):
-        choose(slow_and_lossy, sums(100, 90, [70, 90], [75, 99]), Cost(20, 2.0), Allowed(0.1))
+        choose(slow_and_lossy, sums(100, 90, [70, 90], [75, 99]), Cost(20, Times(2.0)), Allowed(0.1))
 
 
 def test_budgets_hold():
-    counts, whole = sums(1000, 800, [800], [1000]), Cost(100, 1e-3)
-    assert choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, seconds=1e-3, size=40)) == "a"
+    counts, whole = sums(1000, 800, [800], [1000]), Cost(100, Times(1e-3))
+    assert choose({"a": Cost(40, Times(1e-3))}, counts, whole, Allowed(0.0, seconds=1e-3, size=40)) == "a"
     with pytest.raises(ArtifactError, match=r"1\.000 of 0\.500 ms"):
-        choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, seconds=5e-4))
+        choose({"a": Cost(40, Times(1e-3))}, counts, whole, Allowed(0.0, seconds=5e-4))
     with pytest.raises(ArtifactError, match="a time that nobody knows"):
         choose({"a": Cost(40)}, counts, whole, Allowed(0.0, seconds=5e-4))
     with pytest.raises(ArtifactError, match="40 of 39 bytes"):
-        choose({"a": Cost(40, 1e-3)}, counts, whole, Allowed(0.0, size=39))
+        choose({"a": Cost(40, Times(1e-3))}, counts, whole, Allowed(0.0, size=39))
 
 
 def test_without_records_nothing_is_signed():
@@ -135,11 +150,12 @@ def test_without_records_nothing_is_signed():
 
 
 def test_results_hold_decision_and_figures():
-    seconds = {b"1234": 4e-3, b"12": 3e-3, b"123": 2e-3}.__getitem__
-    found = results(b"1234", {"a": b"12", "b": b"123"}, sums(100, 80, [79, 80], [99, 100]), Allowed(0.02), seconds)
+    timing = {b"1234": Times(4e-3, {"b": 8.0}), b"12": Times(3e-3, {"b": 6.0}), b"123": Times(2e-3, {"b": 2.0})}.__getitem__
+    found = results(b"1234", {"a": b"12", "b": b"123"}, sums(100, 80, [79, 80], [99, 100]), Allowed(0.02), timing)
     assert found.winner == "b"
     assert (found.won.right, found.won.agree, found.won.size, found.won.seconds) == (80, 100, 3, 2e-3)
     assert [entry.name for entry in found.candidates] == ["a", "b"]
+    assert [entry.ratios for entry in found.candidates] == [{"b": 0.75}, {"b": 0.25}]
     assert (found.float_size, found.float_seconds) == (4, 4e-3)
 
 

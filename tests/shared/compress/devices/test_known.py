@@ -35,6 +35,17 @@ def test_a_profile_of_one_s_own_is_read_by_its_path(tmp_path):
     assert profile.clock == DEVICES["cortex-a72"].clock
 
 
+def test_portable_stands_for_every_other_device():
+    assert set(DEVICES["portable"].stands_for) == NAMES - {"portable"}
+    assert not any(DEVICES[name].stands_for for name in NAMES - {"portable"})
+
+
+def test_a_profile_of_one_s_own_may_stand_for_others(tmp_path):
+    assert read_profile(written(tmp_path, stands_for=["cortex-a53", "x86-avx512-vnni"])).stands_for == ("cortex-a53", "x86-avx512-vnni")
+    careful = written(tmp_path, stands_for=["cortex-a53", "x86-avx2"], grids=list(GRIDS["portable"]))
+    assert read_profile(careful).stands_for == ("cortex-a53", "x86-avx2")
+
+
 def test_an_unknown_name_is_told_the_nearest_one():
     with pytest.raises(ConfigError, match=r"unknown device 'cortex-a75' \(did you mean 'cortex-a\d\d'\?\); use one of portable, "):
         check_profile_name("cortex-a75")
@@ -52,6 +63,9 @@ def test_an_unknown_name_is_told_the_nearest_one():
         ({"clock": {"value": float("inf"), "source": "board"}}, "'clock.value': Input should be a finite number"),
         ({"clock": 3.0}, "'clock'"),
         ({"format": 2}, "'format'"),
+        ({"stands_for": ["abacus"]}, "'stands_for': there is no device 'abacus'; name some of x86-avx2, "),
+        ({"stands_for": ["portable"]}, "'stands_for': there is no device 'portable'"),
+        ({"stands_for": ["cortex-a53", "x86-avx2"]}, "'grids': some may overflow on 'x86-avx2'; those of 'portable' do not: u8s8-7bit, "),
     ],
 )
 def test_a_broken_profile_is_one_sentence(tmp_path, changes, sentence):
