@@ -160,12 +160,16 @@ def _speed(gate: dict[str, Any], won: dict[str, Any]) -> list[tuple[str, str]]:
     # Of a manifest that is older than these figures, or of a device that nobody has a model of, nothing is said.
     here, whole = won.get("seconds"), gate.get("float_seconds")
     times = [] if not here or not whole else [("time a record", f"{here * 1e3:.3f} ms, float {whole * 1e3:.3f} ms, by the device's model")]
-    size, ratios = gate.get("float_size"), won.get("ratios") or {}
-    if ratios:
-        fastest, slowest = min(ratios, key=lambda name: ratios[name]), max(ratios, key=lambda name: ratios[name])
-        span = f"{1 / ratios[slowest]:.2f} × float on {slowest} to {1 / ratios[fastest]:.2f} × on {fastest}"
-        times.append(("speed elsewhere", f"{span}, by the models of {len(ratios)} devices"))
+    if ratios := won.get("ratios"):
+        times.append(("speed elsewhere", f"{_span(ratios)}, by the models of {len(ratios)} devices"))
+    size = gate.get("float_size")
     return times if not size else [*times, ("size beside float", f"{won['size']:,} of {size:,} bytes, {size / won['size']:.1f} × smaller")]
+
+
+def _span(ratios: Mapping[str, float]) -> str:
+    fastest, slowest = min(ratios, key=lambda name: ratios[name]), max(ratios, key=lambda name: ratios[name])
+    least, most = f"{1 / ratios[slowest]:.2f} × float", f"{1 / ratios[fastest]:.2f} × float"
+    return f"{least} on each" if least == most else f"{least} on {slowest} to {most} on {fastest}"
 
 
 def _shares_of(part: Mapping[str, float], total: float) -> str:

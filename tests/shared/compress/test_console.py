@@ -39,8 +39,11 @@ def test_speeds_on_many_devices_are_said_from_the_slowest_to_the_fastest(artifac
     timed = [entry | {"seconds": 1e-3, "ratios": {"a53": 0.8, "a72": 0.5, "avx2": 1.0}} for entry in gate["candidates"]]
     told = copy.copy(artifact)
     told.manifest = artifact.manifest | {"gate": gate | {"candidates": timed, "float_seconds": 2e-3}}
-    assert dict(console.facts(told))["speed elsewhere"] == "1.00 × float on avx2 to 2.00 × on a72, by the models of 3 devices"
+    assert dict(console.facts(told))["speed elsewhere"] == "1.00 × float on avx2 to 2.00 × float on a72, by the models of 3 devices"
     assert "speed elsewhere" not in dict(console.facts(artifact))
+    for entry in timed:
+        entry["ratios"] = {"a53": 1.0, "a72": 1.001}
+    assert dict(console.facts(told))["speed elsewhere"] == "1.00 × float on each, by the models of 2 devices"
 
 
 def test_times_are_shares_of_a_whole_by_operator(artifact):
