@@ -4,8 +4,8 @@
 
 Students have learnt nothing: neither seconds nor the choice of operators hang on what a student knows. ``least`` and ``most`` are how
 many times as fast as float the file is where it gains least and where it gains most among the devices that ``portable`` stands for, by
-their models; ``here`` the same as measured on this machine. Baselines are the file that the slowest device's model alone would have chosen, and that
-is how ``portable`` was judged before. ``int8``: operators of the file that compute in INT8, ``kb`` its bytes beside the float file's.
+their models; ``here`` the same as measured on this machine. Baselines are the file that the slowest device's model alone would choose, as
+it did before. ``int8``: operators of the file that compute in INT8, ``kb`` its bytes beside the float file's.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 Each grid of the device gives a file with every operator in INT8. Where a cost model of the device is at hand, there is one more of
 each grid with only the operators that are worth it there, and one that keeps its weights alone in 8 bits, which is as fast as the
 float file and a quarter of its size. Files that the model finds slower than the float one are left out, for they would not be signed;
-the fastest is left where all are. Where a profile stands for several devices, a file is worth what it is worth on all of them, and
-slower where it is on one (``shared.compress.cost.Times``).
+the fastest is left where all are. Where a profile stands for several devices, a file is worth what it is worth on all of them
+(``shared.compress.cost.Times``); one that is slower on some and faster on others comes last. The gate does not sign it for all, but
+once it has counted, ``fedstill compress --statistics`` can sign it for one of those others.
 """
 
 from __future__ import annotations
 
-from shared.compress.cost.times import SAME_TIME, Timing
+from shared.compress.cost.times import SAME_TIME, Times, Timing
 from shared.compress.devices import PAYING, RECIPES, WEIGHTS_ONLY, find_profile
 from shared.compress.paying import left_in_float
 from shared.compress.quantise import Ranges, quantise
@@ -37,7 +38,7 @@ def candidates(content: bytes, ranges: Ranges, device: str, timing: Timing | Non
     for name in grids:
         if name + PAYING in RECIPES:
             _add(found, name + PAYING, quantise(content, ranges, name, in_float=left_in_float(content, ranges, name, burden)))
-    return _ranked(found, {name: burden(made) for name, made in found.items()})
+    return _ranked(found, {name: timing(made) for name, made in found.items()}, whole)
 
 
 def _add(found: dict[str, bytes], name: str, made: bytes) -> None:
@@ -45,8 +46,11 @@ def _add(found: dict[str, bytes], name: str, made: bytes) -> None:
         found[name] = made
 
 
-def _ranked(found: dict[str, bytes], burdens: dict[str, float]) -> dict[str, bytes]:
-    # Where the model finds none as fast, the gate is to say so with the figures of the fastest. Of files as fast the smaller is better.
-    kept = [name for name in found if burdens[name] <= 1 + SAME_TIME] or [min(burdens, key=lambda name: burdens[name])]
+def _ranked(found: dict[str, bytes], times: dict[str, Times], whole: Times) -> dict[str, bytes]:
+    burdens = {name: taken.burden(whole) for name, taken in times.items()}
+    # Where the model finds none as fast, the gate is to say so with the figures of the fastest.
+    fastest = min(burdens, key=lambda name: burdens[name])
+    kept = [name for name in found if name == fastest or times[name].slower(whole) is None or times[name].faster(whole)]
+    # Of files as fast the smaller is better.
     steps = {name: round(burdens[name] / SAME_TIME) for name in kept}
     return {name: found[name] for name in sorted(kept, key=lambda name: (steps[name], len(found[name])))}

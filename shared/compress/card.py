@@ -66,6 +66,8 @@ def _figures(manifest: Manifest, model_size: int) -> str:
     if won.ratios:
         speeds = ", ".join(f"{1 / ratio:.2f} on `{name}`" for name, ratio in won.ratios.items())
         lines += ["", f"Times as fast as the float student, by the models of the devices that it is for: {speeds}."]
+        least = ", ".join(f"{entry.name} {1 / max(entry.ratios.values()):.2f}" for entry in gate.candidates if entry.ratios)
+        lines += ["", f"The least of these for each file, which must not be below 1 by more than models can tell: {least}."]
     lines += ["", f"The file has {model_size} bytes. In INT8: {integer}{stored}. Allowed loss of accuracy: {gate.max_drop}."]
     return "\n".join(lines)
 

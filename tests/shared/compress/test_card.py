@@ -23,6 +23,7 @@ def test_speeds_on_many_devices_are_said_one_by_one(manifest):
     timed = tuple(entry.model_copy(update={"ratios": {"cortex-a72": 0.8, "x86-avx2": 1.0}}) for entry in manifest.gate.candidates)
     card = render(manifest.model_copy(update={"gate": manifest.gate.model_copy(update={"candidates": timed})}), 1)
     assert "by the models of the devices that it is for: 1.25 on `cortex-a72`, 1.00 on `x86-avx2`." in card
+    assert f"more than models can tell: {timed[0].name} 1.00" in card
 
 
 def test_every_column_is_listed_with_its_categories(manifest):

@@ -28,6 +28,12 @@ def test_what_is_slower_somewhere_comes_behind_what_is_slower_nowhere(pairs):
 
 
 @given(PAIRS)
+def test_what_is_faster_somewhere_is_told(pairs):
+    times, than = both(pairs)
+    assert times.faster(than) == any(own / other < 1 - SAME_TIME for own, other in pairs)
+
+
+@given(PAIRS)
 def test_the_worst_device_is_named_with_its_seconds(pairs):
     times, than = both(pairs)
     slower = times.slower(than)
