@@ -7,7 +7,8 @@ With ``compression.quantisation_aware`` a student that is worth INT8 on its devi
 many rounds with the arithmetic of its INT8 file, and is calibrated again.
 The first is skipped where no input column is numeric, the third where institutions share no entities. With ``[proxy]`` the
 training rounds exchange answers (``server/answers.py``), and the last of them ends with the coordinator's own student, which the
-phases after it go on with. ``importance`` and healing are there where ``compression.prune`` is set (``server/pruning.py``).
+phases after it go on with. ``importance`` and healing are there where ``compression.prune`` is set (``server/pruning.py``); where the gate
+signs no file of the pruned student, for what they lose, the one before it is calibrated and judged.
 ``publish`` needs no institution and is not here (``server/toolbox.py``).
 """
 
@@ -29,7 +30,7 @@ from server.downlink import move_to
 from server.learning import learning
 from server.optimizer import Moments, step
 from server.state import COUNT_WEIGHT_CAP, FAIR_SHARE, Facts, PhaseName, RunState, consensus_file, pruned_file, student_file, vector_blob
-from server.toolbox import FLOAT, MADE_OTHERWISE, Ranges, Student, Toolbox
+from server.toolbox import FLOAT, MADE_OTHERWISE, Ranges, Student, Toolbox, student_of
 from shared.compress.devices import WEIGHTS_ONLY, find_profile
 from shared.config import AggregationSettings, FederationConfig
 from shared.errors import ArtifactError, ConfigError
@@ -301,12 +302,14 @@ class Gate:
         return Asked(GateWork(candidates=names), blob, blob_name="candidates.safetensors")
 
     def apply(self, state: RunState, sums: Sums, kit: Kit) -> RunState:
-        """Keeps the counts for the choice and the card, and which files they are of."""
+        """Keeps the counts for the choice and the card, and which files they are of; or goes back behind pruning, which lost too much."""
         gate = {name: tuple(int(count) for count in counts) for name, counts in sums.counters.items()}
         # Counts belong to files by their place, and a question may be older than the release that hears the answer.
         if sums.blob_digest and hashlib.sha256(self.ask(state, kit).blob).digest() != sums.blob_digest:
             raise ArtifactError(MADE_OTHERWISE)
         files = kit.toolbox.candidates(_student(state, kit), state.facts.ranges)
+        if state.unpruned.size and kit.toolbox.loses_too_much(_student(state, kit), state.facts.ranges, sums.counters):
+            return _after(pruning.undone(state), "calibrate-range", {"pruning_undone": 1.0})
         judged = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in files.items())
         return _after(state, "publish", {}, gate=gate, judged=judged)
 
@@ -382,7 +385,8 @@ def _mean(state: RunState, sums: Sums, kit: Kit) -> NDArray[np.float64]:
 
 
 def _student(state: RunState, kit: Kit) -> Student:
-    return Student(state.vector[: entities.student_size(state, kit.config)], state.facts.normalisation, state.facts.student)
+    student = student_of(state)
+    return replace(student, vector=student.vector[: entities.student_size(state, kit.config)])
 
 
 def _shape(state: RunState, kit: Kit) -> NetworkSettings | None:

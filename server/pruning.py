@@ -1,7 +1,7 @@
 """Pruning in a run: once training has ended the student's parts are weighed, the weightiest become a smaller student, and rounds heal it.
 
 Who decides is the coordinator, from sums alone. Where nothing is worth removing within the settings' bounds the student stays as it is, and
-nothing has to be healed.
+nothing has to be healed. Where the gate then signs nothing of the smaller one for what it loses, the run goes back to the larger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from shared.settings import NetworkSettings
 
 def follows(state: RunState, config: FederationConfig) -> bool:
     """Whether the end of training is followed by pruning: where it is asked for, once, and before the student learns with the grid."""
-    return config.compression.prune > 0 and state.facts.student is None and state.facts.float_version is None
+    facts = state.facts
+    return config.compression.prune > 0 and facts.student is None and facts.undone is None and facts.float_version is None
 
 
 def last_version(state: RunState, config: FederationConfig) -> int:
@@ -39,7 +40,23 @@ def pruned(state: RunState, settings: NetworkSettings, vector: NDArray[np.float3
     if settings == config.student:
         return state
     facts = state.facts.model_dump() | {"student": settings.model_dump(), "begun": state.facts.version}
-    return RunState(Facts.model_validate(facts), vector)
+    return RunState(Facts.model_validate(facts), vector, unpruned=state.vector)
+
+
+def undone(state: RunState) -> RunState:
+    """The state in which the student is the one before pruning again: as new to everyone, and with no more updates than before it."""
+    facts = state.facts
+    changed = {"student": None, "begun": facts.version, "undone": facts.version - facts.begun}
+    return RunState(Facts.model_validate(facts.model_dump() | changed), state.unpruned)
+
+
+def changes(state: RunState, config: FederationConfig) -> tuple[str, ...]:
+    """What the manifest says of it, in plain words."""
+    if state.facts.undone is not None:
+        return (f"pruning was undone, and {state.facts.undone} rounds with it: the gate signed no file of the pruned student",)
+    if state.facts.student is None:
+        return ()
+    return (f"pruned from {state.unpruned.size:,} to {state.vector.size:,} numbers, healed for {config.compression.healing_rounds} rounds",)
 
 
 def heals(state: RunState, config: FederationConfig) -> bool:

@@ -41,7 +41,7 @@ FAIR_SHARE = 2
 """An institution weighs at most this many times the mean institution, however many records it has."""
 DELTA_SUFFIX = ".delta"
 _FACTS = "facts"
-_MOMENT, _RESIDUAL, _DELTA = "moment:", "residual", "delta"
+_MOMENT, _RESIDUAL, _DELTA, _UNPRUNED = "moment:", "residual", "delta", "unpruned"
 
 
 class SharedFacts(Frozen):
@@ -57,7 +57,8 @@ class Facts(Frozen):
     """The part of the state that is not an array. ``version`` counts the updates applied to the student, or to the consensus;
     ``clip_norm`` is the next round's (0: the one of the settings); ``proxy_sha256`` is empty where weights travel, ``graph_sha256``
     where there is no public knowledge graph. ``shared`` is known once entities are counted, where they are shared. ``student`` is the
-    shape of a pruned student, ``begun`` the version at which it became that. ``float_version`` is the version at which training in
+    shape of a pruned student, ``begun`` the version at which it became that, or stopped to be; ``undone`` counts the updates that went
+    with it then, null where none was given up. ``float_version`` is the version at which training in
     float ended and the student began to learn with the grid, where it does. ``judged`` are names and SHA-256 of the files whose counts
     ``gate`` holds, in their order."""
 
@@ -72,6 +73,7 @@ class Facts(Frozen):
     shared: SharedFacts | None = None
     student: NetworkSettings | None = None
     begun: int = 0
+    undone: int | None = None
     label_shares: tuple[float, ...] = ()
     float_version: int | None = None
     tensors: tuple[str, ...] = ()
@@ -93,7 +95,8 @@ class RunState:
     Where entities are shared, ``vector`` ends with their rows while training lasts (``server/entities.py``).
 
     ``residual float64 (d,)`` is what packing has left over for the next delta, ``delta`` the packed delta from the student
-    one version before; both are empty before the first update and where the student goes down whole.
+    one version before; both are empty before the first update and where the student goes down whole. ``unpruned float32`` is the
+    student as it was before it was pruned, with which the gate compares what came of it; else empty.
     """
 
     facts: Facts
@@ -101,11 +104,13 @@ class RunState:
     moments: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     residual: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     delta: bytes = b""
+    unpruned: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def to_bytes(self) -> bytes:
         """The one encoding of this state (safetensors; the facts are its metadata)."""
         tensors: dict[str, NDArray[Any]] = {"vector": self.vector, _RESIDUAL: self.residual, _DELTA: np.frombuffer(self.delta, np.uint8)}
         tensors |= {f"{_MOMENT}{name}": moment for name, moment in sorted(self.moments.items())}
+        tensors |= {_UNPRUNED: self.unpruned} if self.unpruned.size else {}
         return save(tensors, metadata={_FACTS: self.facts.canonical().decode()})
 
     @classmethod
@@ -115,7 +120,8 @@ class RunState:
             tensors = load(content)
             facts = Facts.parse(_metadata(content)[_FACTS].encode())
             moments = {name.removeprefix(_MOMENT): tensor for name, tensor in tensors.items() if name.startswith(_MOMENT)}
-            return cls(facts, tensors["vector"], moments, tensors[_RESIDUAL], tensors[_DELTA].tobytes())
+            unpruned = tensors.get(_UNPRUNED, np.zeros(0, np.float32))
+            return cls(facts, tensors["vector"], moments, tensors[_RESIDUAL], tensors[_DELTA].tobytes(), unpruned)
         except (SafetensorError, ValidationError, KeyError, ValueError) as error:
             raise CheckpointError(f"the checkpoint {where} is damaged; restore it from a copy or start a new run") from error
 

@@ -28,11 +28,21 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Student:
-    """A student by its parameters ``float32 (d,)``, the normalisation inside it, and its shape where it is not the federation's."""
+    """A student by its parameters ``float32 (d,)``, the normalisation inside it, and its shape where it is not the federation's.
+
+    ``unpruned``: the parameters of the one that it was cut out of, with which the gate compares what comes of it; else None.
+    """
 
     vector: NDArray[np.float32]
     normalisation: Normalisation
     settings: NetworkSettings | None = None
+    unpruned: NDArray[np.float32] | None = None
+
+
+def student_of(state: RunState) -> Student:
+    """The student of a run, and rows behind it where entities are shared and training lasts."""
+    facts = state.facts
+    return Student(state.vector, facts.normalisation, facts.student, state.unpruned if state.unpruned.size else None)
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,12 @@ class Toolbox(Protocol):
         ...
 
     def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
-        """The float graph as :data:`FLOAT` and every INT8 candidate, best first, as ONNX files."""
+        """Every INT8 candidate, best first, as ONNX files, and as :data:`FLOAT` the float graph that the gate compares them with: the
+        student's own, or of a pruned student the one that it was cut out of."""
+        ...
+
+    def loses_too_much(self, student: Student, ranges: Ranges, sums: Mapping[str, NDArray[np.int64]]) -> bool:
+        """Whether the gate may sign none of the candidates by its counts, and could if they lost less."""
         ...
 
     def publish(self, publication: Publication) -> Path:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server import pruning
 from server.planning import privacy_planner
 from server.records import RoundRecord
 from server.site import CoordinatorSite
-from server.toolbox import FLOAT, MADE_OTHERWISE, Publication, Ranges, Student
+from server.toolbox import FLOAT, MADE_OTHERWISE, Publication, Ranges, Student, student_of
 from shared.config import FederationConfig, GeneratedProxy, RecordsProxy
 from shared.errors import ArtifactError, ConfigError
 from shared.files import read_bytes
@@ -25,7 +26,7 @@ from shared.work import Normalisation
 
 if TYPE_CHECKING:
     from shared.compress.cost import Timing
-    from shared.compress.manifest import Provenance
+    from shared.compress.manifest import GateResult, Provenance
 
 
 class InstalledToolbox:
@@ -133,32 +134,45 @@ class InstalledToolbox:
         return clip_ranges(tensors, lows, highs, sums)
 
     def candidates(self, student: Student, ranges: Ranges) -> dict[str, bytes]:
-        """The float graph and the INT8 candidates of the device."""
+        """The INT8 candidates of the device, and the float graph that they are compared with."""
         from shared.compress.candidates import candidates
 
         graph = self._float(student)
         key = hashlib.sha256(graph + repr(sorted(ranges.items())).encode()).digest()
         if self._made is None or self._made[0] != key:
             self._made = key, candidates(graph, ranges, self._config.compression.device, self._timing)
-        return {FLOAT: graph, **self._made[1]}
+        whole = graph if student.unpruned is None else self._float(Student(student.unpruned, student.normalisation))
+        return {FLOAT: whole, **self._made[1]}
+
+    def loses_too_much(self, student: Student, ranges: Ranges, sums: Mapping[str, NDArray[np.int64]]) -> bool:
+        """Whether the gate may sign none of the candidates by its counts, and could if they lost less."""
+        from shared.compress.gate import LossRefusal
+
+        files = self.candidates(student, ranges)
+        try:
+            self._judged(files.pop(FLOAT), files, sums)
+        except LossRefusal:
+            return True
+        except ArtifactError:  # which losing less would not help: publishing will say it
+            return False
+        return False
 
     def publish(self, publication: Publication) -> Path:
         """Writes ``student.safetensors`` and the signed artifact of the candidate that the gate chose."""
         from shared.compress.artifact import write_artifact
         from shared.compress.devices import find_profile
-        from shared.compress.gate import Allowed, results
         from shared.compress.manifest import InputsSeen, Manifest
         from shared.models import save_model
 
         config, facts = self._config, publication.state.facts
-        student = Student(publication.state.vector, facts.normalisation, facts.student)
+        student = student_of(publication.state)
         save_model(publication.folder / "student.safetensors", self._model(student))
         files = self.candidates(student, facts.ranges)
         _same_as_judged(files, facts.judged)
         whole = files.pop(FLOAT)
         digest = hashlib.sha256(whole).hexdigest()
         sums = {name: np.array(counts, np.int64) for name, counts in facts.gate.items()}
-        gate = results(whole, files, sums, Allowed(config.compression.max_drop), self._timing)
+        gate = self._judged(whole, files, sums)
         scales = facts.normalisation
         manifest = Manifest(
             version=publication.version,
@@ -172,6 +186,11 @@ class InstalledToolbox:
         folder = publication.folder / "artifact"
         write_artifact(folder, files[gate.winner], manifest, self._site.identity, self._tokenizer())
         return folder
+
+    def _judged(self, whole: bytes, files: Mapping[str, bytes], sums: Mapping[str, NDArray[np.int64]]) -> GateResult:
+        from shared.compress.gate import Allowed, results
+
+        return results(whole, files, sums, Allowed(self._config.compression.max_drop), self._timing)
 
     def _proxy_inputs(self, normalisation: Normalisation) -> NDArray[Any]:
         from shared.data.proxy import generated_proxy, read_proxy
@@ -198,7 +217,7 @@ class InstalledToolbox:
         return Provenance(
             federation=self._config.name,
             run=publication.run,
-            rounds=publication.state.facts.version,
+            rounds=publication.state.facts.version - (publication.state.facts.undone or 0),
             void_rounds=sum(record.status == "void" for record in publication.rounds),
             cohort_sizes=tuple(len(record.survivors) for record in training if record.status == "closed"),
             roster_digest=publication.roster_digest.hex(),
@@ -210,6 +229,7 @@ class InstalledToolbox:
             initial_digest=self._initial_digest(),
             proxy_digest=publication.state.facts.proxy_sha256 or None,
             graph_digest=publication.state.facts.graph_sha256 or None,
+            changes=pruning.changes(publication.state, self._config),
             tables={table.column: table.size for table in publication.state.facts.normalisation.tables},
         )
 

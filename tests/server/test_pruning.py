@@ -34,6 +34,13 @@ class Unpruned(SmallToolbox):
         return NetworkSettings(width=4, depth=1), student.vector
 
 
+class Lossy(SmallToolbox):
+    """Whatever was cut loses too much for the gate."""
+
+    def loses_too_much(self, student: Student, ranges: Any, sums: Any) -> bool:
+        return student.unpruned is not None and student.vector.size < student.unpruned.size
+
+
 def kit(toolbox: SmallToolbox | None = None, **changed: Any) -> Kit:
     table = federation_table(2) | {"compression": PRUNE} | changed
     return Kit(FederationConfig.model_validate(table), toolbox or SmallToolbox())
@@ -76,6 +83,58 @@ def test_where_nothing_goes_nothing_is_healed() -> None:
     phases = [phase for phase, _ in play(used)][2:]
     assert phases == ["train", "train", "importance", "calibrate-range", "calibrate-histogram", "gate"]
     assert states(used, "gate")[0].facts.student is None
+
+
+def test_where_the_gate_refuses_what_was_pruned_the_student_before_it_is_judged() -> None:
+    used = kit(Lossy())
+    phases = [phase for phase, _ in play(used)][4:]
+    ending = ["calibrate-range", "calibrate-histogram", "gate"]
+    assert phases == ["importance", "train", "train", *ending, *ending]
+    weighed, (first, second) = states(used, "importance")[0], states(used, "gate")
+    assert (first.vector.size, first.facts.student) == (SIZE // 2, SHAPE)
+    np.testing.assert_array_equal(second.vector, weighed.vector)
+    assert (second.facts.student, second.facts.undone, second.unpruned.size) == (None, 2, 0)
+    again = states(used, "calibrate-range")[1]
+    assert again.facts.metrics == {"pruning_undone": 1.0}
+    asked = PHASES["calibrate-range"].ask(again, used)
+    assert (asked.blob_name, asked.delta) == ("student-v00004.safetensors", b"")
+    np.testing.assert_array_equal(load(asked.blob)["vector"], weighed.vector)
+
+
+def test_it_is_pruned_and_judged_again_only_once() -> None:
+    class Refusing(SmallToolbox):
+        def loses_too_much(self, student: Student, ranges: Any, sums: Any) -> bool:
+            return True
+
+    assert [phase for phase, _ in play(kit(Refusing()))].count("gate") == 2
+
+
+def test_no_update_is_asked_for_beyond_those_that_were_planned() -> None:
+    used = kit(Lossy(), compression=PRUNE | {"quantisation_aware": 1})
+    history = play(used)
+    assert sum(phase == "train" for phase, _ in history) == 2 + 2 + 1 == used.config.update_rounds
+    assert states(used, "gate")[-1].facts.undone == 3
+
+
+def test_what_was_done_is_said_in_plain_words() -> None:
+    config = kit().config
+    assert pruning.changes(states(kit(), "importance")[0], config) == ()
+    assert pruning.changes(states(kit(), "gate")[0], config) == (f"pruned from {SIZE:,} to {SIZE // 2:,} numbers, healed for 2 rounds",)
+    (undone,) = pruning.changes(states(kit(Lossy()), "gate")[1], config)
+    assert undone == "pruning was undone, and 2 rounds with it: the gate signed no file of the pruned student"
+
+
+def test_a_run_that_goes_back_ends_alike_wherever_it_was_stopped(tmp_path: Path) -> None:
+    whole = make_federation(tmp_path / "whole", compression=PRUNE)
+    events: list[Any] = []
+    expected = whole.run(events=events, toolbox=Lossy())
+    assert final_vector(expected).size == SIZE
+    stopped = make_federation(tmp_path / "stopped", compression=PRUNE)
+    for _ in range(sum(isinstance(event, RoundClosed) for event in events) - 1):
+        stop = StopSignal()
+        with pytest.raises(Interrupted):
+            stopped.run(stop=stop, toolbox=Lossy(), watch=lambda event, stop=stop: stop.set() if isinstance(event, RoundClosed) else None)
+    assert digest_of(stopped.run(toolbox=Lossy())) == digest_of(expected)
 
 
 def test_no_healing_goes_on_to_calibration_of_the_pruned_student() -> None:

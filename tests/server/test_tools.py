@@ -145,18 +145,42 @@ def test_a_pruned_student_is_made_from_sums_and_published_in_its_shape(tmp_path:
     assert toolbox.parts(Student(vector, SCALES)) == (2, 8, 64)
     settings, smaller = toolbox.pruned(Student(vector, SCALES), importance_counts(whole, RECORDS, RECORDS))
     assert smaller.size < vector.size * 0.8
-    student = Student(smaller, SCALES, settings)
+    student = Student(smaller, SCALES, settings, unpruned=vector)
     assert toolbox.parts(student)[0] == 2
     tensors = toolbox.tensors(student)
     ranges = dict.fromkeys(tensors, (-8.0, 8.0))
     files = toolbox.candidates(student, ranges)
     graph = files.pop(FLOAT)
+    # What institutions compare with is the student before it was pruned.
+    assert graph == toolbox.candidates(Student(vector, SCALES), ranges)[FLOAT]
+    assert len(graph) > len(toolbox.candidates(Student(smaller, SCALES, settings), ranges)[FLOAT])
     gate = {name: tuple(found.tolist()) for name, found in gate_counts(graph, files, RECORDS).items()}
     facts = Facts(phase="publish", version=1, normalisation=SCALES, student=settings, begun=1, ranges=ranges, gate=gate)
-    toolbox.publish(publication(site, RunState(facts, smaller), tmp_path))
+    folder = toolbox.publish(publication(site, RunState(facts, smaller, unpruned=vector), tmp_path))
+    (change,) = json.loads((folder / "manifest.json").read_text())["provenance"]["changes"]
+    assert change == f"pruned from {vector.size:,} to {smaller.size:,} numbers, healed for 0 rounds"
     found = load_model(tmp_path / "student.safetensors")
     assert found.settings == settings
     np.testing.assert_array_equal(to_vector(found), smaller)
+
+
+def test_what_was_pruned_loses_too_much_where_losing_less_would_be_signed(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    toolbox = InstalledToolbox(site)
+    student, records = Student(final.vector, final.facts.normalisation), final.facts.gate["gate_records"][0]
+    told = {name: np.array(counted, np.int64) for name, counted in final.facts.gate.items()}
+    assert not toolbox.loses_too_much(student, final.facts.ranges, told)
+    wrong = told | {"gate_float_right": np.array([records], np.int64), "gate_right": np.zeros_like(told["gate_right"])}
+    assert toolbox.loses_too_much(student, final.facts.ranges, wrong)
+    # Nobody counted: cutting less would not help.
+    assert not toolbox.loses_too_much(student, final.facts.ranges, {name: np.zeros_like(counted) for name, counted in told.items()})
+
+
+def test_rounds_that_were_undone_are_not_the_artifacts(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
+    undone = replace(final, facts=final.facts.model_copy(update={"undone": 2, "version": 3, "begun": 3}))
+    folder = InstalledToolbox(site).publish(publication(site, undone, tmp_path))
+    provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
+    assert provenance["rounds"] == 1
+    assert provenance["changes"] == ["pruning was undone, and 2 rounds with it: the gate signed no file of the pruned student"]
 
 
 def test_a_gate_without_records_signs_nothing(site: CoordinatorSite, final: RunState, tmp_path: Path) -> None:
