@@ -16,6 +16,7 @@ from server.events import (
     RoundVoid,
     RunStarted,
 )
+from server.pruning import KEPT, UNDONE, WHOLE
 
 
 class Teller:
@@ -31,8 +32,8 @@ class Teller:
                 self._bar.describe(_name(event.phase, event.training_round))
             case RoundClosed():
                 self._bar.advance()
-                for suspicion in _suspicions(event):
-                    self._bar.say(suspicion)
+                for said in (*_suspicions(event), *_pruning(event)):
+                    self._bar.say(said)
             case _:
                 line = _line(event)
                 if line is not None:
@@ -71,6 +72,14 @@ def _suspicions(event: RoundClosed) -> list[str]:
     blamed = [f"round {event.number}: {name} gave wrong shares or commitments; they were left out" for name in event.blamed]
     pairs = [f"round {event.number}: {a} or {b} committed to a wrong seed; nobody can tell which" for a, b in event.doubted]
     return blamed + pairs
+
+
+def _pruning(event: RoundClosed) -> list[str]:
+    if UNDONE in event.metrics:
+        return ["the gate signs no file of the pruned student, for what they lose: the student before pruning is judged"]
+    if KEPT not in event.metrics or event.metrics[KEPT] == event.metrics[WHOLE]:
+        return []
+    return [f"pruned: {event.metrics[KEPT]:,.0f} of {event.metrics[WHOLE]:,.0f} parameters are left"]
 
 
 def _name(phase: str, training_round: int | None) -> str:

@@ -249,7 +249,7 @@ class Importance:
         metrics = _evaluation(sums.counters, kit.config.task, state.facts.version)
         settings, vector = kit.toolbox.pruned(_student(state, kit), sums.counters)
         after = pruning.pruned(state, settings, vector, kit.config)
-        metrics |= {"parameters": float(state.vector.size), "parameters_kept": float(after.vector.size)}
+        metrics |= {pruning.WHOLE: float(state.vector.size), pruning.KEPT: float(after.vector.size)}
         return _after(after, "train" if pruning.heals(after, kit.config) else "calibrate-range", metrics)
 
 
@@ -309,7 +309,7 @@ class Gate:
             raise ArtifactError(MADE_OTHERWISE)
         files = kit.toolbox.candidates(_student(state, kit), state.facts.ranges)
         if state.unpruned.size and kit.toolbox.loses_too_much(_student(state, kit), state.facts.ranges, sums.counters):
-            return _after(pruning.undone(state), "calibrate-range", {"pruning_undone": 1.0})
+            return _after(pruning.undone(state), "calibrate-range", {pruning.UNDONE: 1.0})
         judged = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in files.items())
         return _after(state, "publish", {}, gate=gate, judged=judged)
 

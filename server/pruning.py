@@ -14,6 +14,9 @@ from server.state import Facts, RunState
 from shared.config import FederationConfig
 from shared.settings import NetworkSettings
 
+WHOLE, KEPT, UNDONE = "parameters", "parameters_kept", "pruning_undone"
+"""Figures of rounds: how many parameters the student had, how many are left of it, and, as 1, that it has them all again."""
+
 
 def follows(state: RunState, config: FederationConfig) -> bool:
     """Whether the end of training is followed by pruning: where it is asked for, once, and before the student learns with the grid."""
@@ -53,10 +56,13 @@ def undone(state: RunState) -> RunState:
 def changes(state: RunState, config: FederationConfig) -> tuple[str, ...]:
     """What the manifest says of it, in plain words."""
     if state.facts.undone is not None:
-        return (f"pruning was undone, and {state.facts.undone} rounds with it: the gate signed no file of the pruned student",)
+        healing = f"; {state.facts.undone} round(s) of training went with it" if state.facts.undone else ""
+        return (f"pruning was undone, for the gate signed no file of the pruned student{healing}",)
     if state.facts.student is None:
         return ()
-    return (f"pruned from {state.unpruned.size:,} to {state.vector.size:,} numbers, healed for {config.compression.healing_rounds} rounds",)
+    return (
+        f"pruned from {state.unpruned.size:,} to {state.vector.size:,} numbers, healed for {config.compression.healing_rounds} round(s)",
+    )
 
 
 def heals(state: RunState, config: FederationConfig) -> bool:

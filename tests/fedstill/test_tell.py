@@ -42,6 +42,11 @@ def told(*events: Event) -> str:
         (RoundVoid(number=5, phase="train", reason="2 of 5 answered"), "round 5 is void: 2 of 5 answered; it is trained anew"),
         (RoundClosed(number=6, phase="train", survivors=("a",), blamed=("b",)), "round 6: b gave wrong shares or commitments"),
         (RoundClosed(number=6, phase="train", survivors=("a",), doubted=(("b", "c"),)), "round 6: b or c committed to a wrong seed"),
+        (
+            RoundClosed(number=7, phase="importance", survivors=("a",), metrics={"parameters": 2000.0, "parameters_kept": 500.0}),
+            "pruned: 500 of 2,000 parameters are left",
+        ),
+        (RoundClosed(number=9, phase="gate", survivors=("a",), metrics={"pruning_undone": 1.0}), "the student before pruning is judged"),
         (ArtifactWritten(path="p"), "signed artifact: p"),
     ],
 )
@@ -56,6 +61,7 @@ def test_what_a_person_would_want_to_read_afterwards_is_said(event: Event, line:
         RoundStarted(number=1, phase="train", cohort=("a",), training_round=1),
         InstitutionAnswered(number=1, institution="a", stage="train", bytes_up=3, seconds=0.1),
         RoundClosed(number=1, phase="train", survivors=("a",)),
+        RoundClosed(number=1, phase="importance", survivors=("a",), metrics={"parameters": 9.0, "parameters_kept": 9.0}),
     ],
 )
 def test_what_goes_well_is_not_a_line(event: Event) -> None:
