@@ -1,8 +1,8 @@
 """Real-time risk control: a bank's credit student behind the edge's service, and its teacher behind the same service.
 
-    FEDSTILL_BENCH_DATA=… python -m benchmarks.risk [--seeds 3] [--seconds 15] [--rates 100 500 1000]
+    FEDSTILL_BENCH_DATA=… python -m benchmarks.risk [--seeds 3] [--seconds 15] [--rates 100 500 1000] [--width 256 --depth 6]
 
-The teacher is a tabular transformer of half a million numbers, served as its float graph; the student, taught by it, as the file that the
+The teacher is a tabular transformer, of half a million numbers unless ``--width`` and ``--depth`` say otherwise, served as its float graph; the student, taught by it, as the file that the
 gate of fedstill signs for this machine's kind (``benchmarks/edge_families.py``). Both answer requests of one client of the test part
 each (``benchmarks/edge_service.py``: open loop, Poisson, deadline 1 s), in turns; seeds are other arrivals. Of a service that is asked
 more than it can compute, ``p50`` and ``p99`` are those of the answered requests alone: ``rejected`` says how many were not.
@@ -55,9 +55,9 @@ class Load:
     seeds: int
 
 
-def bank() -> Family:
+def bank(teacher: NetworkSettings = TEACHER) -> Family:
     """The credit family with a teacher that is large for a table."""
-    return replace(FAMILIES["credit_transformer"](), teacher=TEACHER, teacher_epochs=TEACHER_EPOCHS)
+    return replace(FAMILIES["credit_transformer"](), teacher=teacher, teacher_epochs=TEACHER_EPOCHS)
 
 
 def files_of(family: Family) -> tuple[dict[str, bytes], dict[str, int], Records]:
@@ -113,10 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__ or "", seeds=3)
     options.add_argument("--seconds", type=float, default=SECONDS, help="how long each rate is held (default %(default)s)")
     options.add_argument("--rates", type=int, nargs="+", default=RATES, help="requests a second (default 100 500 1000)")
+    options.add_argument("--width", type=int, default=TEACHER.width, help="of the teacher (default %(default)s)")
+    options.add_argument("--depth", type=int, default=TEACHER.depth, help="of the teacher (default %(default)s)")
     chosen = options.parse_args(arguments)
     sys.setswitchinterval(SWITCH_S)
     torch.set_num_threads(1)
-    family = bank()
+    family = bank(TEACHER.model_copy(update={"width": chosen.width, "depth": chosen.depth}))
     assert isinstance(family.task, TabularTask)
     files, sizes, test = files_of(family)
     found = quality(files, test)
