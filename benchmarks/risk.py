@@ -3,11 +3,11 @@
     FEDSTILL_BENCH_DATA=… python -m benchmarks.risk [--seeds 3] [--seconds 15] [--rates 100 500 1000] [--width 256 --depth 6]
 
 The teacher is a tabular transformer, of half a million numbers unless ``--width`` and ``--depth`` say otherwise, served as its float
-graph; the student, taught by it, as the file that the gate of fedstill signs for this machine's kind (``benchmarks/edge_families.py``). Both answer requests of one client of the test part
-each (``benchmarks/edge_service.py``: open loop, Poisson, deadline 1 s), in turns; seeds are other arrivals. Of a service that is asked
-more than it can compute, ``p50`` and ``p99`` are those of the answered requests alone: ``rejected`` says how many were not.
-``RATE.faster`` is the teacher's ``p50`` over the student's, ``model.faster`` the same of the models by themselves. ``lost`` is what the
-student's file has less than the teacher, in points of accuracy and of AUC.
+graph; the student, taught by it, as the file that the gate of fedstill signs for this machine's kind (``benchmarks/edge_families.py``).
+Both answer requests of one client of the test part each (``benchmarks/edge_service.py``: open loop, Poisson, deadline 1 s), in turns;
+seeds are other arrivals. Of a service that is asked more than it can compute, ``p50`` and ``p99`` are those of the answered requests
+alone: ``rejected`` says how many were not. ``RATE.faster`` is the teacher's ``p50`` over the student's, ``model.faster`` the same of the
+models by themselves. ``lost`` is what the student's file has less than the teacher, in points of accuracy and of AUC.
 """
 
 from __future__ import annotations
