@@ -56,15 +56,18 @@ def undone(state: RunState) -> RunState:
 def changes(state: RunState, config: FederationConfig) -> tuple[str, ...]:
     """What the manifest says of it, in plain words."""
     if state.facts.undone is not None:
-        healing = f"; {state.facts.undone} round(s) of training went with it" if state.facts.undone else ""
+        healing = f"; {_rounds(state.facts.undone)} of training went with it" if state.facts.undone else ""
         return (f"pruning was undone, for the gate signed no file of the pruned student{healing}",)
     if state.facts.student is None:
         return ()
-    return (
-        f"pruned from {state.unpruned.size:,} to {state.vector.size:,} numbers, healed for {config.compression.healing_rounds} round(s)",
-    )
+    healing = _rounds(config.compression.healing_rounds)
+    return (f"pruned from {state.unpruned.size:,} to {state.vector.size:,} numbers, healed for {healing}",)
 
 
 def heals(state: RunState, config: FederationConfig) -> bool:
     """Whether rounds of training follow."""
     return state.facts.student is not None and config.compression.healing_rounds > 0
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'' if count == 1 else 's'}"

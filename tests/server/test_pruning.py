@@ -119,9 +119,9 @@ def test_no_update_is_asked_for_beyond_those_that_were_planned() -> None:
 def test_what_was_done_is_said_in_plain_words() -> None:
     config = kit().config
     assert pruning.changes(states(kit(), "importance")[0], config) == ()
-    assert pruning.changes(states(kit(), "gate")[0], config) == (f"pruned from {SIZE:,} to {SIZE // 2:,} numbers, healed for 2 round(s)",)
+    assert pruning.changes(states(kit(), "gate")[0], config) == (f"pruned from {SIZE:,} to {SIZE // 2:,} numbers, healed for 2 rounds",)
     (undone,) = pruning.changes(states(kit(Lossy()), "gate")[1], config)
-    assert undone == "pruning was undone, for the gate signed no file of the pruned student; 2 round(s) of training went with it"
+    assert undone == "pruning was undone, for the gate signed no file of the pruned student; 2 rounds of training went with it"
 
 
 def test_a_run_that_goes_back_ends_alike_wherever_it_was_stopped(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_pruned_student_is_made_from_sums_and_published_in_its_shape(tmp_path:
     facts = Facts(phase="publish", version=1, normalisation=SCALES, student=settings, begun=1, ranges=ranges, gate=gate)
     folder = toolbox.publish(publication(site, RunState(facts, smaller, unpruned=vector), tmp_path))
     (change,) = json.loads((folder / "manifest.json").read_text())["provenance"]["changes"]
-    assert change == f"pruned from {vector.size:,} to {smaller.size:,} numbers, healed for 0 round(s)"
+    assert change == f"pruned from {vector.size:,} to {smaller.size:,} numbers, healed for 0 rounds"
     found = load_model(tmp_path / "student.safetensors")
     assert found.settings == settings
     np.testing.assert_array_equal(to_vector(found), smaller)
@@ -181,7 +181,7 @@ def test_rounds_that_were_undone_are_not_the_artifacts(site: CoordinatorSite, fi
     provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
     assert provenance["rounds"] == 1
     assert provenance["changes"] == [
-        "pruning was undone, for the gate signed no file of the pruned student; 2 round(s) of training went with it"
+        "pruning was undone, for the gate signed no file of the pruned student; 2 rounds of training went with it"
     ]
 
 

@@ -7,7 +7,6 @@ slower on none of them.
 from __future__ import annotations
 
 import hashlib
-import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +48,7 @@ class Times:
 
     def faster(self, than: Times) -> bool:
         """Whether a file is faster than another on one of the devices at least."""
-        return min(self.seconds / than.seconds, *self.ratios(than).values(), math.inf) < 1 - SAME_TIME
+        return min([self.seconds / than.seconds, *self.ratios(than).values()]) < 1 - SAME_TIME
 
     def slower(self, than: Times) -> tuple[str, float, float] | None:
         """Where a file is slower than another by most: the device (empty for the profile's own), its seconds and the other's; or None."""
