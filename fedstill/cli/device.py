@@ -62,6 +62,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for row in _numbers(profile):
         table.add_row(*row)
     console.print(f"{profile.name}: {profile.title}\n{profile.reason}\ngrids, best first: {', '.join(profile.grids)}", highlight=False)
+    if profile.stands_for:
+        console.print(f"a file must be slower than float on none of {', '.join(profile.stands_for)} either", highlight=False)
     console.print(table)
     for key, source in profile.sources.items():
         where = f" ({source.machine}, {source.runtime}, {source.date})" if source.machine else ""

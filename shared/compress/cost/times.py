@@ -29,7 +29,7 @@ class Times:
     @property
     def most(self) -> float:
         """The seconds of the slowest of the devices, which a budget of time is about."""
-        return max(self.seconds, *self.elsewhere.values()) if self.elsewhere else self.seconds
+        return max([self.seconds, *self.elsewhere.values()])
 
     def ratios(self, than: Times) -> dict[str, float]:
         """These seconds as a part of another file's, by device that it stands for. Both files' times are of the same devices."""

@@ -43,6 +43,11 @@ def test_a_profile_is_shown_with_the_source_of_every_number(capsys: pytest.Captu
     assert json.loads(run(capsys, "show", "cortex-a72", "--json")[1])["clock"] == {"value": 1.5e9, "source": "board"}
 
 
+def test_the_devices_that_a_profile_stands_for_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "slower than float on none of x86-avx2, x86-avx512-vnni" in " ".join(run(capsys, "show", "portable")[1].split())
+    assert "on none of" not in run(capsys, "show", "cortex-a72")[1]
+
+
 def test_an_unknown_device_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "show", "jetson-orin")
     assert code == 10
